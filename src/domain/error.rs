@@ -1,0 +1,121 @@
+//! Everything that can go wrong for a caller, in about a dozen kinds. `graphql/error.rs` alone turns kinds into codes.
+
+use std::time::Duration;
+
+/// What a domain function answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No credentials, or dead ones.
+    #[error("Sign in to do this.")]
+    Unauthenticated,
+    /// A wrong login, password or refresh token in the input. One answer for every cause.
+    #[error("The login or password is wrong.")]
+    InvalidCredentials,
+    /// Signed in, but without the permission.
+    #[error("You do not have the permission to do this.")]
+    Forbidden,
+    /// Not there, or not the viewer's: the two never differ.
+    #[error("There is no such thing, or it is not yours.")]
+    NotFound,
+    /// Input that breaks a rule.
+    #[error("{}", first_message(.0, "The input is not valid."))]
+    Invalid(Vec<FieldError>),
+    /// Something is in the way: a name is taken, a key was used for other input, a reply is still streaming.
+    #[error("{message}")]
+    Conflict {
+        /// What is in the way, for people.
+        message: &'static str,
+        /// The fields that collide, where fields do.
+        fields: Vec<FieldError>,
+    },
+    /// Too many at once or too fast.
+    #[error("{message}")]
+    RateLimited {
+        /// Which limit, for people.
+        message: &'static str,
+        /// When another try may pass.
+        retry_after: Option<Duration>,
+    },
+    /// Overloaded, shutting down, or a dependency is down.
+    #[error("{message}")]
+    Unavailable {
+        /// What is the matter, for people; never internals.
+        message: &'static str,
+        /// When another try may pass.
+        retry_after: Option<Duration>,
+    },
+    /// A fault of this server. The cause goes to the log and never to a client.
+    #[error("internal error")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl Error {
+    /// One field's error.
+    pub fn invalid(field: &str, code: FieldErrorCode, message: impl Into<String>) -> Self {
+        Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+
+    /// A fault of this server that has only a sentence as its cause.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Internal(cause.into())
+    }
+}
+
+impl From<sea_orm::DbErr> for Error {
+    fn from(cause: sea_orm::DbErr) -> Self {
+        match cause {
+            sea_orm::DbErr::ConnectionAcquire(_) => {
+                Self::Unavailable { message: "The database is busy.", retry_after: Some(Duration::from_secs(1)) }
+            }
+            other => Self::Internal(Box::new(other)),
+        }
+    }
+}
+
+/// What is wrong with one input field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldError {
+    /// Field names from `input` down, in camel case.
+    pub path: Vec<String>,
+    /// The kind of mistake.
+    pub code: FieldErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+impl FieldError {
+    /// An error at `path`, whose steps are separated by dots (`newChat.title`).
+    pub fn new(path: &str, code: FieldErrorCode, message: impl Into<String>) -> Self {
+        Self { path: path.split('.').map(str::to_owned).collect(), code, message: message.into() }
+    }
+}
+
+/// The kinds of mistake that one field can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum FieldErrorCode {
+    /// It must be there.
+    Required,
+    /// Shorter than allowed.
+    TooShort,
+    /// Longer than allowed.
+    TooLong,
+    /// A password that is easily guessed.
+    TooWeak,
+    /// Not of the wanted form.
+    Malformed,
+    /// Somebody has it already.
+    Taken,
+    /// A number outside its bounds.
+    OutOfRange,
+    /// It names something that does not exist.
+    Unknown,
+    /// It may not be given here.
+    NotAllowed,
+}
+
+fn first_message<'a>(fields: &'a [FieldError], otherwise: &'a str) -> &'a str {
+    fields.first().map_or(otherwise, |field| &field.message)
+}

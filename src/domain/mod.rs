@@ -1,0 +1,7 @@
+//! The rules: who may, what happens, in what order.
+
+pub mod error;
+pub mod viewer;
+
+pub use error::{Error, FieldError, FieldErrorCode, Result};
+pub use viewer::{Client, Requester, Viewer};

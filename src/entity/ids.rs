@@ -1,0 +1,135 @@
+//! Typed ids: a UUIDv7 inside, a TypeID (<https://github.com/jetify-com/typeid>) outside, such as
+//! `user_01h455vb4pex5vsknk084sn02q`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sea_orm::DeriveValueType;
+use type_safe_id::{DynamicType, TypeSafeId};
+use uuid::Uuid;
+
+/// The text is not an id of the wanted type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not an id of this type")]
+pub struct MalformedId;
+
+/// Any id, as `node` takes it: the type prefix and the UUID.
+pub fn parse_any(text: &str) -> Result<(String, Uuid), MalformedId> {
+    let id: TypeSafeId<DynamicType> = text.parse().map_err(|_| MalformedId)?;
+    Ok((id.type_prefix().to_owned(), id.uuid()))
+}
+
+fn show(prefix: &str, uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let prefix = DynamicType::new(prefix).map_err(|_| fmt::Error)?;
+    fmt::Display::fmt(&TypeSafeId::from_type_and_uuid(prefix, uuid), f)
+}
+
+macro_rules! typed_id {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, DeriveValueType)]
+        pub struct $name(pub Uuid);
+
+        impl $name {
+            /// The type prefix that clients see.
+            pub const PREFIX: &'static str = $prefix;
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                show(Self::PREFIX, self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = MalformedId;
+
+            fn from_str(text: &str) -> Result<Self, MalformedId> {
+                match parse_any(text)? {
+                    (prefix, uuid) if prefix == Self::PREFIX => Ok(Self(uuid)),
+                    _ => Err(MalformedId),
+                }
+            }
+        }
+    };
+}
+
+typed_id!(
+    /// A user.
+    UserId,
+    "user"
+);
+typed_id!(
+    /// A sign-in on one device.
+    SessionId,
+    "sess"
+);
+typed_id!(
+    /// A role.
+    RoleId,
+    "role"
+);
+typed_id!(
+    /// A character.
+    CharacterId,
+    "char"
+);
+typed_id!(
+    /// A chat.
+    ChatId,
+    "chat"
+);
+typed_id!(
+    /// A message.
+    MessageId,
+    "msg"
+);
+typed_id!(
+    /// A tool call of a reply.
+    ToolCallId,
+    "call"
+);
+
+/// One run of the server process; never shown to clients.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, DeriveValueType)]
+pub struct BootId(pub Uuid);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_shows() {
+        let id: UserId = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+        assert_eq!(id.0.to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
+        assert_eq!(id.to_string(), "user_01h455vb4pex5vsknk084sn02q");
+    }
+
+    #[test]
+    fn refuses_another_type_and_what_is_no_id() {
+        for text in [
+            "chat_01h455vb4pex5vsknk084sn02q",
+            "user_",
+            "user",
+            "",
+            "_",
+            "user_01H455VB4PEX5VSKNK084SN02Q",
+            "user_é1h455vb4pex5vsknk084sn02q",
+            "user_81h455vb4pex5vsknk084sn02q",
+        ] {
+            assert_eq!(text.parse::<UserId>(), Err(MalformedId), "{text}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! duologue: an AI-chat backend behind one GraphQL schema.
+//!
+//! The tree states the flow. An import only ever points down these floors; `tests/it/layers.rs` holds every `crate::` path
+//! against them:
+//!
+//! ```text
+//! main.rs → app.rs                   the only two that see everything
+//!   http/                            router, GraphQL over HTTP, WebSocket, health
+//!     graphql/                       types and resolvers: parse → one domain call → wrap
+//!       domain/                      rules: who may, what happens, in what order
+//!         storage/ llm/ events/      the ways out of the process; they do not know each other
+//!           entity/                  rows, ids, enums: plain data
+//! config/, clock, lifecycle          stand beside entity/
+//! ```
+
+pub mod clock;
+pub mod domain;
+pub mod entity;
+pub mod llm;
