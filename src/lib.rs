@@ -17,3 +17,4 @@ pub mod clock;
 pub mod domain;
 pub mod entity;
 pub mod llm;
+pub mod storage;

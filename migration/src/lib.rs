@@ -1,1 +1,36 @@
-//! m
+//! The database schema of duologue, one change a file, each with its way back. Append-only: a released file never changes.
+//! Everything here runs on SQLite and on PostgreSQL.
+
+pub use sea_orm_migration::MigrationStatus;
+pub use sea_orm_migration::prelude::MigratorTrait;
+use sea_orm_migration::prelude::*;
+
+mod m20261120_000001_users;
+mod m20261120_000002_roles;
+mod m20261120_000003_sessions;
+mod m20261120_000004_characters;
+mod m20261120_000005_chats;
+mod m20261120_000006_messages;
+mod m20261120_000007_reply_chunks;
+mod m20261120_000008_idempotency_keys;
+mod m20261120_000009_nodes;
+
+/// The list of migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261120_000001_users::Migration),
+            Box::new(m20261120_000002_roles::Migration),
+            Box::new(m20261120_000003_sessions::Migration),
+            Box::new(m20261120_000004_characters::Migration),
+            Box::new(m20261120_000005_chats::Migration),
+            Box::new(m20261120_000006_messages::Migration),
+            Box::new(m20261120_000007_reply_chunks::Migration),
+            Box::new(m20261120_000008_idempotency_keys::Migration),
+            Box::new(m20261120_000009_nodes::Migration),
+        ]
+    }
+}

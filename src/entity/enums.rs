@@ -124,3 +124,17 @@ impl Permission {
         names.join(" ")
     }
 }
+
+/// What a piece of a reply is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum PieceKind {
+    /// The answer.
+    Text = 0,
+    /// The model's reasoning.
+    Reasoning = 1,
+    /// A tool call.
+    Call = 2,
+    /// What a tool answered.
+    Result = 3,
+}

@@ -24,11 +24,24 @@ fn show(prefix: &str, uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     fmt::Display::fmt(&TypeSafeId::from_type_and_uuid(prefix, uuid), f)
 }
 
+/// SeaORM asks every primary key for a way from a row number; a UUID has none.
+macro_rules! no_row_number {
+    ($name:ident) => {
+        impl sea_orm::TryFromU64 for $name {
+            fn try_from_u64(_: u64) -> Result<Self, sea_orm::DbErr> {
+                Err(sea_orm::DbErr::ConvertFromU64(stringify!($name)))
+            }
+        }
+    };
+}
+
 macro_rules! typed_id {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, DeriveValueType)]
         pub struct $name(pub Uuid);
+
+        no_row_number!($name);
 
         impl $name {
             /// The type prefix that clients see.
@@ -105,6 +118,8 @@ typed_id!(
 /// One run of the server process; never shown to clients.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, DeriveValueType)]
 pub struct BootId(pub Uuid);
+
+no_row_number!(BootId);
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,15 @@
 //! Rows, ids and enums: plain data that knows nobody.
 
+pub mod character;
+pub mod character_tag;
+pub mod chat;
 pub mod enums;
+pub mod idempotency_key;
 pub mod ids;
+pub mod message;
+pub mod node;
+pub mod reply_chunk;
+pub mod role;
+pub mod session;
+pub mod user;
+pub mod user_role;

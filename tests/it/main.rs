@@ -1,1 +1,4 @@
-//! t
+//! The integration tests: one binary, one file a subject.
+
+mod migrations;
+mod support;

@@ -1,0 +1,28 @@
+//! A piece of a running reply.
+
+use sea_orm::entity::prelude::*;
+
+use crate::entity::enums::PieceKind;
+use crate::entity::ids::MessageId;
+
+/// A row of `reply_chunks`.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "reply_chunks")]
+pub struct Model {
+    /// The reply.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub message_id: MessageId,
+    /// The position where it starts.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub start: i32,
+    /// What it is.
+    pub kind: PieceKind,
+    /// Text, or JSON for a call or a result.
+    pub body: String,
+}
+
+/// Joins are written where they are asked for.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,36 @@
+//! A named set of permissions.
+
+use sea_orm::entity::prelude::*;
+
+use crate::entity::ids::RoleId;
+
+/// A row of `roles`.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "roles")]
+pub struct Model {
+    /// Its id.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: RoleId,
+    /// Its unique name.
+    #[sea_orm(unique)]
+    pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The names of its permissions, separated by spaces.
+    pub permissions: String,
+    /// Whether it belongs to every server, and cannot be deleted.
+    pub is_built_in: bool,
+    /// When it was made.
+    pub created_at: DateTimeUtc,
+}
+
+/// Joins are written where they are asked for.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// The built-in role that may do everything.
+pub const ADMIN: RoleId = RoleId(Uuid::from_u128(0x0193_4000_0000_7000_8000_0000_0000_0001));
+/// The built-in role that everybody has.
+pub const USER: RoleId = RoleId(Uuid::from_u128(0x0193_4000_0000_7000_8000_0000_0000_0002));

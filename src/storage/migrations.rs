@@ -1,0 +1,59 @@
+//! Bringing the tables up and down. Several servers that start at once wait for one another.
+
+use migration::{MigrationStatus, Migrator, MigratorTrait};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
+
+use super::{durable, options};
+
+/// Any number; every duologue takes the same one.
+const ADVISORY_LOCK: i64 = 0x6475_6f6c_6f67_7565;
+
+/// A step that an operator asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Applies what is pending, or the next so many.
+    Up(Option<u32>),
+    /// Takes back so many.
+    Down(u32),
+    /// Drops everything and applies all again.
+    Fresh,
+}
+
+/// Runs a step, on a connection of its own that holds PostgreSQL's advisory lock meanwhile.
+///
+/// # Errors
+/// When the database cannot be reached, or a migration fails; each is a transaction, so none is half applied.
+pub async fn run(url: &str, step: Step) -> Result<(), DbErr> {
+    let connection = connect(url).await?;
+    if connection.get_database_backend() == DbBackend::Postgres {
+        connection.execute_unprepared("SET lock_timeout = '60s'").await?;
+        connection.execute_unprepared(&format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).await?;
+    }
+    let outcome = match step {
+        Step::Up(steps) => Migrator::up(&connection, steps).await,
+        Step::Down(steps) => Migrator::down(&connection, Some(steps)).await,
+        Step::Fresh => Migrator::fresh(&connection).await,
+    };
+    connection.close().await?;
+    outcome
+}
+
+/// Every migration's name, and whether it is applied.
+///
+/// # Errors
+/// When the database cannot be reached.
+pub async fn status(url: &str) -> Result<Vec<(String, bool)>, DbErr> {
+    let connection = connect(url).await?;
+    let all = Migrator::get_migration_with_status_read_only(&connection).await?;
+    connection.close().await?;
+    Ok(all.iter().map(|one| (one.name().to_owned(), one.status() == MigrationStatus::Applied)).collect())
+}
+
+async fn connect(url: &str) -> Result<DatabaseConnection, DbErr> {
+    let mut one = options(url, 1);
+    if url.starts_with("sqlite:") {
+        super::sqlite_file(url)?;
+        one.map_sqlx_sqlite_opts(|file| durable(file).create_if_missing(true));
+    }
+    sea_orm::Database::connect(one).await
+}

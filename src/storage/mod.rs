@@ -1,0 +1,141 @@
+//! The database: connections, transactions, and named queries by slice. A query is a plain `async fn` over any
+//! `ConnectionTrait`, so that the domain owns the transaction.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
+};
+
+pub mod migrations;
+
+/// How long a request waits for a connection before it is turned away.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Database {
+    reader: DatabaseConnection,
+    writer: DatabaseConnection,
+}
+
+impl Database {
+    /// Connects: on SQLite one writer (the file is made when it is missing) and `max_connections` read-only readers in WAL
+    /// mode, on PostgreSQL one pool of `max_connections`.
+    ///
+    /// # Errors
+    /// When the address is malformed, or the database cannot be reached.
+    pub async fn connect(url: &str, max_connections: u32) -> Result<Self, DbErr> {
+        if !url.starts_with("sqlite:") {
+            let pool = sea_orm::Database::connect(options(url, max_connections)).await?;
+            return Ok(Self { reader: pool.clone(), writer: pool });
+        }
+        sqlite_file(url)?;
+        let mut writing = options(url, 1);
+        writing.map_sqlx_sqlite_opts(|file| durable(file).create_if_missing(true));
+        let writer = sea_orm::Database::connect(writing).await?;
+        let mut reading = options(url, max_connections);
+        reading.map_sqlx_sqlite_opts(|file| durable(file).read_only(true));
+        let reader = sea_orm::Database::connect(reading).await?;
+        Ok(Self { reader, writer })
+    }
+
+    /// For queries outside a transaction.
+    pub fn reader(&self) -> &DatabaseConnection {
+        &self.reader
+    }
+
+    /// Begins a write transaction; it is rolled back when dropped without a commit. On SQLite it holds the one writer from
+    /// its first moment (`BEGIN IMMEDIATE`), so nothing foreign may be awaited inside it.
+    ///
+    /// # Errors
+    /// When no connection is free in time.
+    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let sqlite_transaction_mode = self.is_sqlite().then_some(SqliteTransactionMode::Immediate);
+        self.writer.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
+    }
+
+    /// Whether this is the embedded database, which one server has for itself.
+    pub fn is_sqlite(&self) -> bool {
+        self.writer.get_database_backend() == DbBackend::Sqlite
+    }
+
+    /// Closes every connection, the writer last, which folds SQLite's log into its file.
+    ///
+    /// # Errors
+    /// When a connection does not close cleanly.
+    pub async fn close(self) -> Result<(), DbErr> {
+        self.reader.close().await?;
+        self.writer.close().await
+    }
+}
+
+fn options(url: &str, max_connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(url);
+    options
+        .max_connections(max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_timeout(ACQUIRE_TIMEOUT)
+        .test_before_acquire_if_idle_for(Duration::from_secs(30))
+        .sqlx_logging(false)
+        .record_stmt_in_spans(false);
+    options
+}
+
+fn durable(file: SqliteConnectOptions) -> SqliteConnectOptions {
+    file.journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Normal)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("temp_store", "memory")
+}
+
+/// The file that a `sqlite:` address names.
+///
+/// # Errors
+/// When the address is malformed, or names a database in memory, which two pools cannot share.
+pub fn sqlite_file(url: &str) -> Result<PathBuf, DbErr> {
+    let malformed = |why: String| DbErr::Conn(RuntimeErr::Internal(why));
+    let options: SqliteConnectOptions = url.parse().map_err(|cause| malformed(format!("{cause}")))?;
+    let file = options.get_filename();
+    if url.contains(":memory:") || url.contains("mode=memory") || file.as_os_str().is_empty() {
+        return Err(malformed("a SQLite database must be a file".to_owned()));
+    }
+    Ok(file.to_owned())
+}
+
+/// Held by the one server that uses a SQLite file, beside which the lock file stands; the operating system lets go of it when
+/// the process ends, however it ends.
+#[derive(Debug)]
+pub struct ServerLock {
+    _file: Option<File>,
+}
+
+impl ServerLock {
+    /// Takes the lock of a SQLite address; for PostgreSQL there is none to take.
+    ///
+    /// # Errors
+    /// When another process holds it, or the file cannot be made.
+    pub fn acquire(url: &str) -> Result<Self, DbErr> {
+        if !url.starts_with("sqlite:") {
+            return Ok(Self { _file: None });
+        }
+        let mut path = sqlite_file(url)?.into_os_string();
+        path.push(".lock");
+        let taken =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(|cause| cause.to_string());
+        let file = taken.and_then(|file| match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(std::fs::TryLockError::WouldBlock) => Err("another server uses this database".to_owned()),
+            Err(std::fs::TryLockError::Error(cause)) => Err(cause.to_string()),
+        });
+        let file = file.map_err(|why| DbErr::Conn(RuntimeErr::Internal(why)))?;
+        Ok(Self { _file: Some(file) })
+    }
+}

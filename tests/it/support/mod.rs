@@ -1,0 +1,3 @@
+//! The test kit.
+
+pub(crate) mod database;
