@@ -262,7 +262,7 @@ fn base_url(text: &str) -> Result<String, String> {
     if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
         return Err(format!("{text:?}: {ACCEPTED}"));
     }
-    Ok(text.trim_end_matches('/').to_owned())
+    Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
 /// The key without the space around it, or none when it is blank.
