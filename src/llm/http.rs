@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use reqwest::{Client, Response, redirect};
+use reqwest::{Client, ClientBuilder, Response, redirect};
 use serde::Serialize;
 
 use super::failure::{Complaint, retry_after};
@@ -22,11 +22,24 @@ const MAX_ERROR_BYTES: usize = 64 * 1024;
 /// The client that all providers share. It never sends a request again by itself and follows no redirect, for either could
 /// send the key or the chat where nobody meant it to go; and it speaks no HTTP/2, whose one connection would queue the streams.
 ///
+/// On a machine without CA certificates it reaches plain http alone and warns of it: a demo and local models need no more.
 /// A TLS provider must be installed in the process first.
 ///
 /// # Errors
 /// One line, when TLS cannot be set up.
 pub fn http_client() -> Result<Client, String> {
+    if let Ok(client) = builder().build() {
+        return Ok(client);
+    }
+    let client = builder()
+        .tls_certs_only([])
+        .build()
+        .map_err(|cause| format!("the HTTP client for providers could not be made: {cause}"))?;
+    tracing::warn!("no CA certificates were found, so providers over https cannot be reached; install ca-certificates");
+    Ok(client)
+}
+
+fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("duologue/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -37,8 +50,6 @@ pub fn http_client() -> Result<Client, String> {
         .redirect(redirect::Policy::none())
         .retry(reqwest::retry::never())
         .referer(false)
-        .build()
-        .map_err(|cause| format!("the HTTP client for providers could not be made: {cause}"))
 }
 
 /// Where a provider takes requests, and the key for it.

@@ -7,7 +7,7 @@ use std::collections::{HashMap, VecDeque};
 use async_trait::async_trait;
 use reqwest::Client;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::wire::{Delta, Message, MessageDelta, Request, StreamEvent, Thinking};
 use super::failure::Complaint;
@@ -134,7 +134,7 @@ impl Interpreter for Messages {
 }
 
 impl Messages {
-    fn open_block(&mut self, index: u64, mut block: Value, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+    fn open_block(&mut self, index: u64, mut block: Block, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
         let kind = text(&mut block, "type");
         match kind.as_str() {
             "text" => self.push(Event::Text, text(&mut block, "text"), events),
@@ -144,7 +144,7 @@ impl Messages {
                     return Err(too_much("tool calls at once"));
                 }
                 let (id, name) = (text(&mut block, "id"), text(&mut block, "name"));
-                let call = Call { id, name, input: block["input"].take(), written: String::new() };
+                let call = Call { id, name, input: block.remove("input").unwrap_or_default(), written: String::new() };
                 self.open_calls.insert(index, call);
             }
             result if result.ends_with("_tool_result") => {
@@ -226,21 +226,23 @@ impl Messages {
     }
 }
 
-fn text(block: &mut Value, field: &str) -> String {
-    match block[field].take() {
-        Value::String(text) => without_nul(text),
+type Block = Map<String, Value>;
+
+fn text(block: &mut Block, field: &str) -> String {
+    match block.remove(field) {
+        Some(Value::String(text)) => without_nul(text),
         _ => String::new(),
     }
 }
 
 /// Server tools tell of a failure by a content of type `…_error`, MCP tools by `is_error`.
-fn tool_result(mut block: Value) -> Result<Value, String> {
-    let content = value_without_nul(block["content"].take());
+fn tool_result(mut block: Block) -> Result<Value, String> {
+    let content = value_without_nul(block.remove("content").unwrap_or_default());
     let kind = content["type"].as_str().unwrap_or("");
     if kind.ends_with("_error") {
         return Err(content["error_code"].as_str().unwrap_or(kind).to_owned());
     }
-    if block["is_error"] == Value::Bool(true) {
+    if block.get("is_error") == Some(&Value::Bool(true)) {
         return Err(content.as_str().map_or_else(|| content.to_string(), str::to_owned));
     }
     Ok(content)

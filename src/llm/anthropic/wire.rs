@@ -2,7 +2,7 @@
 //! See <https://platform.claude.com/docs/en/api/messages> and <https://platform.claude.com/docs/en/build-with-claude/streaming>.
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
@@ -40,7 +40,7 @@ pub(super) enum StreamEvent {
     ContentBlockStart {
         index: u64,
         /// Taken apart by hand: new kinds of blocks have fields of any form.
-        content_block: Value,
+        content_block: Map<String, Value>,
     },
     ContentBlockDelta {
         index: u64,

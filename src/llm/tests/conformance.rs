@@ -94,6 +94,31 @@ proptest! {
     }
 }
 
+/// A provider's fault may spoil its reply, and never this process.
+#[test]
+fn no_value_in_any_place_is_a_panic() {
+    let values = ["null", "3", "-1.5", "\"x\"", "[]", "[3]", "{}", "{\"type\": 3}", "1e400"];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for dialect in dialects::all() {
+        let whole = format!("{}{}{}", dialect.whole(), dialect.overloaded, dialect.noise.concat());
+        for event in whole.split("\n\n").filter_map(|event| event.split_once("data: ")).map(|(_, data)| data) {
+            // Every value is whatever follows a colon, up to the next sign of JSON.
+            for (colon, _) in event.match_indices(':') {
+                let rest = &event[colon + 1..];
+                let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
+                for value in values {
+                    for tail in [&rest[end..], "}", "}}", "}}]}"] {
+                        let bent = format!("data: {}{value}{tail}\n\n", &event[..=colon]);
+                        let stream = format!("{bent}{bent}{}", dialect.whole());
+                        // Reading asserts that it ends, once.
+                        let _ = runtime.block_on(read_text(&dialect, &stream));
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A cut is never taken for an end, and what came before it is kept.
 #[tokio::test]
 async fn a_cut_at_every_byte_is_truncation() {

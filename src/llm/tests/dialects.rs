@@ -113,6 +113,7 @@ fn anthropic() -> Dialect {
             "data: {\"type\": \"content_block_delta\", \"index\": 9, \"delta\": {\"type\": \"light_delta\", \"text\": []}}\n\n",
             "data: {\"type\": \"content_block_delta\", \"index\": 1, \"delta\": {\"type\": \"text_delta\", \"text\": \"\"}}\n\n",
             "data: {\"type\": \"content_block_stop\", \"index\": 9}\n\n",
+            "data: {\"type\": \"content_block_start\", \"index\": 9, \"content_block\": [3]}\n\n",
             "data: {\"no type\": true}\n\n",
             "data: [3]\n\n",
             "id: 7\nretry: 10\n\n",

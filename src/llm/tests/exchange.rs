@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 
 use super::dialects::{self, Dialect, TEXT};
 use super::server::{Act, Server, accepted, head, refusal};
@@ -10,8 +10,8 @@ use super::{client, question};
 use crate::config::models::{ModelSettings, ProviderKeys};
 use crate::entity::enums::ReplyErrorCode;
 use crate::llm::driver::{DriverEvent, Policy, stream};
-use crate::llm::registry::Registry;
-use crate::llm::{Event, ProviderError};
+use crate::llm::registry::{Model, Registry};
+use crate::llm::{CompletionRequest, Event, ProviderError};
 
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -69,8 +69,11 @@ impl Reply {
 }
 
 async fn ask(registry: &Registry, policy: Policy) -> Reply {
+    read(Box::pin(stream(registry.chain("m"), |model| question(&model.upstream), policy))).await
+}
+
+async fn read(mut events: impl Stream<Item = Result<DriverEvent, ProviderError>> + Unpin) -> Reply {
     let mut reply = Reply::default();
-    let mut events = Box::pin(stream(registry.chain("m"), |model| question(&model.upstream), policy));
     while let Some(event) = events.next().await {
         assert!(reply.error.is_none() && !reply.is_finished, "{event:?} after the end");
         match event {
@@ -305,5 +308,28 @@ async fn dropping_the_stream_cancels_the_request() {
             let left = tokio::time::timeout(Duration::from_secs(2), server.left.recv()).await;
             assert_eq!(left, Ok(Some(())), "the provider sees the connection close");
         }
+    }
+}
+
+/// The demo goes the way of real models, failures included.
+#[tokio::test]
+async fn the_demo_fails_as_its_names_say() {
+    use ReplyErrorCode::*;
+    for (upstream, code, pieces) in [
+        ("demo", None, 50..200),
+        ("demo/fails", Some(ProviderUnavailable), 0..1),
+        ("demo/breaks", Some(ProviderTruncated), 10..21),
+        ("demo/stalls", Some(TimedOut), 3..6),
+    ] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text =
+            format!("[[models]]\nid = \"m\"\nprovider = \"demo\"\nupstream = {upstream:?}\ncontext_window = 9\n");
+        std::fs::write(file.path(), text).unwrap();
+        let settings = ModelSettings::load(Some(file.path()), &ProviderKeys::default(), None, &|_| None).unwrap();
+        let registry = Registry::build(&settings, client()).unwrap();
+        let request = |model: &Model| CompletionRequest { max_output_tokens: None, ..question(&model.upstream) };
+        let reply = read(Box::pin(stream(registry.chain("m"), request, hasty()))).await;
+        assert_eq!(reply.code(), code, "{upstream}");
+        assert!(pieces.contains(&reply.text.split_whitespace().count()), "{upstream}: {}", reply.text);
     }
 }
