@@ -14,6 +14,7 @@
 //! ```
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod entity;
 pub mod llm;

@@ -3,11 +3,26 @@
 //! An adapter is a pure state machine over the provider's own events (bytes in, [`Event`]s out); [`driver`] alone knows
 //! timeouts, retries and fallbacks; [`registry`] knows which models this server has.
 
+pub mod anthropic;
+pub mod demo;
+pub mod driver;
+pub mod openai;
+pub mod registry;
+
+mod failure;
+mod http;
+mod interpreter;
+mod prompt;
+mod sse;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+pub use self::http::http_client;
 use crate::entity::enums::{FinishReason, ReplyErrorCode};
 
 /// What a model is asked to write.
@@ -81,6 +96,14 @@ pub struct Usage {
     pub output_tokens: u32,
     /// Tokens read from the provider's cache.
     pub cached_input_tokens: u32,
+}
+
+impl Usage {
+    /// From counts of any size; what does not fit is the greatest that does.
+    fn from_counts(input: u64, output: u64, cached: u64) -> Self {
+        let fit = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        Self { input_tokens: fit(input), output_tokens: fit(output), cached_input_tokens: fit(cached) }
+    }
 }
 
 /// Why a provider gave no reply, or half of one.

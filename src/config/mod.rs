@@ -1,0 +1,3 @@
+//! Settings, by section, each with its validation.
+
+pub mod models;

@@ -1,0 +1,261 @@
+//! What a provider's failures mean: statuses, error bodies and broken connections as [`ProviderError`]s.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
+use serde_json::Value;
+
+use super::ProviderError;
+use crate::clock::{Clock as _, SystemClock};
+use crate::entity::enums::ReplyErrorCode;
+
+const MAX_DETAIL_CHARS: usize = 500;
+
+impl ProviderError {
+    /// An error whose detail is made fit for the log: one line of at most 500 characters.
+    pub fn new(code: ReplyErrorCode, detail: &str) -> Self {
+        let detail = detail.chars().take(MAX_DETAIL_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        Self { code, retry_after: None, detail }
+    }
+
+    /// The stream broke off before the provider's own end event.
+    pub(super) fn truncated(detail: &str) -> Self {
+        Self::new(ReplyErrorCode::ProviderTruncated, detail)
+    }
+
+    /// The request could not be sent, or its answer never came.
+    pub(super) fn unsent(cause: reqwest::Error) -> Self {
+        let code = if cause.is_builder() {
+            ReplyErrorCode::Internal
+        } else if cause.is_timeout() && !cause.is_connect() {
+            ReplyErrorCode::TimedOut
+        } else {
+            ReplyErrorCode::ProviderUnavailable
+        };
+        Self::new(code, &chain(cause))
+    }
+
+    /// The body of an accepted request broke off.
+    pub(super) fn unread(cause: reqwest::Error) -> Self {
+        let code = if cause.is_timeout() { ReplyErrorCode::TimedOut } else { ReplyErrorCode::ProviderTruncated };
+        Self::new(code, &chain(cause))
+    }
+}
+
+/// The error and its causes in one line, without the URL, whose host alone is not worth a leak of its path.
+fn chain(cause: reqwest::Error) -> String {
+    let cause = cause.without_url();
+    let mut text = cause.to_string();
+    let mut source = std::error::Error::source(&cause);
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+/// What a provider says about a request that it refuses, in the words that both protocols share.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    status: Option<u16>,
+    kind: String,
+    code: String,
+    message: String,
+}
+
+impl Complaint {
+    /// From an error answer, whatever its body is.
+    pub(super) fn from_body(status: u16, body: &[u8]) -> Self {
+        let complaint = match serde_json::from_slice::<Value>(body) {
+            Ok(value) => Self::from_value(value.get("error").unwrap_or(&value)),
+            Err(_) => Self { message: String::from_utf8_lossy(body).into_owned(), ..Self::default() },
+        };
+        Self { status: Some(status), ..complaint }
+    }
+
+    /// From the `error` of an event; OpenRouter and vLLM put the status of the failure into its code.
+    pub(super) fn from_value(error: &Value) -> Self {
+        let field = |name: &str| match &error[name] {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => String::new(),
+        };
+        let message = match error {
+            Value::String(text) => text.clone(),
+            Value::Object(_) if !field("message").is_empty() => field("message"),
+            other => other.to_string(),
+        };
+        let code = field("code");
+        Self { status: code.parse().ok(), kind: field("type"), code, message }
+    }
+
+    pub(super) fn into_error(self, retry_after: Option<Duration>) -> ProviderError {
+        let status = self.status.map_or_else(|| "in the stream".to_owned(), |status| status.to_string());
+        let mut error =
+            ProviderError::new(self.meaning(), &format!("{status} {} {}: {}", self.kind, self.code, self.message));
+        error.retry_after = retry_after;
+        error
+    }
+
+    fn meaning(&self) -> ReplyErrorCode {
+        let words = format!("{} {} {}", self.kind, self.code, self.message).to_ascii_lowercase();
+        let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
+        let is_refusal = self.status.is_none_or(|status| matches!(status, 400 | 413 | 422));
+        if is_refusal && says(&CONTEXT_TOO_LONG) || self.status == Some(413) {
+            return ReplyErrorCode::ContextTooLong;
+        }
+        if self.status.is_none_or(|status| matches!(status, 400 | 403 | 422)) && says(&CONTENT_FILTERED) {
+            return ReplyErrorCode::ContentFiltered;
+        }
+        // No credit left: waiting does not bring it back.
+        if says(&["insufficient_quota", "billing_error"]) {
+            return ReplyErrorCode::ProviderRejected;
+        }
+        match self.status {
+            Some(429) => ReplyErrorCode::ProviderRateLimited,
+            // 529 is Anthropic's, 498 Groq's.
+            Some(498 | 529) => ReplyErrorCode::ProviderOverloaded,
+            Some(503) if says(&["overload", "capacity"]) => ReplyErrorCode::ProviderOverloaded,
+            Some(408 | 504) => ReplyErrorCode::TimedOut,
+            Some(status) if (300..500).contains(&status) => ReplyErrorCode::ProviderRejected,
+            _ if says(&["overloaded_error", "overloaded"]) => ReplyErrorCode::ProviderOverloaded,
+            _ if says(&["rate_limit"]) => ReplyErrorCode::ProviderRateLimited,
+            _ if says(&["timeout_error"]) => ReplyErrorCode::TimedOut,
+            _ if says(&REJECTED) => ReplyErrorCode::ProviderRejected,
+            _ => ReplyErrorCode::ProviderUnavailable,
+        }
+    }
+}
+
+/// OpenAI, Anthropic, llama.cpp, vLLM and Ollama, in that order.
+const CONTEXT_TOO_LONG: [&str; 10] = [
+    "context_length_exceeded",
+    "maximum context length",
+    "context window",
+    "prompt is too long",
+    "input is too long",
+    "exceed context limit",
+    "request_too_large",
+    "exceed_context_size",
+    "please reduce the length",
+    "exceeds the context length",
+];
+
+/// OpenAI, Azure and Anthropic.
+const CONTENT_FILTERED: [&str; 4] =
+    ["content_filter", "content_policy", "content management policy", "content filtering policy"];
+
+const REJECTED: [&str; 5] =
+    ["invalid_request_error", "authentication_error", "permission_error", "not_found_error", "invalid_api_key"];
+
+/// When another try may pass: `retry-after-ms` (OpenAI), or `retry-after` in seconds or as a date (RFC 9110, section 10.2.3).
+/// A date counts from the answer's own, so that the two clocks need not agree.
+pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
+        return Some(Duration::from_millis(milliseconds));
+    }
+    let wait = text(RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = wait.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let until = DateTime::parse_from_rfc2822(wait).ok()?.with_timezone(&Utc);
+    let now = text(DATE.as_str()).and_then(|date| DateTime::parse_from_rfc2822(date).ok());
+    let now = now.map_or_else(|| SystemClock.now(), |date| date.with_timezone(&Utc));
+    Some((until - now).to_std().unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn meaning(status: u16, body: &str) -> ReplyErrorCode {
+        Complaint::from_body(status, body.as_bytes()).into_error(None).code
+    }
+
+    #[test]
+    fn statuses_and_bodies_have_their_meaning() {
+        use ReplyErrorCode::*;
+        let cases = [
+            (429, "", ProviderRateLimited),
+            (429, r#"{"error":{"code":"insufficient_quota","message":"Add credit"}}"#, ProviderRejected),
+            (529, r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#, ProviderOverloaded),
+            (503, r#"{"error":{"message":"The model is overloaded"}}"#, ProviderOverloaded),
+            (503, "<html>Service Unavailable</html>", ProviderUnavailable),
+            (
+                500,
+                r#"{"type":"error","error":{"type":"api_error","message":"Internal server error"}}"#,
+                ProviderUnavailable,
+            ),
+            (502, "", ProviderUnavailable),
+            (504, "", TimedOut),
+            (401, r#"{"error":{"message":"Incorrect API key","code":"invalid_api_key"}}"#, ProviderRejected),
+            (404, r#"{"type":"error","error":{"type":"not_found_error","message":"model: x"}}"#, ProviderRejected),
+            (400, r#"{"error":{"message":"no","type":"invalid_request_error"}}"#, ProviderRejected),
+            (302, "", ProviderRejected),
+            (413, "", ContextTooLong),
+            (400, r#"{"error":{"code":"context_length_exceeded","message":"too long"}}"#, ContextTooLong),
+            (
+                400,
+                r#"{"object":"error","message":"This model's maximum context length is 8192 tokens."}"#,
+                ContextTooLong,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 1 > 0"}}"#,
+                ContextTooLong,
+            ),
+            (400, r#"{"error":{"code":"content_filter","message":"Azure"}}"#, ContentFiltered),
+            (400, r#"{"error":{"message":"Output blocked by content filtering policy"}}"#, ContentFiltered),
+            (400, r#"{"error":"model is required"}"#, ProviderRejected),
+        ];
+        for (status, body, expected) in cases {
+            assert_eq!(meaning(status, body), expected, "{status} {body}");
+        }
+    }
+
+    #[test]
+    fn errors_in_the_stream_have_their_meaning() {
+        use ReplyErrorCode::*;
+        let cases = [
+            (r#"{"type":"overloaded_error","message":"Overloaded"}"#, ProviderOverloaded),
+            (r#"{"type":"rate_limit_error","message":"slow"}"#, ProviderRateLimited),
+            (r#"{"type":"api_error","message":"Internal server error"}"#, ProviderUnavailable),
+            (r#"{"type":"timeout_error","message":"late"}"#, TimedOut),
+            (r#"{"type":"invalid_request_error","message":"no"}"#, ProviderRejected),
+            (r#"{"code":429,"message":"slow down"}"#, ProviderRateLimited),
+            (r#"{"code":"server_error","message":"sorry"}"#, ProviderUnavailable),
+            (r#""out of memory""#, ProviderUnavailable),
+        ];
+        for (error, expected) in cases {
+            let complaint = Complaint::from_value(&serde_json::from_str(error).unwrap());
+            assert_eq!(complaint.into_error(None).code, expected, "{error}");
+        }
+    }
+
+    #[test]
+    fn details_are_one_bounded_line() {
+        let error = Complaint::from_body(500, "é\n".repeat(1000).as_bytes()).into_error(None);
+        assert_eq!(error.detail.chars().count(), 500);
+        assert!(!error.detail.contains('\n'));
+    }
+
+    #[test]
+    fn retry_after_is_read_in_all_its_forms() {
+        let read = |headers: &[(&'static str, &str)]| {
+            retry_after(&headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
+        };
+        assert_eq!(read(&[("retry-after", "7")]), Some(Duration::from_secs(7)));
+        assert_eq!(read(&[("retry-after", "0.5")]), Some(Duration::from_millis(500)));
+        assert_eq!(read(&[("retry-after", "9"), ("retry-after-ms", "250")]), Some(Duration::from_millis(250)));
+        let date = ("date", "Fri, 20 Nov 2026 10:00:00 GMT");
+        assert_eq!(read(&[date, ("retry-after", "Fri, 20 Nov 2026 10:01:30 GMT")]), Some(Duration::from_secs(90)));
+        assert_eq!(read(&[date, ("retry-after", "Fri, 20 Nov 2026 09:00:00 GMT")]), Some(Duration::ZERO));
+        assert_eq!(read(&[("retry-after", "-1")]), None);
+        assert_eq!(read(&[("retry-after", "1e999")]), None);
+        assert_eq!(read(&[("retry-after", "soon")]), None);
+        assert_eq!(read(&[]), None);
+    }
+}

@@ -1,0 +1,263 @@
+//! What every adapter must make of any stream of bytes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use proptest::prelude::*;
+
+use super::dialects::{self, Chunks, Dialect, TEXT};
+use crate::entity::enums::{FinishReason, ReplyErrorCode};
+use crate::llm::sse::MAX_EVENT_BYTES;
+use crate::llm::{Event, ProviderError};
+
+type Read = Result<Vec<Event>, (Vec<Event>, ReplyErrorCode)>;
+
+/// Reads to the end: the events with neighbouring texts joined, and the code of the error that ended them.
+async fn read(dialect: &Dialect, chunks: Chunks) -> Read {
+    let mut events: Vec<Event> = Vec::new();
+    let mut stream = (dialect.read)(chunks);
+    let mut outcome = None;
+    while let Some(event) = stream.next().await {
+        assert!(outcome.is_none(), "{}: something came after the end: {event:?}", dialect.kind);
+        match event {
+            Ok(event) => {
+                if matches!(event, Event::Finished(_)) {
+                    outcome = Some(Ok(()));
+                }
+                add(&mut events, event);
+            }
+            Err(ProviderError { code, .. }) => outcome = Some(Err(code)),
+        }
+    }
+    match outcome.expect("a stream ends with Finished or an error") {
+        Ok(()) => Ok(events),
+        Err(code) => Err((events, code)),
+    }
+}
+
+fn add(events: &mut Vec<Event>, event: Event) {
+    match (events.last_mut(), event) {
+        (Some(Event::Text(text)), Event::Text(more)) | (Some(Event::Reasoning(text)), Event::Reasoning(more)) => {
+            assert!(!more.is_empty());
+            text.push_str(&more);
+        }
+        (_, event) => events.push(event),
+    }
+}
+
+fn chunks(bytes: impl AsRef<[u8]>, size: usize) -> Chunks {
+    let chunks: Vec<_> = bytes.as_ref().chunks(size).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
+    stream::iter(chunks).boxed()
+}
+
+async fn read_text(dialect: &Dialect, text: &str) -> Read {
+    read(dialect, chunks(text, 64)).await
+}
+
+fn text_of(events: &[Event]) -> &str {
+    let mut texts = events.iter().filter_map(|event| match event {
+        Event::Text(text) => Some(text.as_str()),
+        _ => None,
+    });
+    let text = texts.next().unwrap_or("");
+    assert_eq!(texts.next(), None, "texts are joined");
+    text
+}
+
+#[tokio::test]
+async fn chunks_of_every_size_mean_the_same() {
+    for dialect in dialects::all() {
+        let whole = dialect.whole();
+        for size in (1..80).chain([4096, usize::MAX]) {
+            assert_eq!(read(&dialect, chunks(&whole, size)).await, Ok(Dialect::meaning()), "{} {size}", dialect.kind);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn chunks_of_mixed_sizes_mean_the_same(sizes in prop::collection::vec(1_usize..200, 1..100)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for dialect in dialects::all() {
+            let whole = Bytes::from(dialect.whole());
+            let (mut rest, mut pieces) = (whole, Vec::new());
+            for size in sizes.iter().cycle() {
+                if rest.is_empty() {
+                    break;
+                }
+                pieces.push(Ok(rest.split_to((*size).min(rest.len()))));
+            }
+            prop_assert_eq!(runtime.block_on(read(&dialect, stream::iter(pieces).boxed())), Ok(Dialect::meaning()));
+        }
+    }
+}
+
+/// A provider's fault may spoil its reply, and never this process.
+#[test]
+fn no_value_in_any_place_is_a_panic() {
+    let values = ["null", "3", "-1.5", "\"x\"", "[]", "[3]", "{}", "{\"type\": 3}", "1e400"];
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    for dialect in dialects::all() {
+        let whole = format!("{}{}{}", dialect.whole(), dialect.overloaded, dialect.noise.concat());
+        for event in whole.split("\n\n").filter_map(|event| event.split_once("data: ")).map(|(_, data)| data) {
+            // Every value is whatever follows a colon, up to the next sign of JSON.
+            for (colon, _) in event.match_indices(':') {
+                let rest = &event[colon + 1..];
+                let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
+                for value in values {
+                    for tail in [&rest[end..], "}", "}}", "}}]}"] {
+                        let bent = format!("data: {}{value}{tail}\n\n", &event[..=colon]);
+                        let stream = format!("{bent}{bent}{}", dialect.whole());
+                        // Reading asserts that it ends, once.
+                        let _ = runtime.block_on(read_text(&dialect, &stream));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A cut is never taken for an end, and what came before it is kept.
+#[tokio::test]
+async fn a_cut_at_every_byte_is_truncation() {
+    for dialect in dialects::all() {
+        let whole = dialect.whole();
+        // The end event's own data is whole there; only its blank line may be missing.
+        let end = whole.trim_end().len();
+        for cut in 0..=whole.len() {
+            match read(&dialect, chunks(&whole.as_bytes()[..cut], 50)).await {
+                Ok(events) => {
+                    assert!(cut >= end, "{}: a cut at {cut} of {end} passed for the end", dialect.kind);
+                    assert_eq!(events, Dialect::meaning());
+                }
+                Err((events, code)) => {
+                    assert!(cut < end, "{}: a cut at {cut} of {end} was not the end", dialect.kind);
+                    assert_eq!(code, ReplyErrorCode::ProviderTruncated, "{} cut at {cut}", dialect.kind);
+                    assert!(TEXT.concat().starts_with(text_of(&events)), "{} cut at {cut}: {events:?}", dialect.kind);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn line_ends_and_a_byte_order_mark_mean_nothing() {
+    for dialect in dialects::all() {
+        for line_end in ["\r\n", "\r"] {
+            let whole = format!("\u{feff}{}", dialect.whole().replace('\n', line_end));
+            for size in [1, 2, 3, 1000] {
+                assert_eq!(read(&dialect, chunks(&whole, size)).await, Ok(Dialect::meaning()), "{}", dialect.kind);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn pings_and_unknown_events_mean_nothing() {
+    for dialect in dialects::all() {
+        let whole = dialect.whole();
+        let events: Vec<&str> = whole.split_inclusive("\n\n").collect();
+        for noise in &dialect.noise {
+            let noisy = format!("{noise}{}", events.join(noise));
+            assert_eq!(read_text(&dialect, &noisy).await, Ok(Dialect::meaning()), "{} {noise:?}", dialect.kind);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_may_come_first_or_in_the_middle() {
+    for dialect in dialects::all() {
+        let first = format!("{}{}", dialect.overloaded, dialect.whole());
+        assert_eq!(read_text(&dialect, &first).await, Err((vec![], ReplyErrorCode::ProviderOverloaded)));
+
+        let middle = format!("{}{}{}{}", dialect.opening, (dialect.text)("Hé"), dialect.overloaded, dialect.closing);
+        let kept = vec![Event::Text("Hé".to_owned())];
+        assert_eq!(read_text(&dialect, &middle).await, Err((kept, ReplyErrorCode::ProviderOverloaded)));
+    }
+}
+
+#[tokio::test]
+async fn an_end_without_the_end_event_is_truncation() {
+    for dialect in dialects::all() {
+        let unfinished = format!("{}{}", dialect.opening, (dialect.text)("Hé"));
+        let kept = vec![Event::Text("Hé".to_owned())];
+        let expected = Err((kept, ReplyErrorCode::ProviderTruncated));
+        assert_eq!(read_text(&dialect, &unfinished).await, expected);
+        assert_eq!(read_text(&dialect, "").await, Err((vec![], ReplyErrorCode::ProviderTruncated)));
+
+        let failing = stream::iter([
+            Ok(Bytes::from(unfinished)),
+            Err(ProviderError::new(ReplyErrorCode::TimedOut, "silence")),
+            Ok(Bytes::from(dialect.closing.clone())),
+        ]);
+        let kept = vec![Event::Text("Hé".to_owned())];
+        assert_eq!(read(&dialect, failing.boxed()).await, Err((kept, ReplyErrorCode::TimedOut)));
+    }
+}
+
+#[tokio::test]
+async fn usage_may_be_missing() {
+    for dialect in dialects::all() {
+        let stream = format!("{}{}{}", dialect.opening, (dialect.text)("Hé"), dialect.closing_without_usage);
+        let expected = vec![Event::Text("Hé".to_owned()), Event::Finished(FinishReason::ToolCalls)];
+        assert_eq!(read_text(&dialect, &stream).await, Ok(expected));
+    }
+}
+
+/// The event is refused long before it has all arrived.
+#[tokio::test]
+async fn an_event_of_20_megabytes_is_refused_without_being_held() {
+    for dialect in dialects::all() {
+        let giant = Bytes::from((dialect.text)(&"x".repeat(20_000_000)));
+        let opening = Bytes::from(format!("{}{}", dialect.opening, (dialect.text)("Hé")));
+        let taken = Arc::new(AtomicUsize::new(0));
+        let counter = taken.clone();
+        let pieces: Vec<Bytes> =
+            (0..giant.len()).step_by(8192).map(|at| giant.slice(at..giant.len().min(at + 8192))).collect();
+        let chunks = stream::iter([opening].into_iter().chain(pieces)).map(move |chunk| {
+            counter.fetch_add(chunk.len(), Ordering::Relaxed);
+            Ok(chunk)
+        });
+        let kept = vec![Event::Text("Hé".to_owned())];
+        assert_eq!(read(&dialect, chunks.boxed()).await, Err((kept, ReplyErrorCode::ProviderUnavailable)));
+        assert!(taken.load(Ordering::Relaxed) < MAX_EVENT_BYTES + 20_000);
+    }
+}
+
+#[tokio::test]
+async fn nul_and_bytes_that_are_no_text_do_not_get_through() {
+    for dialect in dialects::all() {
+        let nul = (dialect.text)("a\0b") + &(dialect.text)("\0");
+        let stream = format!("{}{nul}{}", dialect.opening, dialect.closing_without_usage);
+        assert_eq!(text_of(&read_text(&dialect, &stream).await.unwrap()), "ab");
+
+        let mut bytes = stream.replace("\\u0000", "?").into_bytes();
+        for byte in bytes.iter_mut().filter(|byte| **byte == b'?') {
+            *byte = 0xff;
+        }
+        assert_eq!(text_of(&read(&dialect, chunks(&bytes, 7)).await.unwrap()), "a\u{fffd}b\u{fffd}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_json_ends_the_reply() {
+    for dialect in dialects::all() {
+        let broken =
+            format!("{}{}data: {{\"type\": oops\n\n{}", dialect.opening, (dialect.text)("Hé"), dialect.closing);
+        let kept = vec![Event::Text("Hé".to_owned())];
+        assert_eq!(read_text(&dialect, &broken).await, Err((kept, ReplyErrorCode::ProviderTruncated)));
+    }
+}
+
+#[tokio::test]
+async fn tool_arguments_have_a_bound() {
+    for dialect in dialects::all() {
+        let more = "y".repeat(200_000);
+        let part = dialect.tool_call.split_inclusive("\n\n").find(|event| event.contains("{\\\"up")).unwrap();
+        let flood =
+            format!("{}{}", dialect.opening, dialect.tool_call.replace(part, &part.replace("up", &more).repeat(6)));
+        assert_eq!(read_text(&dialect, &flood).await, Err((vec![], ReplyErrorCode::ProviderUnavailable)));
+    }
+}
