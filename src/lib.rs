@@ -16,4 +16,6 @@
 pub mod clock;
 pub mod domain;
 pub mod entity;
+pub mod graphql;
+pub mod http;
 pub mod llm;
