@@ -6,6 +6,7 @@
 mod answer;
 mod client_ip;
 mod edge;
+mod first_bytes;
 mod graphql;
 mod health;
 mod media;

@@ -10,6 +10,8 @@ use axum_server::accept::NoDelayAcceptor;
 use hyper_util::rt::TokioTimer;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::first_bytes::Impatient;
+
 /// How long a connection may take to send a request's head; an idle one is closed after it.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that a request's head may hold, in bytes: the longest GET query and a generous token.
@@ -32,9 +34,9 @@ pub async fn serve(
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let handle = Handle::new();
-    let mut server = axum_server::from_tcp(listener)?.acceptor(NoDelayAcceptor::new()).handle(handle.clone());
-    // Chosen here and not through the server's own `http1_only`, which would lose upgrades. Without the choice a silent
-    // connection would wait for ever while its protocol is guessed.
+    let acceptor = Impatient { inner: NoDelayAcceptor::new(), timeout: HEADER_TIMEOUT };
+    let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
+    // Chosen here and not through the server's own `http1_only`, which would lose upgrades.
     let mut builder = server.http_builder().clone().http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT).max_buf_size(MAX_HEAD);
     *server.http_builder() = builder;

@@ -1,1 +1,3 @@
-//! t
+//! The tests that talk to a running server.
+
+mod edge;
