@@ -17,5 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod entity;
+pub mod graphql;
+pub mod http;
 pub mod llm;
 pub mod storage;

@@ -1,0 +1,86 @@
+//! Answers: a response of the schema, or the refusal of a request that never came so far. Every body is a GraphQL one.
+
+use async_graphql::{Response, ServerError, Value};
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use serde::Serialize;
+
+use crate::graphql::RequestId;
+use crate::graphql::error::{ErrorCode, finish_error, is_request_error, request_error};
+use crate::http::media::Media;
+
+/// A request that is refused before it is a GraphQL operation.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: ErrorCode,
+    message: &'static str,
+    allow: Option<&'static str>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: ErrorCode, message: &'static str) -> Self {
+        Self { status, code, message, allow: None }
+    }
+
+    /// 405, which names the methods that would do (RFC 9110, section 15.5.6).
+    pub(super) fn method(allow: &'static str, message: &'static str) -> Self {
+        Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::InvalidInput, message) }
+    }
+
+    pub(super) fn into_response(self, media: Media, request_id: RequestId) -> axum::response::Response {
+        let mut error = request_error(self.code, self.message);
+        finish_error(&mut error, request_id);
+        let mut response = respond(self.status, media, &Answer { data: None, errors: &[error] });
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+/// What an executed response looks like on the wire.
+#[derive(Serialize)]
+pub(super) struct Answer<'a> {
+    /// Absent when nothing was executed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Value>,
+    #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
+    errors: &'a [ServerError],
+}
+
+impl<'a> From<&'a Response> for Answer<'a> {
+    fn from(response: &'a Response) -> Self {
+        Self { data: (!is_request_error(response)).then_some(&response.data), errors: &response.errors }
+    }
+}
+
+/// The answer of an operation, whose errors are finished.
+pub(super) fn answer(media: Media, response: &Response) -> axum::response::Response {
+    let status = match media {
+        Media::GraphqlResponse if is_request_error(response) => request_error_status(response),
+        _ => StatusCode::OK,
+    };
+    respond(status, media, &Answer::from(response))
+}
+
+fn request_error_status(response: &Response) -> StatusCode {
+    let extensions = response.errors.first().and_then(|error| error.extensions.as_ref());
+    match extensions.and_then(|extensions| extensions.get("code")) {
+        Some(Value::String(code)) if code == ErrorCode::Timeout.as_str() => StatusCode::GATEWAY_TIMEOUT,
+        Some(Value::String(code)) if code == ErrorCode::Internal.as_str() => StatusCode::INTERNAL_SERVER_ERROR,
+        _ => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn respond(status: StatusCode, media: Media, answer: &Answer<'_>) -> axum::response::Response {
+    // Only a map with keys other than strings fails to serialise, and a GraphQL value has none.
+    let body = serde_json::to_vec(answer).unwrap_or_default();
+    let mut response = axum::response::Response::new(Body::from(body));
+    *response.status_mut() = status;
+    let content_type = HeaderValue::from_static(media.content_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    // What is answered depends on these two: a cache between must not mix them up.
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    response
+}

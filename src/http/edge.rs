@@ -1,0 +1,101 @@
+//! What the edge is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::{Clock, IdGenerator};
+use crate::domain::{Client, Requester};
+use crate::graphql::RequestId;
+use crate::http::TrustedProxies;
+use crate::http::websocket::Slots;
+
+/// Turns the value of an `Authorization` header into who asks. Called for every HTTP request, for every `connection_init`,
+/// and again for every operation on a socket, so it must be cheap for credentials that it has just seen.
+pub type Authenticate = Arc<dyn Fn(Option<String>, Client) -> BoxFuture<'static, Requester> + Send + Sync>;
+
+/// Whether the server can do its work now; asked by `/health/ready`.
+pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
+/// The parts that the edge is given.
+pub struct Edge<E> {
+    /// Runs the operations.
+    pub executor: E,
+    /// Knows who asks.
+    pub authenticate: Authenticate,
+    /// Knows whether the server is ready.
+    pub ready: Ready,
+    /// Mutations and sockets run on it, so that shutdown waits for them.
+    pub tracker: TaskTracker,
+    /// Cancelled at the soft stop: sockets close with 1012 and `/health/ready` says no.
+    pub draining: CancellationToken,
+    /// The bounds.
+    pub limits: Limits,
+    /// The peers whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: TrustedProxies,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the request ids.
+    pub ids: Arc<IdGenerator>,
+}
+
+/// The bounds of the edge. Sizes are in bytes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest body of a request.
+    pub body: usize,
+    /// The longest time in which a body arrives.
+    pub body_timeout: Duration,
+    /// The longest time that a client waits for a query or a mutation. A mutation goes on after it.
+    pub operation_timeout: Duration,
+    /// The largest message that a socket takes.
+    pub message: usize,
+    /// How long a socket may stay without `connection_init`, and how long its authentication may take.
+    pub connection_init: Duration,
+    /// How often a socket is pinged; one that answers nothing until the next ping is dead.
+    pub keep_alive: Duration,
+    /// How long a socket may take to accept what is written to it.
+    pub write_timeout: Duration,
+    /// Operations that run at once on one socket.
+    pub operations_per_socket: usize,
+    /// Sockets that one user holds at once.
+    pub sockets_per_user: usize,
+    /// Sockets that one address holds at once; an IPv6 address counts by its /64.
+    pub sockets_per_address: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 1 << 20,
+            body_timeout: Duration::from_secs(15),
+            operation_timeout: Duration::from_secs(30),
+            message: 1 << 20,
+            connection_init: Duration::from_secs(10),
+            keep_alive: Duration::from_secs(25),
+            write_timeout: Duration::from_secs(15),
+            operations_per_socket: 100,
+            sockets_per_user: 1_000,
+            sockets_per_address: 10_000,
+        }
+    }
+}
+
+/// The edge at work: its parts, and the count of its sockets.
+pub(super) struct Shared<E> {
+    pub(super) edge: Edge<E>,
+    pub(super) slots: Arc<Slots>,
+}
+
+impl<E> Shared<E> {
+    pub(super) fn new(edge: Edge<E>) -> Arc<Self> {
+        Arc::new(Self { edge, slots: Arc::default() })
+    }
+
+    pub(super) fn new_request_id(&self) -> RequestId {
+        RequestId(self.edge.ids.next(self.edge.clock.now()))
+    }
+}

@@ -1,0 +1,133 @@
+//! GraphQL over HTTP (<https://graphql.github.io/graphql-over-http/draft/>).
+
+use std::sync::Arc;
+
+use async_graphql::Executor;
+use async_graphql::parser::types::OperationType;
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::Response;
+use futures_util::StreamExt as _;
+use tracing::Span;
+
+use crate::domain::{Client, Requester};
+use crate::graphql::RequestId;
+use crate::graphql::error::{ErrorCode, request_error};
+use crate::http::answer::{Refusal, answer};
+use crate::http::client_ip;
+use crate::http::edge::{Edge, Limits, Shared};
+use crate::http::media::{self, Media};
+use crate::http::operation::{Caller, Operation, refused};
+use crate::http::parameters::{Malformed, Parameters};
+use crate::http::websocket;
+
+/// The longest `User-Agent` that is kept, in bytes.
+const MAX_USER_AGENT: usize = 512;
+
+/// Answers `/graphql`: GET, POST, and the upgrade to a WebSocket.
+pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let media = Media::negotiate(&parts.headers);
+    let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| shared.new_request_id());
+    let outcome = if websocket::is_upgrade(&parts) {
+        websocket::upgrade(shared, parts).await
+    } else {
+        run(&shared.edge, &parts, body, media, request_id).await
+    };
+    outcome.unwrap_or_else(|refusal| refusal.into_response(media, request_id))
+}
+
+async fn run<E: Executor>(
+    edge: &Edge<E>,
+    parts: &Parts,
+    body: Body,
+    media: Media,
+    request_id: RequestId,
+) -> Result<Response, Refusal> {
+    let parameters = match parts.method {
+        Method::GET => Parameters::from_query_string(parts.uri.query().unwrap_or_default()).map_err(malformed)?,
+        Method::POST => {
+            if !media::is_json(&parts.headers) {
+                let message = "Send the request as application/json in UTF-8.";
+                return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidInput, message));
+            }
+            let body = read_body(&parts.headers, body, &edge.limits).await?;
+            Parameters::from_json(&body).map_err(malformed)?
+        }
+        _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
+    };
+    let operation = match Operation::parse(parameters) {
+        Ok(operation) => operation,
+        Err(error) => return Ok(answer(media, &refused(error, request_id))),
+    };
+    match operation.kind {
+        OperationType::Mutation if parts.method == Method::GET => {
+            return Err(Refusal::method("POST", "GET runs queries only: send a mutation by POST."));
+        }
+        OperationType::Subscription if parts.method == Method::GET => {
+            return Err(Refusal::method("POST", "GET runs queries only; subscriptions go over a WebSocket."));
+        }
+        OperationType::Subscription => {
+            let error = request_error(ErrorCode::InvalidDocument, "Subscriptions go over a WebSocket to this address.");
+            return Ok(answer(media, &refused(error, request_id)));
+        }
+        OperationType::Query | OperationType::Mutation => {}
+    }
+    let client = client(edge, parts);
+    let requester = (edge.authenticate)(authorization(&parts.headers), client.clone()).await;
+    if let Requester::Viewer(viewer) = &requester {
+        Span::current().record("user", tracing::field::display(viewer.user_id));
+    }
+    let response = edge.execute(operation, Caller { requester, client, request_id }).await;
+    Ok(answer(media, &response))
+}
+
+fn malformed(Malformed(message): Malformed) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, message)
+}
+
+/// The body, within its bounds of size and time.
+async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
+    let too_large =
+        || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request is too large.");
+    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limits.body) {
+        return Err(too_large());
+    }
+    let read = async {
+        let mut chunks = body.into_data_stream();
+        let mut read = Vec::with_capacity(announced.unwrap_or_default());
+        while let Some(chunk) = chunks.next().await {
+            let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, "The request broke off.");
+            let chunk = chunk.map_err(broken)?;
+            if read.len() + chunk.len() > limits.body {
+                return Err(too_large());
+            }
+            read.extend_from_slice(&chunk);
+        }
+        Ok(Bytes::from(read))
+    };
+    tokio::time::timeout(limits.body_timeout, read).await.unwrap_or_else(|_| {
+        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "The request took too long to arrive."))
+    })
+}
+
+/// Who is at the other end.
+pub(super) fn client<E>(edge: &Edge<E>, parts: &Parts) -> Client {
+    let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
+    Client {
+        ip: edge.trusted_proxies.client_ip(client_ip::peer(&parts.extensions), &parts.headers),
+        // Readable header values are ASCII, so every byte is a boundary.
+        user_agent: user_agent.map(|value| value[..value.len().min(MAX_USER_AGENT)].to_owned()),
+    }
+}
+
+/// The value of the `Authorization` header; an empty one is none. One that is not readable is kept as something that cannot be
+/// valid: credentials were sent.
+pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let value = String::from_utf8_lossy(value.as_bytes());
+    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+}

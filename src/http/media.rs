@@ -1,0 +1,162 @@
+//! Content types: which one a request has, which one its answer gets.
+
+use axum::http::{HeaderMap, header};
+
+/// The two shapes of a GraphQL answer over HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Media {
+    /// `application/json`: the status says nothing about a well-formed request's outcome.
+    Json,
+    /// `application/graphql-response+json`: a request error is not 200.
+    GraphqlResponse,
+}
+
+impl Media {
+    pub(super) const fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json; charset=utf-8",
+            Self::GraphqlResponse => "application/graphql-response+json; charset=utf-8",
+        }
+    }
+
+    /// The one that `Accept` (RFC 9110, section 12.5.1) prefers: by its weight, then the one named more exactly, then the
+    /// one named first. JSON where it leaves the choice, and also where it accepts neither: the specification allows to
+    /// disregard such a header.
+    pub(super) fn negotiate(headers: &HeaderMap) -> Self {
+        let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let [mut json, mut graphql] = [Preference::NONE; 2];
+        for (position, range) in accept.flat_map(|value| value.split(',')).enumerate() {
+            let Some((range, weight)) = parse_range(range) else { continue };
+            let named = Preference { weight, specificity: range.specificity(), earliness: -(position as i64) };
+            if range != Range::GraphqlResponse {
+                json = json.refined(named);
+            }
+            if range != Range::Json {
+                graphql = graphql.refined(named);
+            }
+        }
+        if graphql.weight > 0 && graphql > json { Self::GraphqlResponse } else { Self::Json }
+    }
+}
+
+/// How much a client wants a type; ordered by its fields, the first first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Preference {
+    weight: u16,
+    specificity: u8,
+    earliness: i64,
+}
+
+impl Preference {
+    const NONE: Self = Self { weight: 0, specificity: 0, earliness: i64::MIN };
+
+    /// The more exact range decides.
+    fn refined(self, other: Self) -> Self {
+        if other.specificity > self.specificity || self == Self::NONE { other } else { self }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Range {
+    Json,
+    GraphqlResponse,
+    Application,
+    Any,
+}
+
+impl Range {
+    const fn specificity(self) -> u8 {
+        match self {
+            Self::Json | Self::GraphqlResponse => 3,
+            Self::Application => 2,
+            Self::Any => 1,
+        }
+    }
+}
+
+/// A media range that covers one of the two types, and its weight in thousandths.
+fn parse_range(text: &str) -> Option<(Range, u16)> {
+    let mut parts = text.split(';').map(str::trim);
+    let range = match parts.next()?.to_ascii_lowercase().as_str() {
+        "application/json" => Range::Json,
+        "application/graphql-response+json" => Range::GraphqlResponse,
+        "application/*" => Range::Application,
+        "*/*" => Range::Any,
+        _ => return None,
+    };
+    let weight = parts.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
+    let weight: f32 = weight.map_or(Ok(1.0), str::parse).ok()?;
+    Some((range, (weight.clamp(0.0, 1.0) * 1_000.0) as u16))
+}
+
+/// Whether a body is JSON in UTF-8 (RFC 8259, section 8.1), as its `Content-Type` says. No other type is taken: a page of
+/// another site can send `text/plain` and forms without asking first.
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(header::CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next(), values.next()) else { return false };
+    let Ok(value) = value.to_str() else { return false };
+    let mut parts = value.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.filter(|parameter| !parameter.is_empty()).all(|parameter| match parameter.split_once('=') {
+            Some((name, charset)) if name.trim().eq_ignore_ascii_case("charset") => {
+                let charset = charset.trim().trim_matches('"');
+                charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
+            }
+            _ => true,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(&name, value.parse().unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn negotiates() {
+        for (accept, wanted) in [
+            (&[][..], Media::Json),
+            (&["*/*"], Media::Json),
+            (&["application/*"], Media::Json),
+            (&["text/html"], Media::Json),
+            (&["application/json"], Media::Json),
+            (&["application/graphql-response+json"], Media::GraphqlResponse),
+            (&["Application/GraphQL-Response+JSON; charset=utf-8"], Media::GraphqlResponse),
+            (&["application/graphql-response+json, application/json;q=0.9"], Media::GraphqlResponse),
+            (&["application/graphql-response+json;q=0.5, application/json"], Media::Json),
+            (&["application/json", "application/graphql-response+json"], Media::Json),
+            (&["application/graphql-response+json, */*"], Media::GraphqlResponse),
+            (&["application/graphql-response+json, application/json"], Media::GraphqlResponse),
+            (&["application/json;q=0, */*"], Media::GraphqlResponse),
+            (&["application/graphql-response+json;q=0"], Media::Json),
+            (&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], Media::Json),
+        ] {
+            assert_eq!(Media::negotiate(&headers(header::ACCEPT, accept)), wanted, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn takes_json_in_utf_8_only() {
+        for (value, wanted) in [
+            ("application/json", true),
+            ("application/json;", true),
+            ("Application/JSON; Charset=\"UTF-8\"", true),
+            ("application/json; charset=utf-8; profile=x", true),
+            ("application/json; charset=iso-8859-1", false),
+            ("application/jsonp", false),
+            ("text/plain", false),
+            ("", false),
+        ] {
+            assert_eq!(is_json(&headers(header::CONTENT_TYPE, &[value])), wanted, "{value}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+        assert!(!is_json(&headers(header::CONTENT_TYPE, &["application/json", "text/plain"])));
+    }
+}

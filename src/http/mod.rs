@@ -1,0 +1,24 @@
+//! The protocol edge: GraphQL over HTTP and over WebSocket, health, request ids and the request log.
+//!
+//! The rules are those of the GraphQL-over-HTTP specification (<https://graphql.github.io/graphql-over-http/draft/>, with the
+//! audits of npm `graphql-http`) and of the `graphql-transport-ws` protocol (`PROTOCOL.md` of npm `graphql-ws`).
+
+mod answer;
+mod client_ip;
+mod edge;
+mod first_bytes;
+mod graphql;
+mod health;
+mod media;
+mod operation;
+mod parameters;
+
+mod request_log;
+mod router;
+mod server;
+mod websocket;
+
+pub use client_ip::{MalformedNetwork, TrustedProxies};
+pub use edge::{Authenticate, Edge, Limits, Ready};
+pub use router::router;
+pub use server::serve;

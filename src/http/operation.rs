@@ -1,0 +1,139 @@
+//! One GraphQL operation, whatever transport it came by.
+
+use std::panic::AssertUnwindSafe;
+
+use async_graphql::parser::types::{DocumentOperations, OperationType};
+use async_graphql::{Executor, Request, Response, ServerError};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use tracing::{Instrument as _, Span};
+
+use crate::domain::{Client, Requester};
+use crate::graphql::RequestId;
+use crate::graphql::error::{ErrorCode, finish, request_error};
+use crate::http::edge::Edge;
+use crate::http::parameters::Parameters;
+
+/// An operation whose document parses.
+pub(super) struct Operation {
+    request: Request,
+    pub(super) kind: OperationType,
+}
+
+/// On whose behalf an operation runs; resolvers find each part in their context's data.
+pub(super) struct Caller {
+    pub(super) requester: Requester,
+    pub(super) client: Client,
+    pub(super) request_id: RequestId,
+}
+
+impl Operation {
+    /// Parses the document once, and finds the operation that is to run. Its name goes to the current span, for the log.
+    ///
+    /// # Errors
+    ///
+    /// The document does not parse, or it does not say which operation is meant.
+    pub(super) fn parse(parameters: Parameters) -> Result<Self, ServerError> {
+        let mut request = Request::new(parameters.query).variables(parameters.variables);
+        request.operation_name = parameters.operation_name;
+        request.extensions = parameters.extensions;
+        let wanted = request.operation_name.clone();
+        let document = request.parsed_query()?;
+        let (name, operation) = match (&document.operations, &wanted) {
+            (DocumentOperations::Single(operation), None) => (None, operation),
+            (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
+                let only = operations.iter().next().map(|(name, operation)| (Some(name), operation));
+                only.ok_or_else(unnamed)?
+            }
+            (DocumentOperations::Multiple(operations), Some(wanted)) => {
+                let named = operations.get_key_value(wanted.as_str());
+                named.map(|(name, operation)| (Some(name), operation)).ok_or_else(unknown)?
+            }
+            (DocumentOperations::Single(_), Some(_)) => return Err(unknown()),
+            (DocumentOperations::Multiple(_), None) => return Err(unnamed()),
+        };
+        let kind = operation.node.ty;
+        // The parser lets only letters, digits and underscores into a name; only its length is the client's.
+        let name: String = name.into_iter().flat_map(|name| name.chars()).take(64).collect();
+        Span::current().record("operation", format_args!("{kind} {name}"));
+        Ok(Self { request, kind })
+    }
+}
+
+fn unknown() -> ServerError {
+    request_error(ErrorCode::InvalidDocument, "The document has no operation of the name in `operationName`.")
+}
+
+fn unnamed() -> ServerError {
+    request_error(ErrorCode::InvalidDocument, "The document has several operations: name one in `operationName`.")
+}
+
+/// The finished answer of a request that was not executed.
+pub(super) fn refused(error: ServerError, request_id: RequestId) -> Response {
+    let mut response = Response::from_errors(vec![error]);
+    finish(&mut response, request_id);
+    response
+}
+
+impl<E: Executor> Edge<E> {
+    /// Runs a query or a mutation. The answer is finished; a panic in a resolver is one of INTERNAL.
+    ///
+    /// A query ends when its caller stops waiting. A mutation runs on the task tracker and always ends by itself: a client that
+    /// goes away, a timeout, a `complete` stop the waiting, never the work.
+    pub(super) async fn execute(&self, operation: Operation, caller: Caller) -> Response {
+        let request_id = caller.request_id;
+        let is_mutation = operation.kind == OperationType::Mutation;
+        let executor = self.executor.clone();
+        let request = with_caller(operation.request, caller);
+        let work = async move {
+            let outcome = AssertUnwindSafe(executor.execute(request)).catch_unwind().await;
+            outcome.map_or_else(
+                |_| panicked(request_id),
+                |mut response| {
+                    finish(&mut response, request_id);
+                    response
+                },
+            )
+        };
+        let answer = if is_mutation {
+            let work = self.tracker.spawn(work.in_current_span());
+            tokio::time::timeout(self.limits.operation_timeout, work)
+                .await
+                .map(|outcome| outcome.unwrap_or_else(|_| panicked(request_id)))
+        } else {
+            tokio::time::timeout(self.limits.operation_timeout, work).await
+        };
+        answer.unwrap_or_else(|_| {
+            let message =
+                if is_mutation { "This takes too long; it goes on without you." } else { "This took too long." };
+            refused(request_error(ErrorCode::Timeout, message), request_id)
+        })
+    }
+
+    /// Runs a subscription. Every event is finished; a panic in a resolver is a last one of INTERNAL.
+    pub(super) fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, Response> {
+        let request_id = caller.request_id;
+        let events = self.executor.execute_stream(with_caller(operation.request, caller), None);
+        AssertUnwindSafe(events)
+            .catch_unwind()
+            .map(move |event| match event {
+                Ok(mut response) => {
+                    finish(&mut response, request_id);
+                    response
+                }
+                Err(_) => panicked(request_id),
+            })
+            .boxed()
+    }
+}
+
+fn with_caller(request: Request, caller: Caller) -> Request {
+    request.data(caller.requester).data(caller.client).data(caller.request_id)
+}
+
+/// The panic hook has told what happened; this ties it to the request.
+pub(super) fn panicked(request_id: RequestId) -> Response {
+    let mut error = ServerError::new("a resolver panicked", None);
+    error.source = Some(std::sync::Arc::new(crate::domain::Error::internal("a resolver panicked")));
+    refused(error, request_id)
+}

@@ -1,0 +1,135 @@
+//! The parameters of a GraphQL request (GraphQL over HTTP, section 5), from a body, a query string or a socket's message.
+
+use async_graphql::{Extensions, Variables};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A well-typed request.
+#[derive(Debug)]
+pub(super) struct Parameters {
+    pub(super) query: String,
+    pub(super) operation_name: Option<String>,
+    pub(super) variables: Variables,
+    pub(super) extensions: Extensions,
+}
+
+/// Why there is no request; a fixed sentence, for values are never echoed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Malformed(pub(super) &'static str);
+
+const QUERY: Malformed = Malformed("The parameter `query` must be a string.");
+const OPERATION_NAME: Malformed = Malformed("The parameter `operationName` must be a string.");
+const VARIABLES: Malformed = Malformed("The parameter `variables` must be a map.");
+const EXTENSIONS: Malformed = Malformed("The parameter `extensions` must be a map.");
+
+impl Parameters {
+    /// From a JSON object.
+    pub(super) fn from_json(json: &[u8]) -> Result<Self, Malformed> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Raw<'a> {
+            #[serde(borrow)]
+            query: Option<&'a RawValue>,
+            #[serde(borrow)]
+            operation_name: Option<&'a RawValue>,
+            #[serde(borrow)]
+            variables: Option<&'a RawValue>,
+            #[serde(borrow)]
+            extensions: Option<&'a RawValue>,
+        }
+        if json.trim_ascii_start().first() == Some(&b'[') {
+            return Err(Malformed("Batches are not supported: send one operation a request."));
+        }
+        let raw: Raw<'_> =
+            serde_json::from_slice(json).map_err(|_| Malformed("The request must be one JSON object in UTF-8."))?;
+        Ok(Self {
+            query: read(raw.query.map(RawValue::get), QUERY)?.ok_or(QUERY)?,
+            operation_name: read(raw.operation_name.map(RawValue::get), OPERATION_NAME)?,
+            variables: read(raw.variables.map(RawValue::get), VARIABLES)?.unwrap_or_default(),
+            extensions: read(raw.extensions.map(RawValue::get), EXTENSIONS)?.unwrap_or_default(),
+        })
+    }
+
+    /// From a URL's query string, in which `variables` and `extensions` are JSON.
+    pub(super) fn from_query_string(text: &str) -> Result<Self, Malformed> {
+        let [mut query, mut operation_name, mut variables, mut extensions] = [None, None, None, None];
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let parameter = match &*name {
+                "query" => &mut query,
+                "operationName" => &mut operation_name,
+                "variables" => &mut variables,
+                "extensions" => &mut extensions,
+                _ => continue,
+            };
+            if parameter.replace(value).is_some() {
+                return Err(Malformed("A parameter stands twice in the query string."));
+            }
+        }
+        Ok(Self {
+            query: query.ok_or(QUERY)?.into_owned(),
+            operation_name: operation_name.map(Into::into),
+            variables: read(variables.as_deref(), VARIABLES)?.unwrap_or_default(),
+            extensions: read(extensions.as_deref(), EXTENSIONS)?.unwrap_or_default(),
+        })
+    }
+}
+
+/// Null is as good as absent.
+fn read<'a, T: Deserialize<'a>>(json: Option<&'a str>, otherwise: Malformed) -> Result<Option<T>, Malformed> {
+    json.map_or(Ok(None), |json| serde_json::from_str(json).map_err(|_| otherwise))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Result<Parameters, Malformed> {
+        Parameters::from_json(text.as_bytes())
+    }
+
+    #[test]
+    fn reads_json() {
+        let parameters =
+            json(r#"{"query":"{a}","operationName":null,"variables":{"n":1},"extensions":null,"more":[]}"#).unwrap();
+        assert_eq!(parameters.query, "{a}");
+        assert_eq!(parameters.operation_name, None);
+        assert_eq!(parameters.variables["n"], async_graphql::Value::from(1));
+        assert!(parameters.extensions.is_empty());
+    }
+
+    #[test]
+    fn refuses_what_is_ill_typed() {
+        for value in ["0", "false", "[]", "{}"] {
+            assert_eq!(json(&format!(r#"{{"query":{value}}}"#)).unwrap_err(), QUERY);
+            assert_eq!(json(&format!(r#"{{"query":"","operationName":{value}}}"#)).unwrap_err(), OPERATION_NAME);
+        }
+        for value in ["0", "false", "[]", r#""{}""#] {
+            assert_eq!(json(&format!(r#"{{"query":"","variables":{value}}}"#)).unwrap_err(), VARIABLES);
+            assert_eq!(json(&format!(r#"{{"query":"","extensions":{value}}}"#)).unwrap_err(), EXTENSIONS);
+        }
+        assert_eq!(json("{}").unwrap_err(), QUERY);
+        assert_eq!(json(r#"{"query":null}"#).unwrap_err(), QUERY);
+        for text in ["", "null", "\"\"", "{", r#"{"query":"a","query":"b"}"#, "{\"query\":\"\u{1}\"}", "[{}]"] {
+            assert!(json(text).is_err(), "{text}");
+        }
+        assert!(Parameters::from_json(b"{\"query\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn reads_query_strings() {
+        let parameters =
+            Parameters::from_query_string("query=%7Ba+b%7D&variables=%7B%22n%22%3A1%7D&operationName=A&x=1").unwrap();
+        assert_eq!(parameters.query, "{a b}");
+        assert_eq!(parameters.operation_name.as_deref(), Some("A"));
+        assert_eq!(parameters.variables["n"], async_graphql::Value::from(1));
+        for (text, wanted) in [
+            ("", QUERY),
+            ("query=a&variables=1", VARIABLES),
+            ("query=a&variables=", VARIABLES),
+            ("query=a&extensions=[]", EXTENSIONS),
+            ("query=a&query=b", Malformed("A parameter stands twice in the query string.")),
+        ] {
+            assert_eq!(Parameters::from_query_string(text).unwrap_err(), wanted, "{text}");
+        }
+    }
+}

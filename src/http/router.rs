@@ -1,0 +1,45 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+
+use async_graphql::Executor;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{any, get};
+
+use crate::graphql::RequestId;
+use crate::graphql::error::ErrorCode;
+use crate::http::answer::Refusal;
+use crate::http::edge::{Edge, Shared};
+use crate::http::media::Media;
+use crate::http::{graphql, health, request_log};
+
+/// Everything that the server answers.
+pub fn router<E: Executor>(edge: Edge<E>) -> Router {
+    let shared = Shared::new(edge);
+    Router::new()
+        .route("/graphql", any(graphql::handle::<E>))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready::<E>))
+        .fallback(not_found::<E>)
+        .method_not_allowed_fallback(method_not_allowed::<E>)
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), request_log::log::<E>))
+        .with_state(shared)
+}
+
+async fn not_found<E>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
+    let refusal =
+        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, "There is nothing here. GraphQL is at /graphql.");
+    refuse(&shared, &request, refusal)
+}
+
+async fn method_not_allowed<E>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
+    refuse(&shared, &request, Refusal::method("GET, HEAD", "This takes GET."))
+}
+
+fn refuse<E>(shared: &Shared<E>, request: &Request, refusal: Refusal) -> Response {
+    let request_id = request.extensions().get::<RequestId>().copied().unwrap_or_else(|| shared.new_request_id());
+    refusal.into_response(Media::negotiate(request.headers()), request_id)
+}

@@ -1,0 +1,90 @@
+//! How sockets end.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::StreamExt as _;
+
+/// The longest reason: a control frame holds 125 bytes, of which the code takes two (RFC 6455, section 5.5).
+const MAX_REASON: usize = 123;
+/// How long the closing handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(2);
+
+/// A close code and its reason, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Close {
+    pub(super) code: u16,
+    pub(super) reason: Cow<'static, str>,
+}
+
+impl Close {
+    pub(super) const NORMAL: Self = Self::new(1000, "Normal closure");
+    pub(super) const TOO_BIG: Self = Self::new(1009, "The message is too big");
+    pub(super) const RESTARTING: Self = Self::new(1012, "The service is restarting");
+    /// Clients try again after it (1013 of the IANA registry), unlike after a code of their own range.
+    pub(super) const TOO_MANY_SOCKETS: Self = Self::new(1013, "Too many sockets: try again later");
+    pub(super) const BUSY: Self = Self::new(1013, "Authentication takes too long: try again later");
+    pub(super) const UNAUTHORIZED: Self = Self::new(4401, "Unauthorized");
+    pub(super) const FORBIDDEN: Self = Self::new(4403, "Forbidden");
+    pub(super) const TOKEN_EXPIRED: Self = Self::new(4403, "Forbidden: the access token has expired");
+    pub(super) const SESSION_ENDED: Self = Self::new(4403, "Forbidden: the session has ended");
+    pub(super) const SUBPROTOCOL: Self = Self::new(4406, "Subprotocol not acceptable");
+    pub(super) const INIT_TIMEOUT: Self = Self::new(4408, "Connection initialisation timeout");
+    pub(super) const TOO_MANY_INITS: Self = Self::new(4429, "Too many initialisation requests");
+
+    const fn new(code: u16, reason: &'static str) -> Self {
+        Self { code, reason: Cow::Borrowed(reason) }
+    }
+
+    pub(super) const fn malformed(reason: &'static str) -> Self {
+        Self::new(4400, reason)
+    }
+
+    pub(super) fn duplicate(id: &str) -> Self {
+        const AROUND: usize = "Subscriber for  already exists".len();
+        let id = &id[..id.floor_char_boundary(MAX_REASON - AROUND)];
+        Self { code: 4409, reason: Cow::Owned(format!("Subscriber for {id} already exists")) }
+    }
+}
+
+/// Sends the close frame and waits a little for the other side's: a connection that is cut with data unread loses what was
+/// sent last, and that is the frame.
+pub(super) async fn close(mut socket: WebSocket, close: Close) {
+    let frame = CloseFrame { code: close.code, reason: close.reason.as_ref().into() };
+    let handshake = async {
+        if socket.send(Message::Close(Some(frame))).await.is_ok() {
+            drain(&mut socket).await;
+        }
+    };
+    // Whoever is too slow for it sees the connection end without a code.
+    let _elapsed = tokio::time::timeout(HANDSHAKE, handshake).await;
+}
+
+/// Answers the client's close frame.
+pub(super) async fn answer(mut socket: WebSocket) {
+    let _elapsed = tokio::time::timeout(HANDSHAKE, drain(&mut socket)).await;
+}
+
+/// Reading drives the closing handshake; what still arrives is of no interest.
+async fn drain(socket: &mut WebSocket) {
+    while let Some(Ok(_)) = socket.next().await {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_fit_a_control_frame() {
+        assert_eq!(Close::duplicate("a").reason, "Subscriber for a already exists");
+        for id in ["x".repeat(256), "é".repeat(128), "🏃".repeat(64)] {
+            let reason = Close::duplicate(&id).reason;
+            assert!(reason.len() <= MAX_REASON && reason.len() > MAX_REASON - 4, "{reason}");
+            assert!(reason.ends_with(" already exists"));
+        }
+        for close in [Close::TOKEN_EXPIRED, Close::BUSY, Close::SESSION_ENDED, Close::INIT_TIMEOUT] {
+            assert!(close.reason.len() <= MAX_REASON);
+        }
+    }
+}

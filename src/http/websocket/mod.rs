@@ -1,0 +1,76 @@
+//! GraphQL over WebSocket: `graphql-transport-ws`, and the legacy `graphql-ws` as a second codec over the same loop.
+
+mod close;
+mod connection;
+mod legacy;
+mod operations;
+mod protocol;
+mod slots;
+mod transport_ws;
+
+use std::sync::Arc;
+
+use async_graphql::Executor;
+use axum::extract::FromRequestParts as _;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
+use axum::response::{IntoResponse as _, Response};
+
+use crate::graphql::error::ErrorCode;
+use crate::http::answer::Refusal;
+use crate::http::edge::Shared;
+use crate::http::graphql::{authorization, client};
+
+use connection::Connection;
+use protocol::Protocol;
+pub(super) use slots::Slots;
+
+/// The default of 128 KiB a direction would be most of what an idle socket costs.
+const READ_BUFFER: usize = 4 * 1024;
+/// Beyond this, what is written goes out before the batch is whole, in bytes.
+const WRITE_BUFFER: usize = 16 * 1024;
+
+/// Whether a request wants to become a WebSocket (RFC 6455, section 4.1).
+pub(super) fn is_upgrade(parts: &Parts) -> bool {
+    let names = |headers: &HeaderMap| {
+        let mut values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
+        values.any(|value| value.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket")))
+    };
+    parts.method == Method::GET && names(&parts.headers)
+}
+
+/// Answers the handshake; the socket then lives on the task tracker.
+pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Parts) -> Result<Response, Refusal> {
+    let client = client(&shared.edge, &parts);
+    let authorization = authorization(&parts.headers);
+    let limits = &shared.edge.limits;
+    let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
+        .await
+        .map_err(|rejection| {
+            let message = "This is not a WebSocket handshake (RFC 6455).";
+            Refusal::new(rejection.into_response().status(), ErrorCode::InvalidInput, message)
+        })?
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_message_size(limits.message)
+        .max_frame_size(limits.message)
+        .protocols(Protocol::ALL.map(Protocol::name));
+    let protocol = upgrade.selected_protocol().and_then(Protocol::of);
+    if protocol.is_none() {
+        // A handshake that names none of the client's protocols fails in most clients before they could see a close code.
+        let any = upgrade.requested_protocols().next().cloned();
+        if let Some(any) = any {
+            upgrade.set_selected_protocol(any);
+        }
+    }
+    let tracker = shared.edge.tracker.clone();
+    Ok(upgrade.on_upgrade(move |socket| {
+        tracker.track_future(async move {
+            match protocol {
+                Some(protocol) => Connection::new(shared, socket, protocol, client, authorization).run().await,
+                None => close::close(socket, close::Close::SUBPROTOCOL).await,
+            }
+        })
+    }))
+}

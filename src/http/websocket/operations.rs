@@ -1,0 +1,220 @@
+//! The operations that run on one socket, taking turns.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Executor, Response, ServerError};
+use futures_util::stream::{self, AbortHandle, Abortable, BoxStream, FuturesUnordered, StreamFuture};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
+use tracing::{Span, field};
+
+use crate::domain::{Client, Requester};
+use crate::graphql::RequestId;
+use crate::graphql::error::is_request_error;
+use crate::http::edge::Shared;
+use crate::http::operation::{Caller, Operation, panicked, refused};
+use crate::http::parameters::Parameters;
+use crate::http::websocket::close::Close;
+use crate::http::websocket::protocol::{Protocol, ServerMessage};
+
+/// The most frames of one batch. Between batches the socket is read and everybody else has their turn, so this bounds how
+/// far one operation that is always ready runs ahead of another.
+const BATCH_FRAMES: usize = 8;
+/// The size at which a batch is whole, in bytes.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// What an operation has to say.
+pub(super) enum Event {
+    Next(Response),
+    /// The last one: the operation was refused, or fell.
+    Error(Vec<ServerError>),
+    /// The credentials are dead: the whole socket ends.
+    Close(Close),
+}
+
+/// Frames that go out together.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub(super) frames: Vec<String>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn push(&mut self, frame: String) {
+        self.bytes += frame.len();
+        self.frames.push(frame);
+    }
+
+    /// Whether more would wait while something else could be done.
+    pub(super) fn is_full(&self) -> bool {
+        self.frames.len() >= BATCH_FRAMES || self.bytes >= BATCH_BYTES
+    }
+}
+
+/// The running operations of one socket. Each that is ready speaks once before any speaks twice: [`FuturesUnordered`] wakes
+/// in order, and whoever has spoken goes to the end.
+pub(super) struct Operations {
+    protocol: Protocol,
+    turns: FuturesUnordered<StreamFuture<Running>>,
+    active: HashMap<String, Active>,
+    started: u64,
+}
+
+struct Active {
+    /// Tells an operation from an earlier one of the same id that has not noticed its end yet.
+    serial: u64,
+    abort: AbortHandle,
+}
+
+impl Operations {
+    pub(super) fn new(protocol: Protocol) -> Self {
+        Self { protocol, turns: FuturesUnordered::new(), active: HashMap::new(), started: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.active.len()
+    }
+
+    pub(super) fn contains(&self, id: &str) -> bool {
+        self.active.contains_key(id)
+    }
+
+    pub(super) fn start(&mut self, id: String, request_id: RequestId, events: BoxStream<'static, Event>) {
+        let span = tracing::info_span!("operation", %request_id, operation = field::Empty, user = field::Empty);
+        let (abort, registration) = AbortHandle::new_pair();
+        let events = Abortable::new(events, registration);
+        self.started += 1;
+        self.active.insert(id.clone(), Active { serial: self.started, abort });
+        let running = Running { id, serial: self.started, events, span, start: Instant::now(), spoken: 0 };
+        self.turns.push(running.into_future());
+    }
+
+    /// Ends an operation that the client does not want any more. Nothing is said for it from now on.
+    pub(super) fn stop(&mut self, id: &str) {
+        if let Some(active) = self.active.remove(id) {
+            active.abort.abort();
+        }
+    }
+
+    /// Waits until somebody has something to say, then takes what is ready, up to a batch.
+    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Result<Batch, Close>> {
+        let mut batch = Batch::default();
+        while !batch.is_full() {
+            let Poll::Ready(Some((event, running))) = self.turns.poll_next_unpin(context) else { break };
+            if self.active.get(&running.id).is_none_or(|active| active.serial != running.serial) {
+                continue;
+            }
+            let id = running.id.as_str();
+            match event {
+                Some(Event::Next(response)) => {
+                    batch.push(self.protocol.encode(ServerMessage::Next { id, response: &response }));
+                    self.turns.push(running.into_future());
+                }
+                Some(Event::Error(errors)) => {
+                    batch.push(self.protocol.encode(ServerMessage::Error { id, errors: &errors }));
+                    self.active.remove(id);
+                }
+                Some(Event::Close(close)) => return Poll::Ready(Err(close)),
+                None => {
+                    batch.push(self.protocol.encode(ServerMessage::Complete { id }));
+                    self.active.remove(id);
+                }
+            }
+        }
+        if batch.frames.is_empty() { Poll::Pending } else { Poll::Ready(Ok(batch)) }
+    }
+}
+
+/// One operation. Its log line is written when it is dropped, however it ended.
+struct Running {
+    id: String,
+    serial: u64,
+    events: Abortable<BoxStream<'static, Event>>,
+    span: Span,
+    start: Instant,
+    spoken: u64,
+}
+
+impl Stream for Running {
+    type Item = Event;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
+        let span = self.span.clone();
+        let _entered = span.enter();
+        let event = ready!(self.events.poll_next_unpin(context));
+        self.spoken += u64::from(event.is_some());
+        Poll::Ready(event)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let milliseconds = self.start.elapsed().as_secs_f64() * 1_000.0;
+        tracing::info!(parent: &self.span, events = self.spoken, milliseconds, "ended");
+    }
+}
+
+/// What one operation says, from authentication to its end. A panic anywhere in it is its last word.
+pub(super) fn events<E: Executor>(
+    shared: Arc<Shared<E>>,
+    authorization: Option<String>,
+    client: Client,
+    request_id: RequestId,
+    parameters: Parameters,
+) -> BoxStream<'static, Event> {
+    let events = stream::once(async move {
+        // The credentials were good when the socket opened; since then they may have died.
+        let requester = (shared.edge.authenticate)(authorization, client.clone()).await;
+        match &requester {
+            Requester::Dead => return only(Event::Close(Close::FORBIDDEN)),
+            Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
+            Requester::Anonymous => {}
+        }
+        let operation = match Operation::parse(parameters) {
+            Ok(operation) => operation,
+            Err(error) => return only(Event::Error(refused(error, request_id).errors)),
+        };
+        let caller = Caller { requester, client, request_id };
+        if operation.kind == OperationType::Subscription {
+            let mut is_first = true;
+            let responses = shared.edge.subscribe(operation, caller);
+            responses.map(move |response| event(response, std::mem::take(&mut is_first))).boxed()
+        } else {
+            let response = run(&shared, operation, caller).await;
+            let refused = is_request_error(&response);
+            only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
+        }
+    });
+    std::panic::AssertUnwindSafe(events.flatten())
+        .catch_unwind()
+        .map(move |event| event.unwrap_or_else(|_| Event::Error(panicked(request_id).errors)))
+        .boxed()
+}
+
+/// Boxed, so that a socket's subscriptions do not pay for the space of its queries.
+fn run<'a, E: Executor>(
+    shared: &'a Shared<E>,
+    operation: Operation,
+    caller: Caller,
+) -> Pin<Box<dyn Future<Output = Response> + Send + 'a>> {
+    shared.edge.execute(operation, caller).boxed()
+}
+
+fn only(event: Event) -> BoxStream<'static, Event> {
+    stream::once(std::future::ready(event)).boxed()
+}
+
+/// A subscription that has no source stream is a request error (GraphQL specification, 6.2.3.1): async-graphql tells it as a
+/// first response without data, whose errors lie at the root field. A response without a path is a panic.
+fn event(response: Response, is_first: bool) -> Event {
+    let at_root = is_first
+        && response.data == async_graphql::Value::Null
+        && !response.errors.is_empty()
+        && response.errors.iter().all(|error| error.path.len() <= 1);
+    if at_root || is_request_error(&response) { Event::Error(response.errors) } else { Event::Next(response) }
+}

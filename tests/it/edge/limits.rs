@@ -1,0 +1,176 @@
+//! Every bound, from both sides.
+
+use std::time::{Duration, Instant};
+
+use duologue::http::Limits;
+use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio_tungstenite::tungstenite::Message;
+
+use super::support::{PATIENCE, Server, post};
+
+const JSON: &str = "content-type: application/json\r\n";
+
+/// A request of exactly so many bytes.
+fn request_of(length: usize) -> String {
+    let request = r#"{"query":"{ hello }"}"#;
+    request.to_owned() + &" ".repeat(length - request.len())
+}
+
+#[tokio::test]
+async fn a_body_may_be_so_large_and_no_larger() {
+    let server = Server::with(Limits { body: 1_000, ..Limits::default() }).await;
+    assert_eq!(server.post(JSON, &request_of(1_000)).await.status, 200);
+    let answer = server.post(JSON, &request_of(1_001)).await;
+    assert_eq!((answer.status, answer.code().as_str()), (413, "PAYLOAD_TOO_LARGE"));
+    for (length, status) in [(1_000, 200), (1_001, 413)] {
+        let body = request_of(length);
+        let head = "POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n";
+        let answer = server.raw(&format!("{head}{JSON}\r\n{length:x}\r\n{body}\r\n0\r\n\r\n")).await;
+        assert_eq!(answer.status, status);
+    }
+}
+
+#[tokio::test]
+async fn a_body_must_arrive_in_time() {
+    let server = Server::with(Limits { body_timeout: Duration::from_millis(100), ..Limits::default() }).await;
+    let request = post(JSON, r#"{"query":"{ hello }"}"#);
+    let answer = server.raw(&request[..request.len() - 1]).await;
+    assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
+}
+
+#[tokio::test]
+async fn a_silent_connection_is_closed() {
+    let server = Server::start().await;
+    let silence = async |request: &str| {
+        let mut connection = server.send(request).await;
+        let start = Instant::now();
+        let mut bytes = Vec::new();
+        let read = tokio::time::timeout(PATIENCE + Duration::from_secs(5), connection.read_to_end(&mut bytes));
+        read.await.expect("the connection stays open").unwrap();
+        assert!(start.elapsed() > Duration::from_secs(8), "{:?}", start.elapsed());
+    };
+    let head = "GET /health/live HTTP/1.1\r\nhost: a\r\n";
+    let answered = format!("{head}\r\n");
+    tokio::join!(silence(""), silence("P"), silence("PRI * HTTP"), silence(head), silence(&answered));
+}
+
+#[tokio::test]
+async fn a_query_may_take_so_long() {
+    let server = Server::with(Limits { operation_timeout: Duration::from_millis(300), ..Limits::default() }).await;
+    assert_eq!(server.query("{ slow(milliseconds: 1) }").await["data"]["slow"], 1);
+    let answer = server.query("{ slow(milliseconds: 60000) }").await;
+    assert_eq!(answer["errors"][0]["extensions"]["code"], "TIMEOUT");
+    let mut socket = server.ready_socket().await;
+    socket.subscribe("1", "{ slow(milliseconds: 60000) }").await;
+    let message = socket.next().await;
+    assert_eq!(message["type"], "error");
+    assert_eq!(message["payload"][0]["extensions"]["code"], "TIMEOUT");
+}
+
+#[tokio::test]
+async fn a_message_may_be_so_large_and_no_larger() {
+    let server = Server::with(Limits { message: 1_000, ..Limits::default() }).await;
+    let ping = |length: usize| {
+        let message = r#"{"type":"ping"}"#;
+        Message::text(message.to_owned() + &" ".repeat(length - message.len()))
+    };
+    let mut socket = server.ready_socket().await;
+    socket.send_raw(ping(1_000)).await;
+    assert_eq!(socket.next().await, json!({ "type": "pong" }));
+    socket.send_raw(ping(1_001)).await;
+    assert_eq!(socket.closed().await, (1009, "The message is too big".to_owned()));
+}
+
+#[tokio::test]
+async fn so_many_operations_run_on_a_socket() {
+    let server = Server::with(Limits { operations_per_socket: 2, ..Limits::default() }).await;
+    let mut socket = server.ready_socket().await;
+    for id in ["1", "2", "3"] {
+        socket.subscribe(id, "subscription { ticks(milliseconds: 60000) }").await;
+    }
+    let message = socket.next().await;
+    assert_eq!((&message["type"], &message["id"]), (&json!("error"), &json!("3")));
+    assert_eq!(message["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+    socket.send(json!({ "type": "complete", "id": "1" })).await;
+    socket.subscribe("4", "{ hello }").await;
+    assert_eq!(socket.next().await["type"], "next");
+}
+
+#[tokio::test]
+async fn a_user_and_an_address_hold_so_many_sockets() {
+    let server = Server::with(Limits { sockets_per_user: 1, sockets_per_address: 3, ..Limits::default() }).await;
+    let good = json!({ "authorization": "Bearer good" });
+    let mut first = server.socket("graphql-transport-ws").await;
+    first.init(good.clone()).await;
+    let mut second = server.socket("graphql-transport-ws").await;
+    second.send(json!({ "type": "connection_init", "payload": good })).await;
+    assert_eq!(second.closed().await.0, 1013);
+    drop(second);
+    let mut others = Vec::new();
+    for _ in 0..2 {
+        let mut anonymous = server.socket("graphql-transport-ws").await;
+        // The place of the socket that closed is free as soon as the server has noticed its end.
+        anonymous.send(json!({ "type": "connection_init" })).await;
+        others.push(anonymous);
+    }
+    for anonymous in &mut others {
+        assert_eq!(anonymous.next().await, json!({ "type": "connection_ack" }));
+    }
+    assert_eq!(server.socket("graphql-transport-ws").await.closed().await.0, 1013);
+    // A place that is given back can be taken.
+    drop(others);
+    drop(first);
+    let mut again = server.socket("graphql-transport-ws").await;
+    again.init(json!({ "authorization": "Bearer good" })).await;
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_dropped() {
+    let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::default() };
+    let server = Server::with(limits).await;
+    let mut socket = server.ready_socket().await;
+    socket.subscribe("1", "subscription { busy(size: 100000) }").await;
+    let mut connection = socket.into_tcp();
+    // One byte at a time is not reading.
+    let mut byte = [0];
+    let start = Instant::now();
+    while server.tracker.len() > 0 {
+        assert!(start.elapsed() < PATIENCE, "the socket lives on");
+        connection.read_exact(&mut byte).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_answer_pings_is_dropped() {
+    let server = Server::with(Limits { keep_alive: Duration::from_millis(200), ..Limits::default() }).await;
+    // A client that reads answers pings by itself; this one does not read.
+    let silent = server.ready_socket().await.into_tcp();
+    let mut lively = server.ready_socket().await;
+    assert!(lively.within(Duration::from_millis(1_000)).await.is_none());
+    assert_eq!(server.tracker.len(), 1, "the silent socket lives on, or the lively one died");
+    drop(silent);
+    lively.send(json!({ "type": "ping" })).await;
+    assert_eq!(lively.next().await, json!({ "type": "pong" }));
+}
+
+#[tokio::test]
+async fn a_socket_must_be_initialised_in_time() {
+    let limits = Limits { connection_init: Duration::from_millis(200), ..Limits::default() };
+    let server = Server::with(limits).await;
+    for protocol in ["graphql-transport-ws", "graphql-ws"] {
+        let mut socket = server.socket(protocol).await;
+        assert_eq!(socket.closed().await, (4408, "Connection initialisation timeout".to_owned()));
+    }
+    let mut socket = server.ready_socket().await;
+    assert!(socket.within(Duration::from_millis(400)).await.is_none(), "an initialised socket has no such deadline");
+}
+
+#[tokio::test]
+async fn half_a_frame_holds_nobody_up() {
+    let server = Server::start().await;
+    let mut connection = server.ready_socket().await.into_tcp();
+    connection.write_all(&[0x81]).await.unwrap();
+    assert_eq!(server.query("{ hello }").await["data"]["hello"], "world");
+}

@@ -1,0 +1,7 @@
+//! The protocol edge over a toy schema, by real connections.
+
+mod http;
+mod limits;
+mod operations;
+mod support;
+mod websocket;

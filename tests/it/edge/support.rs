@@ -1,0 +1,357 @@
+//! A server with a toy schema on a port of its own, and clients that speak to it byte by byte.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_graphql::{Context, Object, Schema, Subscription};
+use duologue::clock::{Clock as _, IdGenerator, SystemClock};
+use duologue::domain::{self, Client, Requester, Viewer};
+use duologue::graphql::RequestId;
+use duologue::http::{Edge, Limits, router, serve};
+use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// No test waits longer for anything.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
+pub struct Query;
+
+#[Object]
+impl Query {
+    async fn hello(&self) -> &'static str {
+        "world"
+    }
+
+    async fn slow(&self, milliseconds: u64) -> u64 {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        milliseconds
+    }
+
+    async fn panics(&self) -> Option<i32> {
+        Some(None.expect("hunter2"))
+    }
+
+    async fn fails(&self) -> domain::Result<Option<i32>> {
+        Err(domain::Error::internal("hunter2"))
+    }
+
+    async fn me(&self, context: &Context<'_>) -> domain::Result<Option<String>> {
+        Ok(Some(context.data_unchecked::<Requester>().viewer()?.user_id.to_string()))
+    }
+
+    async fn address(&self, context: &Context<'_>) -> String {
+        context.data_unchecked::<Client>().ip.to_string()
+    }
+
+    async fn request_id(&self, context: &Context<'_>) -> String {
+        context.data_unchecked::<RequestId>().to_string()
+    }
+}
+
+pub struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// Counts up after a while.
+    async fn count(&self, context: &Context<'_>, milliseconds: u64) -> usize {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        context.data_unchecked::<Arc<AtomicUsize>>().fetch_add(1, Ordering::SeqCst) + 1
+    }
+}
+
+pub struct Subscriptions;
+
+#[Subscription(name = "Subscription")]
+impl Subscriptions {
+    /// Always has something to say.
+    async fn busy(&self, size: usize) -> impl Stream<Item = String> {
+        stream::repeat("x".repeat(size))
+    }
+
+    async fn ticks(&self, milliseconds: u64) -> impl Stream<Item = u64> {
+        stream::unfold(0, move |n| async move {
+            tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+            Some((n, n + 1))
+        })
+    }
+
+    async fn up_to(&self, n: u64) -> impl Stream<Item = u64> {
+        stream::iter(0..n)
+    }
+
+    async fn panics(&self) -> impl Stream<Item = u64> {
+        stream::iter(0..).inspect(|n| assert!(*n < 1, "hunter2"))
+    }
+
+    async fn refused(&self) -> domain::Result<stream::Empty<u64>> {
+        Err(domain::Error::NotFound)
+    }
+
+    async fn fails_later(&self) -> impl Stream<Item = domain::Result<u64, Arc<domain::Error>>> {
+        stream::iter([Ok(1), Err(Arc::new(domain::Error::NotFound)), Ok(2)])
+    }
+
+    async fn me(&self, context: &Context<'_>) -> domain::Result<stream::Once<std::future::Ready<String>>> {
+        let user = context.data_unchecked::<Requester>().viewer()?.user_id.to_string();
+        Ok(stream::once(std::future::ready(user)))
+    }
+}
+
+/// A running server. Dropping it cuts everything.
+pub struct Server {
+    pub address: SocketAddr,
+    /// What `count` has counted.
+    pub counted: Arc<AtomicUsize>,
+    pub session_ended: CancellationToken,
+    pub is_ready: Arc<std::sync::atomic::AtomicBool>,
+    pub tracker: TaskTracker,
+    pub soft_stop: CancellationToken,
+    hard_stop: CancellationToken,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.soft_stop.cancel();
+        self.hard_stop.cancel();
+    }
+}
+
+/// `Bearer good` is a viewer, `Bearer short` one whose token expires in a moment, everything else is dead.
+fn authenticate(authorization: Option<&str>, session_ended: CancellationToken) -> Requester {
+    let lifetime = match authorization {
+        None => return Requester::Anonymous,
+        Some("Bearer good") => 900_000,
+        Some("Bearer short") => 300,
+        Some(_) => return Requester::Dead,
+    };
+    Requester::Viewer(Arc::new(Viewer {
+        user_id: "user_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+        session_id: "sess_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
+        permissions: Arc::new([]),
+        token_expires_at: SystemClock.now() + chrono::Duration::milliseconds(lifetime),
+        session_ended,
+    }))
+}
+
+impl Server {
+    pub async fn start() -> Self {
+        Self::with(Limits::default()).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
+    pub async fn with(limits: Limits) -> Self {
+        let counted = Arc::new(AtomicUsize::new(0));
+        let session_ended = CancellationToken::new();
+        let [soft_stop, hard_stop] = [CancellationToken::new(), CancellationToken::new()];
+        let tracker = TaskTracker::new();
+        let is_ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let ended = session_ended.clone();
+        let ready = is_ready.clone();
+        let edge = Edge {
+            executor: Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish(),
+            authenticate: Arc::new(move |authorization, _| {
+                let requester = authenticate(authorization.as_deref(), ended.clone());
+                Box::pin(async move {
+                    tokio::task::yield_now().await;
+                    requester
+                })
+            }),
+            ready: Arc::new(move || {
+                let ready = ready.load(Ordering::SeqCst);
+                Box::pin(async move { ready })
+            }),
+            tracker: tracker.clone(),
+            draining: soft_stop.clone(),
+            limits,
+            trusted_proxies: "127.0.0.0/8".parse().unwrap(),
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(IdGenerator::default()),
+        };
+        let listener = std::net::TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(serve(listener, router(edge), soft_stop.clone(), hard_stop.clone()));
+        Self { address, counted, session_ended, is_ready, tracker, soft_stop, hard_stop }
+    }
+
+    pub fn counted(&self) -> usize {
+        self.counted.load(Ordering::SeqCst)
+    }
+
+    /// Waits for a count, and fails when it does not come.
+    pub async fn expect_count(&self, wanted: usize) {
+        let counted = async {
+            while self.counted() < wanted {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, counted).await.expect("the mutation did not end");
+    }
+
+    /// Sends bytes and reads until the server closes the connection.
+    pub async fn raw(&self, request: &str) -> Answer {
+        let mut connection = self.send(request).await;
+        let mut bytes = Vec::new();
+        tokio::time::timeout(PATIENCE, connection.read_to_end(&mut bytes)).await.expect("no answer").unwrap();
+        Answer::parse(&bytes)
+    }
+
+    pub async fn send(&self, request: &str) -> TcpStream {
+        let mut connection = TcpStream::connect(self.address).await.unwrap();
+        connection.write_all(request.as_bytes()).await.unwrap();
+        connection
+    }
+
+    pub async fn post(&self, headers: &str, body: &str) -> Answer {
+        self.raw(&post(headers, body)).await
+    }
+
+    /// Runs one document, as most clients would.
+    pub async fn query(&self, document: &str) -> Value {
+        let body = json!({ "query": document }).to_string();
+        self.post("content-type: application/json\r\n", &body).await.json()
+    }
+
+    pub async fn get(&self, path: &str, headers: &str) -> Answer {
+        self.raw(&format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")).await
+    }
+
+    pub async fn socket(&self, protocol: &str) -> Socket {
+        self.socket_with(protocol, None).await
+    }
+
+    pub async fn socket_with(&self, protocol: &str, authorization: Option<&str>) -> Socket {
+        let mut request = format!("ws://{}/graphql", self.address).into_client_request().unwrap();
+        if !protocol.is_empty() {
+            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        }
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert("authorization", authorization.parse().unwrap());
+        }
+        let (socket, _) = connect_async(request).await.unwrap();
+        Socket(socket)
+    }
+
+    /// A socket whose connection is acknowledged.
+    pub async fn ready_socket(&self) -> Socket {
+        let mut socket = self.socket("graphql-transport-ws").await;
+        socket.init(json!({})).await;
+        socket
+    }
+}
+
+pub fn post(headers: &str, body: &str) -> String {
+    let length = body.len();
+    format!("POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
+}
+
+/// An answer over HTTP.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub head: String,
+    pub body: String,
+}
+
+impl Answer {
+    fn parse(bytes: &[u8]) -> Self {
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no head: {text:?}"));
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// The code of the only error, after a look at what every error has.
+    pub fn code(&self) -> String {
+        let body = self.json();
+        let errors = body["errors"].as_array().unwrap_or_else(|| panic!("no errors: {self:?}"));
+        assert_eq!(errors.len(), 1, "{self:?}");
+        let extensions = &errors[0]["extensions"];
+        assert_eq!(extensions["requestId"].as_str(), self.header("x-request-id"), "{self:?}");
+        extensions["code"].as_str().unwrap_or_else(|| panic!("no code: {self:?}")).to_owned()
+    }
+}
+
+/// A client's end of a WebSocket.
+pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Socket {
+    pub async fn send(&mut self, message: Value) {
+        self.send_raw(Message::text(message.to_string())).await;
+    }
+
+    pub async fn send_raw(&mut self, message: Message) {
+        self.0.send(message).await.unwrap();
+    }
+
+    pub async fn init(&mut self, payload: Value) {
+        self.send(json!({ "type": "connection_init", "payload": payload })).await;
+        assert_eq!(self.next().await, json!({ "type": "connection_ack" }));
+    }
+
+    pub async fn subscribe(&mut self, id: &str, document: &str) {
+        self.send(json!({ "type": "subscribe", "id": id, "payload": { "query": document } })).await;
+    }
+
+    /// The next message of the protocol; pings of the WebSocket are passed over.
+    pub async fn next(&mut self) -> Value {
+        match self.next_frame().await {
+            Message::Text(text) => serde_json::from_str(&text).unwrap(),
+            other => panic!("not a text frame: {other:?}"),
+        }
+    }
+
+    async fn next_frame(&mut self) -> Message {
+        loop {
+            let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("nothing arrived");
+            match frame.expect("the socket ended without a close frame").unwrap() {
+                Message::Ping(_) | Message::Pong(_) => {}
+                frame => return frame,
+            }
+        }
+    }
+
+    /// The code and the reason that the server closes with; what it says before is passed over.
+    pub async fn closed(&mut self) -> (u16, String) {
+        loop {
+            if let Message::Close(frame) = self.next_frame().await {
+                let frame = frame.expect("a close frame without a code");
+                return (frame.code.into(), frame.reason.to_string());
+            }
+        }
+    }
+
+    /// Whether the connection ended, whatever was said before.
+    pub async fn ends(&mut self) -> bool {
+        let end = async { while let Some(Ok(_)) = self.0.next().await {} };
+        tokio::time::timeout(PATIENCE, end).await.is_ok()
+    }
+
+    /// What arrives within a while.
+    pub async fn within(&mut self, time: Duration) -> Option<Value> {
+        tokio::time::timeout(time, self.next()).await.ok()
+    }
+
+    pub fn into_tcp(self) -> TcpStream {
+        match self.0.into_inner() {
+            MaybeTlsStream::Plain(stream) => stream,
+            _ => panic!("not a plain connection"),
+        }
+    }
+}
