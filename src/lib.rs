@@ -14,7 +14,9 @@
 //! ```
 
 pub mod clock;
+pub mod config;
 pub mod domain;
 pub mod entity;
+pub mod lifecycle;
 pub mod llm;
 pub mod storage;
