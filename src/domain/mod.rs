@@ -1,5 +1,6 @@
 //! The rules: who may, what happens, in what order.
 
+pub mod accounts;
 pub mod error;
 pub mod viewer;
 

@@ -1,0 +1,3 @@
+//! Accounts
+pub mod passwords;
+pub mod tokens;
