@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod error;
+pub mod input;
 pub mod viewer;
 
 pub use error::{Error, FieldError, FieldErrorCode, Result};

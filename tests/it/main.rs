@@ -1,4 +1,6 @@
 //! The integration tests: one binary, one file a subject.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod accounts;
 mod migrations;
 mod support;

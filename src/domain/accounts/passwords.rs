@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq as _;
 use tokio::sync::Semaphore;
 use zxcvbn::{Score, zxcvbn};
 
-use crate::domain::{Error, FieldError, FieldErrorCode, Result};
+use crate::domain::{Error, FieldErrorCode, Result};
 
 /// Shortest password, in Unicode characters (OWASP Authentication Cheat Sheet).
 const MIN_LENGTH: usize = 8;
@@ -96,15 +96,15 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`Error::Unavailable`] when too many wait.
-    pub async fn weigh(&self, field: &'static str, password: &str, known: &[&str]) -> Result<Option<FieldError>> {
-        if let Some(error) = check_length(field, password) {
-            return Ok(Some(error));
+    pub async fn weigh(&self, password: &str, known: &[&str]) -> Result<Option<(FieldErrorCode, String)>> {
+        if let Some(mistake) = check_length(password) {
+            return Ok(Some(mistake));
         }
         let cut = |text: &str| -> String { text.chars().take(WEIGHED_LENGTH).collect() };
         let (password, known) = (cut(password), known.iter().map(|text| cut(text)).collect::<Vec<_>>());
         self.run(move |_| {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
-            Ok(advice(&password, &known).map(|advice| FieldError::new(field, FieldErrorCode::TooWeak, advice)))
+            Ok(advice(&password, &known).map(|advice| (FieldErrorCode::TooWeak, advice)))
         })
         .await
     }
@@ -134,19 +134,17 @@ impl PasswordHasher {
     }
 }
 
-/// Checks the length alone, for who needs no strong password.
-pub(super) fn check_length(field: &str, password: &str) -> Option<FieldError> {
-    let (code, message) = match password.chars().count() {
-        0 => (FieldErrorCode::Required, "Choose a password.".to_owned()),
+fn check_length(password: &str) -> Option<(FieldErrorCode, String)> {
+    match password.chars().count() {
+        0 => Some((FieldErrorCode::Required, "Choose a password.".to_owned())),
         length if length < MIN_LENGTH => {
-            (FieldErrorCode::TooShort, format!("The password must have at least {MIN_LENGTH} characters."))
+            Some((FieldErrorCode::TooShort, format!("A password has at least {MIN_LENGTH} characters.")))
         }
         length if length > MAX_LENGTH => {
-            (FieldErrorCode::TooLong, format!("The password may have at most {MAX_LENGTH} characters."))
+            Some((FieldErrorCode::TooLong, format!("A password has at most {MAX_LENGTH} characters.")))
         }
-        _ => return None,
-    };
-    Some(FieldError::new(field, code, message))
+        _ => None,
+    }
 }
 
 /// Why a password is easily guessed, and what would help. None when it is not: from a score of 3 on, zxcvbn has no advice.
@@ -249,10 +247,10 @@ mod tests {
             (&"aB3$ éß".repeat(18), None),
             (&"x".repeat(129), Some(FieldErrorCode::TooLong)),
         ] {
-            let error = hasher.weigh("password", password, &names).await.unwrap();
-            assert_eq!(error.as_ref().map(|error| error.code), code, "{password}: {error:?}");
+            let mistake = hasher.weigh(password, &names).await.unwrap();
+            assert_eq!(mistake.as_ref().map(|(code, _)| *code), code, "{password}: {mistake:?}");
         }
-        let advice = hasher.weigh("password", "qwertyuiop", &names).await.unwrap().unwrap().message;
+        let (_, advice) = hasher.weigh("qwertyuiop", &names).await.unwrap().unwrap();
         assert!(advice.len() > "This password is easily guessed.".len(), "{advice}");
     }
 
