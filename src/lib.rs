@@ -13,6 +13,7 @@
 //! config/, clock, lifecycle          stand beside entity/
 //! ```
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod domain;

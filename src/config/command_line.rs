@@ -64,12 +64,12 @@ pub enum MigrateCommand {
 #[derive(Debug, Clone, Subcommand)]
 pub enum UserCommand {
     /// Create a user; the password is read from standard input, or asked for.
-    Create(NewUser),
+    Create(CreateUser),
 }
 
 /// The user to create.
 #[derive(Debug, Clone, Args)]
-pub struct NewUser {
+pub struct CreateUser {
     /// 3 to 32 ASCII letters, digits, `.`, `_` and `-`.
     #[arg(long)]
     pub username: String,
@@ -294,6 +294,24 @@ mod tests {
         assert!(!format!("{line:?}").contains(secret));
         let help = parse(&["--help"], &set).unwrap_err().to_string();
         assert!(!help.contains(secret) && help.contains("[env: JWT_SECRET]"), "{help}");
+    }
+
+    #[test]
+    fn the_example_file_names_every_setting_with_its_default() {
+        let example = include_str!("../../.env.example");
+        let shown: HashMap<String, String> = example
+            .lines()
+            .filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' '))?.split_once('='))
+            .map(|(name, default)| (name.to_owned(), default.to_owned()))
+            .collect();
+        let default_of = |arg: &Arg| {
+            arg.get_default_values().first().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let settings: HashMap<String, String> = CommandLine::command()
+            .get_arguments()
+            .filter_map(|arg| Some((variable_of(arg)?, default_of(arg))))
+            .collect();
+        assert_eq!(shown, settings);
     }
 
     #[test]

@@ -2,5 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
+mod commands;
+mod layers;
 mod migrations;
 mod support;
