@@ -13,11 +13,13 @@
 //! config/, clock, lifecycle          stand beside entity/
 //! ```
 
+pub mod app;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod entity;
 pub mod graphql;
 pub mod http;
+pub mod lifecycle;
 pub mod llm;
 pub mod storage;

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
@@ -40,16 +41,22 @@ pub enum Requester {
     /// Some were sent, and they are malformed, expired or revoked. Fails only fields that need a viewer: a client's auth link
     /// sends an expired token along with `refreshSession`.
     Dead,
+    /// Some were sent, and the database was too busy to tell. Never taken for dead: the client would sign its user out.
+    Unknown,
     /// A signed-in user.
     Viewer(Arc<Viewer>),
 }
 
 impl Requester {
-    /// The viewer, or [`Error::Unauthenticated`].
+    /// The viewer, or [`Error::Unauthenticated`], or [`Error::Unavailable`] where that is not known.
     pub fn viewer(&self) -> Result<&Viewer> {
         match self {
             Self::Viewer(viewer) => Ok(viewer),
             Self::Anonymous | Self::Dead => Err(Error::Unauthenticated),
+            Self::Unknown => Err(Error::Unavailable {
+                message: "The server is too busy to see who asks.",
+                retry_after: Some(Duration::from_secs(1)),
+            }),
         }
     }
 }

@@ -11,6 +11,7 @@ use sea_orm::{
     TransactionOptions, TransactionTrait,
 };
 
+pub mod accounts;
 pub mod migrations;
 
 /// How long a request waits for a connection before it is turned away.

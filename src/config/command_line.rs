@@ -1,0 +1,322 @@
+//! The command line, and the environment that stands behind each of its flags.
+
+use std::error::Error as _;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use super::{SettingError, Settings};
+
+/// Older names of variables, asked when the name before them is not set.
+const ALIASES: [(&str, &str); 2] = [("JWT_SECRET", "SECRET_KEY"), ("ANTHROPIC_API_KEY", "CLAUDE_API_KEY")];
+
+/// What one start was asked to do.
+#[derive(Debug, Parser)]
+#[command(name = "duologue", version, about = "An AI-chat backend behind one GraphQL schema.")]
+pub struct CommandLine {
+    /// How.
+    #[command(flatten)]
+    pub settings: Settings,
+    /// What; to serve, where nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What there is to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Migrate if needed, then serve (the default).
+    Serve,
+    /// Bring the tables up and down.
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
+    /// Print the GraphQL schema (SDL) to standard output.
+    Schema,
+    /// Manage accounts.
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+/// What there is to do with the tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum MigrateCommand {
+    /// Apply pending migrations.
+    Up {
+        /// How many [default: all].
+        #[arg(short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        n: Option<u32>,
+    },
+    /// Take back the newest applied migrations.
+    Down {
+        /// How many.
+        #[arg(short, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
+        n: u32,
+    },
+    /// List each migration with applied or pending.
+    Status,
+    /// Drop every table and apply all migrations again: all data is lost.
+    Fresh,
+}
+
+/// What there is to do with accounts.
+#[derive(Debug, Clone, Subcommand)]
+pub enum UserCommand {
+    /// Create a user; the password is read from standard input, or asked for.
+    Create(CreateUser),
+}
+
+/// The user to create.
+#[derive(Debug, Clone, Args)]
+pub struct CreateUser {
+    /// 3 to 32 ASCII letters, digits, `.`, `_` and `-`.
+    #[arg(long)]
+    pub username: String,
+    /// Where to reach the user.
+    #[arg(long)]
+    pub email: String,
+    /// Give the role that may do everything.
+    #[arg(long)]
+    pub admin: bool,
+}
+
+/// Why the command line gives no start.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandLineError {
+    /// A setting's value is not accepted, wherever it came from.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The `.env` file cannot be read.
+    #[error(".env: {0}")]
+    EnvFile(String),
+    /// A wrong flag or command, or a question for help; clap has its own words for them, and its own exit code.
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
+}
+
+impl CommandLine {
+    /// Reads this process's arguments and environment, the environment completed by `.env` in the working directory. To be
+    /// called before the process has a second thread, as it sets environment variables.
+    pub fn from_process() -> Result<Self, CommandLineError> {
+        match dotenvy::from_path(Path::new(".env")) {
+            Err(dotenvy::Error::Io(cause)) if cause.kind() == std::io::ErrorKind::NotFound => {}
+            // The error would show the line, and with it perhaps a secret.
+            Err(dotenvy::Error::LineParse(..)) => {
+                return Err(CommandLineError::EnvFile("a line is not of the form NAME=value".to_owned()));
+            }
+            Err(cause) => return Err(CommandLineError::EnvFile(cause.to_string())),
+            Ok(()) => {}
+        }
+        Self::parse_from_parts(std::env::args_os(), |name| std::env::var_os(name))
+    }
+
+    /// Reads arguments, and for each flag that is not among them its variable. An empty variable is no variable.
+    pub fn parse_from_parts(
+        arguments: impl IntoIterator<Item = OsString>,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Self, CommandLineError> {
+        let command = Self::command().args_override_self(true).mut_args(|arg| {
+            let Some(name) = variable_of(&arg) else { return arg };
+            let help = format!("{} [env: {name}]", arg.get_help().cloned().unwrap_or_default());
+            arg.help(help).global(true)
+        });
+        let mut arguments = arguments.into_iter();
+        let mut all: Vec<OsString> = vec![arguments.next().unwrap_or_else(|| "duologue".into())];
+        // Variables stand before the arguments, which override them.
+        for arg in command.get_arguments() {
+            let Some(name) = variable_of(arg) else { continue };
+            let aliases = ALIASES.iter().filter(|(of, _)| *of == name).map(|(_, alias)| *alias);
+            let mut names = std::iter::once(name.as_str()).chain(aliases);
+            let set = names.find_map(|name| variable(name).filter(|value| !value.is_empty()));
+            if let Some(value) = set {
+                all.push(as_flag(arg, &name, &value)?);
+            }
+        }
+        all.extend(arguments);
+        let read = command.clone().try_get_matches_from(all).and_then(|matches| Self::from_arg_matches(&matches));
+        let line = read.map_err(|error| in_one_line(&command, error))?;
+        line.settings.validate()?;
+        Ok(line)
+    }
+}
+
+/// The variable behind a setting's flag; flags of commands have none.
+fn variable_of(arg: &Arg) -> Option<String> {
+    arg.get_long().filter(|long| !["help", "version"].contains(long)).map(|long| long.replace('-', "_").to_uppercase())
+}
+
+fn as_flag(arg: &Arg, name: &str, value: &OsStr) -> Result<OsString, SettingError> {
+    let text = value.to_str().ok_or_else(|| SettingError::new(name, &value.to_string_lossy(), "valid UTF-8"))?;
+    Ok(format!("--{}={text}", arg.get_long().unwrap_or_default()).into())
+}
+
+/// A bad value of a setting as the one line that operators are promised; anything else as clap has it.
+fn in_one_line(command: &clap::Command, error: clap::Error) -> CommandLineError {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let of = text(ContextKind::InvalidArg).and_then(|shown| {
+        command.get_arguments().find(|arg| {
+            arg.get_long().is_some_and(|long| shown.split([' ', '=']).next() == Some(format!("--{long}").as_str()))
+        })
+    });
+    let (Some(arg), Some(variable)) = (of, of.and_then(variable_of)) else { return error.into() };
+    let accepted = match error.kind() {
+        ErrorKind::ValueValidation => error.source().map(ToString::to_string).unwrap_or_default(),
+        ErrorKind::InvalidValue => "a value that is not empty".to_owned(),
+        _ => return error.into(),
+    };
+    if arg.is_hide_env_values_set() {
+        return SettingError::secret(variable, accepted).into();
+    }
+    SettingError::new(variable, text(ContextKind::InvalidValue).unwrap_or_default(), accepted).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::config::server::Environment;
+
+    fn parse(arguments: &[&str], environment: &[(&str, &str)]) -> Result<CommandLine, CommandLineError> {
+        let environment: HashMap<&str, &str> = environment.iter().copied().collect();
+        let arguments = std::iter::once("duologue").chain(arguments.iter().copied()).map(OsString::from);
+        CommandLine::parse_from_parts(arguments, |name| environment.get(name).map(OsString::from))
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn without_anything_it_serves_with_the_defaults() {
+        let line = parse(&[], &[]).unwrap();
+        assert!(line.command.is_none());
+        let settings = &line.settings;
+        assert_eq!(settings.server.listen_address().to_string(), "127.0.0.1:8000");
+        assert_eq!(settings.server.environment, Environment::Development);
+        assert_eq!(settings.database_url().expose(), "sqlite:./data/duologue.db");
+        assert_eq!(settings.replies.max_message_length, 8000);
+        assert!(settings.auth.registration_open && settings.server.introspection);
+    }
+
+    #[test]
+    fn a_flag_overrides_its_variable_before_and_after_the_command() {
+        for arguments in [["--port", "9", "serve"], ["serve", "--port", "9"]] {
+            let line = parse(&arguments, &[("PORT", "7"), ("HOST", "::1")]).unwrap();
+            assert_eq!(line.settings.server.listen_address().to_string(), "[::1]:9");
+            assert!(matches!(line.command, Some(Command::Serve)));
+        }
+    }
+
+    #[test]
+    fn an_empty_variable_is_no_variable() {
+        let line = parse(&[], &[("PORT", ""), ("DATABASE_URL", ""), ("JWT_SECRET", "")]).unwrap();
+        assert_eq!(line.settings.server.port, 8000);
+        assert!(line.settings.database.database_url.is_none() && line.settings.auth.jwt_secret.is_none());
+    }
+
+    #[test]
+    fn older_names_are_asked_second() {
+        let old = "o".repeat(32);
+        let new = "n".repeat(32);
+        let first = |line: CommandLine| {
+            let secrets = line.settings.auth.jwt_secret.unwrap();
+            secrets.iter().next().unwrap().expose().to_owned()
+        };
+        assert_eq!(first(parse(&[], &[("SECRET_KEY", &old)]).unwrap()), old);
+        assert_eq!(first(parse(&[], &[("SECRET_KEY", &old), ("JWT_SECRET", &new)]).unwrap()), new);
+        let line = parse(&[], &[("CLAUDE_API_KEY", "sk-ant-1")]).unwrap();
+        assert_eq!(line.settings.models.anthropic_api_key.unwrap().expose(), "sk-ant-1");
+    }
+
+    #[test]
+    fn commands_have_their_own_arguments() {
+        let migrate = |arguments: &[&str]| match parse(arguments, &[("PORT", "7")]).unwrap().command {
+            Some(Command::Migrate(migrate)) => migrate,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(migrate(&["migrate", "up"]), MigrateCommand::Up { n: None });
+        assert_eq!(migrate(&["migrate", "up", "-n", "2"]), MigrateCommand::Up { n: Some(2) });
+        assert_eq!(migrate(&["migrate", "down"]), MigrateCommand::Down { n: 1 });
+        assert_eq!(migrate(&["migrate", "status", "--database-url", "sqlite:a.db"]), MigrateCommand::Status);
+        let create = ["user", "create", "--username", "ada", "--email", "ada@example.com", "--admin"];
+        let Some(Command::User(UserCommand::Create(user))) = parse(&create, &[]).unwrap().command else { panic!() };
+        assert_eq!((user.username.as_str(), user.admin), ("ada", true));
+    }
+
+    #[test]
+    fn a_bad_value_is_one_line_that_names_variable_value_and_what_is_accepted() {
+        for (name, value, accepted) in [
+            ("PORT", "http", "a whole number from 0 to 65535"),
+            ("PORT", "65536", "a whole number from 0 to 65535"),
+            ("HOST", "nowhere", "an IP address"),
+            ("ENVIRONMENT", "prod", "development or production"),
+            ("REGISTRATION_OPEN", "maybe", "true or false"),
+            ("LOG", "loud", "a level"),
+            ("LOG_FORMAT", "xml", "text or json"),
+            ("MAX_REPLIES", "-1", "a whole number from 1"),
+            ("MAX_MESSAGE_LENGTH", "0", "a whole number from 1"),
+            ("ACCESS_TOKEN_EXPIRE_MINUTES", "1e3", "a whole number from 1 to 1440"),
+            ("TRUSTED_PROXIES", "10.0.0.0/99", "a comma list of networks"),
+            ("DATABASE_MAX_CONNECTIONS", "many\nmany", "a whole number from 1"),
+        ] {
+            let line = parse(&[], &[(name, value)]).unwrap_err().to_string();
+            assert!(line.starts_with(&format!("{name}: {value:?} is not accepted; it must be {accepted}")), "{line}");
+            assert_eq!(line.lines().count(), 1, "{line}");
+            let flag = format!("--{}={value}", name.to_lowercase().replace('_', "-"));
+            assert_eq!(parse(&[&flag], &[]).unwrap_err().to_string(), line);
+        }
+    }
+
+    #[test]
+    fn a_bad_secret_is_not_shown() {
+        for (name, value) in [
+            ("JWT_SECRET", "hunter2"),
+            ("SECRET_KEY", "hunter2"),
+            ("DATABASE_URL", "mysql://root:hunter2@db/x"),
+            ("DEFAULT_ADMIN_PASSWORD", "hunter2"),
+        ] {
+            let line = parse(&[], &[(name, value)]).unwrap_err().to_string();
+            assert!(line.contains(": [secret] is not accepted") && !line.contains("hunter2"), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_in_debug_output_or_help() {
+        let secret = "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me";
+        let set = [("JWT_SECRET", secret), ("OPENAI_API_KEY", secret), ("DEFAULT_ADMIN_PASSWORD", secret)];
+        let line = parse(&[], &set).unwrap();
+        assert!(!format!("{line:?}").contains(secret));
+        let help = parse(&["--help"], &set).unwrap_err().to_string();
+        assert!(!help.contains(secret) && help.contains("[env: JWT_SECRET]"), "{help}");
+    }
+
+    #[test]
+    fn the_example_file_names_every_setting_with_its_default() {
+        let example = include_str!("../../.env.example");
+        let shown: HashMap<String, String> = example
+            .lines()
+            .filter_map(|line| line.strip_prefix('#').filter(|rest| !rest.starts_with(' '))?.split_once('='))
+            .map(|(name, default)| (name.to_owned(), default.to_owned()))
+            .collect();
+        let default_of = |arg: &Arg| {
+            arg.get_default_values().first().map(|value| value.to_string_lossy().into_owned()).unwrap_or_default()
+        };
+        let settings: HashMap<String, String> = CommandLine::command()
+            .get_arguments()
+            .filter_map(|arg| Some((variable_of(arg)?, default_of(arg))))
+            .collect();
+        assert_eq!(shown, settings);
+    }
+
+    #[test]
+    fn production_is_strict_about_secrets() {
+        let line = parse(&[], &[("ENVIRONMENT", "production")]).unwrap_err().to_string();
+        assert!(line.starts_with("JWT_SECRET: \"\" is not accepted"), "{line}");
+    }
+}

@@ -1,0 +1,162 @@
+//! Where the server listens, where its files are, how it logs and stops.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::values::{boolean, line, number};
+
+/// The section.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServerSettings {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1", value_parser = address)]
+    pub host: IpAddr,
+    /// Port to listen on; 0 picks a free one and logs it.
+    #[arg(long, default_value = "8000", value_parser = number::<u16>(0..=u16::MAX))]
+    pub port: u16,
+    /// Directory of the SQLite file and of the generated secret; made when it is missing.
+    #[arg(long, default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// `development` or `production`; production refuses a missing or weak secret and a weak default admin password.
+    #[arg(long, default_value = "development", value_parser = environment)]
+    pub environment: Environment,
+    /// Seconds that running replies may take to finish after SIGTERM.
+    #[arg(long, default_value = "20", value_parser = number::<u32>(0..=3600))]
+    pub shutdown_grace_seconds: u32,
+    /// Comma list of networks (CIDR) of proxies whose X-Forwarded-For is believed.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = trusted_proxies)]
+    pub trusted_proxies: TrustedProxies,
+    /// Whether clients may ask for the schema.
+    #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
+    pub introspection: bool,
+    /// What is logged: a level, or a list such as `info,sea_orm=warn`.
+    #[arg(long, default_value = "info", value_parser = log_filter)]
+    pub log: String,
+    /// How it is logged: `text`, or `json` for machines.
+    #[arg(long, default_value = "text", value_parser = log_format)]
+    pub log_format: LogFormat,
+}
+
+impl ServerSettings {
+    /// Where to listen.
+    pub fn listen_address(&self) -> SocketAddr {
+        SocketAddr::new(self.host, self.port)
+    }
+
+    /// How long running replies may take to finish once the server stops.
+    pub fn shutdown_grace(&self) -> Duration {
+        Duration::from_secs(self.shutdown_grace_seconds.into())
+    }
+}
+
+/// How strict the start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Environment {
+    /// For trying it out.
+    Development,
+    /// For serving people.
+    Production,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The networks of proxies that are believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TrustedProxies(Vec<IpNet>);
+
+impl TrustedProxies {
+    /// Whether what this address says about others is believed. An IPv4 address mapped into IPv6 is the IPv4 address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+}
+
+fn address(text: &str) -> Result<IpAddr, &'static str> {
+    match text.trim() {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        text => text.parse().map_err(|_| "an IP address such as 127.0.0.1, 0.0.0.0 or ::, or localhost"),
+    }
+}
+
+fn environment(text: &str) -> Result<Environment, &'static str> {
+    match text.trim() {
+        "development" => Ok(Environment::Development),
+        "production" => Ok(Environment::Production),
+        _ => Err("development or production"),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, &'static str> {
+    match text.trim() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("text or json"),
+    }
+}
+
+fn log_filter(text: &str) -> Result<String, &'static str> {
+    const ACCEPTED: &str = "a level (error, warn, info, debug, trace, off) or a list such as info,sea_orm=warn";
+    let filter = line(text).map_err(|_| ACCEPTED)?;
+    // A word that is no level is a module's name to the filter, and would silence everything else.
+    let is_word = filter.chars().all(|letter| letter.is_ascii_alphanumeric());
+    let is_level = filter.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    if (is_word && !is_level) || tracing_subscriber::EnvFilter::builder().parse(&filter).is_err() {
+        return Err(ACCEPTED);
+    }
+    Ok(filter)
+}
+
+fn trusted_proxies(text: &str) -> Result<TrustedProxies, &'static str> {
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(|item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)))
+        .collect::<Result<_, _>>()
+        .map(TrustedProxies)
+        .map_err(|_| "a comma list of networks such as 10.0.0.0/8, fd00::/8")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_networks_or_single_addresses() {
+        let proxies = trusted_proxies("10.0.0.0/8, fd00::/8, 192.0.2.7,").unwrap();
+        for (address, trusted) in [
+            ("10.255.0.1", true),
+            ("11.0.0.1", false),
+            ("::ffff:10.0.0.1", true),
+            ("fd12::1", true),
+            ("fe80::1", false),
+            ("192.0.2.7", true),
+            ("192.0.2.8", false),
+        ] {
+            assert_eq!(proxies.contains(address.parse().unwrap()), trusted, "{address}");
+        }
+        for bad in ["10.0.0.0/33", "proxy.local", "10.0.0.0/8;fd00::/8"] {
+            assert!(trusted_proxies(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_log_filter_is_a_level_or_a_list() {
+        for good in ["info", "WARN", "off", "info,sea_orm=warn", "duologue=trace"] {
+            assert!(log_filter(good).is_ok(), "{good}");
+        }
+        for bad in ["loud", "", "info,=", "duologue=loud"] {
+            assert!(log_filter(bad).is_err(), "{bad}");
+        }
+    }
+}

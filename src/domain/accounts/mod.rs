@@ -1,0 +1,125 @@
+//! Accounts: who there is, how they get in, and how long they stay.
+
+mod live_sessions;
+mod names;
+pub mod passwords;
+mod registration;
+mod sessions;
+pub mod tokens;
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use tokio_util::task::TaskTracker;
+
+pub use registration::{NewUser, Registration};
+pub use sessions::{Credentials, SignedIn};
+
+use crate::clock::{Clock, IdGenerator};
+use crate::config::AuthSettings;
+use crate::config::auth::SigningSecrets;
+use crate::domain::{Error, Requester, Result, Viewer};
+use crate::entity::enums::Permission;
+use crate::entity::ids::UserId;
+use crate::entity::{role, session, user};
+use crate::storage::{Database, accounts as rows};
+use live_sessions::LiveSessions;
+use passwords::PasswordHasher;
+use tokens::Tokens;
+
+/// Everything about accounts. Cheap to clone.
+#[derive(Clone)]
+pub struct Accounts(Arc<Inner>);
+
+struct Inner {
+    database: Database,
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdGenerator>,
+    tracker: TaskTracker,
+    tokens: Tokens,
+    passwords: PasswordHasher,
+    live: LiveSessions,
+    is_registration_open: bool,
+    refresh_lifetime: TimeDelta,
+}
+
+impl Accounts {
+    /// # Errors
+    /// When the settings cannot be used as they are.
+    pub fn new(
+        database: Database,
+        clock: Arc<dyn Clock>,
+        ids: Arc<IdGenerator>,
+        tracker: TaskTracker,
+        secrets: &SigningSecrets,
+        settings: &AuthSettings,
+    ) -> Result<Self> {
+        let tokens = Tokens::new(secrets, settings.access_token_lifetime())?;
+        let live = LiveSessions::new(settings.access_token_lifetime());
+        Ok(Self(Arc::new(Inner {
+            database,
+            clock,
+            ids,
+            tracker,
+            tokens,
+            passwords: PasswordHasher::default(),
+            live,
+            is_registration_open: settings.registration_open,
+            refresh_lifetime: TimeDelta::from_std(settings.refresh_token_lifetime()).map_err(Error::internal)?,
+        })))
+    }
+
+    /// Whether anybody may register.
+    pub fn is_registration_open(&self) -> bool {
+        self.0.is_registration_open
+    }
+
+    /// The viewer's account; none without credentials.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] with dead credentials.
+    pub async fn me(&self, requester: &Requester) -> Result<Option<user::Model>> {
+        if matches!(requester, Requester::Anonymous) {
+            return Ok(None);
+        }
+        let viewer = requester.viewer()?;
+        let found = rows::users_by_ids(self.0.database.reader(), &[viewer.user_id]).await?;
+        // Gone between two requests: its sessions went along.
+        found.into_iter().next().map(Some).ok_or(Error::Unauthenticated)
+    }
+
+    /// The session of this request's access token.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] without a viewer.
+    pub async fn current_session(&self, requester: &Requester) -> Result<session::Model> {
+        let viewer = requester.viewer()?;
+        let found = rows::session_with_user(self.0.database.reader(), viewer.session_id).await?;
+        found.map(|(session, _)| session).ok_or(Error::Unauthenticated)
+    }
+
+    /// The users that exist of those, in no order. What of them a viewer may see, [`account_of`] says.
+    pub async fn users_by_ids(&self, ids: &[UserId]) -> Result<Vec<user::Model>> {
+        Ok(rows::users_by_ids(self.0.database.reader(), ids).await?)
+    }
+
+    /// Every role of those users, by name. What of them a viewer may see, [`account_of`] says.
+    pub async fn roles_of_users(&self, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>> {
+        Ok(rows::roles_of_users(self.0.database.reader(), ids).await?)
+    }
+}
+
+/// The user, as far as the viewer may see the account behind the public profile: their own, and with
+/// [`Permission::UsersRead`] everybody's.
+pub fn account_of<'a>(viewer: Option<&Viewer>, user: &'a user::Model) -> Option<&'a user::Model> {
+    let may = viewer.is_some_and(|viewer| viewer.user_id == user.id || viewer.may(Permission::UsersRead));
+    may.then_some(user)
+}
+
+/// What several roles allow together, each permission once.
+pub fn permissions_of(roles: &[role::Model]) -> Vec<Permission> {
+    let mut all: Vec<Permission> = roles.iter().flat_map(|role| Permission::parse_list(&role.permissions)).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}

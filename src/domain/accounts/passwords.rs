@@ -1,0 +1,266 @@
+//! Passwords: which are good enough, how they are kept, and how much of the machine that may take.
+
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
+use subtle::ConstantTimeEq as _;
+use tokio::sync::Semaphore;
+use zxcvbn::{Score, zxcvbn};
+
+use crate::domain::{Error, FieldErrorCode, Result};
+
+/// Shortest password, in Unicode characters (OWASP Authentication Cheat Sheet).
+const MIN_LENGTH: usize = 8;
+/// Longest password, in Unicode characters.
+const MAX_LENGTH: usize = 128;
+/// What weighs a password looks at so many characters of each text: its time grows faster than the text.
+const WEIGHED_LENGTH: usize = 100;
+/// How long a sign-in may wait for its turn at the hash.
+const MAX_WAIT: Duration = Duration::from_secs(2);
+/// Buffers of 19 MiB that are kept while nobody hashes.
+const IDLE_BUFFERS: usize = 4;
+/// Memory that a stored hash may ask for, in KiB; more than any parameters that this server ever wrote.
+const MAX_STORED_MEMORY: u32 = 64 * 1024;
+const SALT_BYTES: usize = 16;
+const HASH_BYTES: usize = 32;
+
+/// Hashes and weighs passwords on the blocking pool, never more at once than the machine can take. Cheap to clone.
+#[derive(Clone)]
+pub struct PasswordHasher(Arc<Inner>);
+
+struct Inner {
+    turns: Arc<Semaphore>,
+    idle: Mutex<Vec<Vec<Block>>>,
+}
+
+impl Default for PasswordHasher {
+    /// One hash at a time for each core but one, which is left to everything else.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self(Arc::new(Inner { turns: Arc::new(Semaphore::new((cores - 1).max(1))), idle: Mutex::default() }))
+    }
+}
+
+impl PasswordHasher {
+    /// An argon2id hash in PHC string format, with a random salt.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many wait.
+    pub async fn hash(&self, password: String) -> Result<String> {
+        let mut salt = [0; SALT_BYTES];
+        getrandom::fill(&mut salt).map_err(Error::internal)?;
+        self.run(move |memory| {
+            let params = current_params()?;
+            let output = argon2id(&params, password.as_bytes(), &salt, memory)?;
+            let hash = PasswordHash {
+                algorithm: ARGON2ID_IDENT,
+                version: Some(Version::V0x13.into()),
+                params: ParamsString::try_from(&params).map_err(Error::internal)?,
+                salt: Some(Salt::new(&salt).map_err(Error::internal)?),
+                hash: Some(output),
+            };
+            Ok(hash.to_string())
+        })
+        .await
+    }
+
+    /// Whether the password is the one that was hashed. Without a hash (nobody has that name) it takes the same time and
+    /// answers no.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many wait; [`Error::Internal`] when the stored hash is damaged.
+    pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool> {
+        self.run(move |memory| {
+            let Some(stored) = stored else {
+                argon2id(&current_params()?, password.as_bytes(), &[0; SALT_BYTES], memory)?;
+                return Ok(false);
+            };
+            let stored = PasswordHash::new(&stored).map_err(Error::internal)?;
+            let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
+                return Err(Error::internal("a stored password hash lacks its salt or its output"));
+            };
+            let params = Params::try_from(&stored).map_err(Error::internal)?;
+            if stored.algorithm != ARGON2ID_IDENT || params.m_cost() > MAX_STORED_MEMORY {
+                return Err(Error::internal("a stored password hash has foreign parameters"));
+            }
+            let output = argon2id(&params, password.as_bytes(), &salt, memory)?;
+            Ok(bool::from(output.as_bytes().ct_eq(expected.as_bytes())))
+        })
+        .await
+    }
+
+    /// What is wrong with a new password, if anything. `known` is what an attacker would try first: the user's own names.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] when too many wait.
+    pub async fn weigh(&self, password: &str, known: &[&str]) -> Result<Option<(FieldErrorCode, String)>> {
+        if let Some(mistake) = check_length(password) {
+            return Ok(Some(mistake));
+        }
+        let cut = |text: &str| -> String { text.chars().take(WEIGHED_LENGTH).collect() };
+        let (password, known) = (cut(password), known.iter().map(|text| cut(text)).collect::<Vec<_>>());
+        self.run(move |_| {
+            let known: Vec<&str> = known.iter().map(String::as_str).collect();
+            Ok(advice(&password, &known).map(|advice| (FieldErrorCode::TooWeak, advice)))
+        })
+        .await
+    }
+
+    /// Waits for a turn and works on the blocking pool. The turn and the buffer go along: a caller that goes away gives
+    /// neither back early.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let overloaded =
+            |_| Error::Unavailable { message: "Too many sign-ins at once. Try again.", retry_after: Some(MAX_WAIT) };
+        let turn = Arc::clone(&self.0.turns).acquire_owned();
+        let turn = tokio::time::timeout(MAX_WAIT, turn).await.map_err(overloaded)?.map_err(Error::internal)?;
+        let inner = Arc::clone(&self.0);
+        let worked = tokio::task::spawn_blocking(move || {
+            let mut memory = inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
+            let outcome = work(&mut memory);
+            let mut idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < IDLE_BUFFERS && !memory.is_empty() {
+                idle.push(memory);
+            }
+            drop(turn);
+            outcome
+        });
+        worked.await.map_err(Error::internal)?
+    }
+}
+
+fn check_length(password: &str) -> Option<(FieldErrorCode, String)> {
+    match password.chars().count() {
+        0 => Some((FieldErrorCode::Required, "Choose a password.".to_owned())),
+        length if length < MIN_LENGTH => {
+            Some((FieldErrorCode::TooShort, format!("A password has at least {MIN_LENGTH} characters.")))
+        }
+        length if length > MAX_LENGTH => {
+            Some((FieldErrorCode::TooLong, format!("A password has at most {MAX_LENGTH} characters.")))
+        }
+        _ => None,
+    }
+}
+
+/// Why a password is easily guessed, and what would help. None when it is not: from a score of 3 on, zxcvbn has no advice.
+fn advice(password: &str, known: &[&str]) -> Option<String> {
+    let entropy = zxcvbn(password, known);
+    if entropy.score() >= Score::Three {
+        return None;
+    }
+    let mut sentences = vec!["This password is easily guessed.".to_owned()];
+    if let Some(feedback) = entropy.feedback() {
+        sentences.extend(feedback.warning().map(|warning| warning.to_string()));
+        sentences.extend(feedback.suggestions().iter().map(ToString::to_string));
+    }
+    Some(sentences.join(" "))
+}
+
+/// OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, two passes, one lane.
+fn current_params() -> Result<Params> {
+    Params::new(19 * 1024, 2, 1, Some(HASH_BYTES)).map_err(Error::internal)
+}
+
+fn argon2id(params: &Params, password: &[u8], salt: &[u8], memory: &mut Vec<Block>) -> Result<Output> {
+    if memory.len() < params.block_count() {
+        memory.resize(params.block_count(), Block::default());
+    }
+    let mut output = [0; HASH_BYTES];
+    Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone())
+        .hash_password_into_with_memory(password, salt, &mut output, memory.as_mut_slice())
+        .map_err(Error::internal)?;
+    Output::new(&output).map_err(Error::internal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn verifies_what_it_hashed_and_nothing_else() {
+        let hasher = PasswordHasher::default();
+        let stored = hasher.hash("velvet otter".to_owned()).await.unwrap();
+        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(hasher.verify("velvet otter".to_owned(), Some(stored.clone())).await.unwrap());
+        assert!(!hasher.verify("velvet otters".to_owned(), Some(stored.clone())).await.unwrap());
+        assert!(!hasher.verify("velvet otter".to_owned(), None).await.unwrap());
+        assert_ne!(hasher.hash("velvet otter".to_owned()).await.unwrap(), stored, "each has its own salt");
+    }
+
+    #[tokio::test]
+    async fn verifies_what_another_implementation_hashed() {
+        // The reference implementation's own test: `hashtest(version, 2, 16, 1, "password", "somesalt", …, Argon2_id)`.
+        let reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let hasher = PasswordHasher::default();
+        assert!(hasher.verify("password".to_owned(), Some(reference.to_owned())).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_damaged_hash_is_a_fault_and_no_refusal() {
+        let greedy = "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        let other = "$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
+        for stored in ["", "plain", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ", greedy, other] {
+            let outcome = PasswordHasher::default().verify("password".to_owned(), Some(stored.to_owned())).await;
+            assert!(matches!(outcome, Err(Error::Internal(_))), "{stored}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_too_long_is_turned_away() {
+        let hasher = PasswordHasher::default();
+        let all = u32::try_from(hasher.0.turns.available_permits()).unwrap();
+        let held = Arc::clone(&hasher.0.turns).acquire_many_owned(all).await.unwrap();
+        let outcome = hasher.hash("velvet otter".to_owned()).await;
+        assert!(matches!(outcome, Err(Error::Unavailable { retry_after: Some(_), .. })));
+        drop(held);
+        assert!(hasher.hash("velvet otter".to_owned()).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn buffers_are_reused() {
+        let hasher = PasswordHasher::default();
+        for _ in 0..3 {
+            hasher.hash("velvet otter".to_owned()).await.unwrap();
+        }
+        assert_eq!(hasher.0.idle.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn weighs_length_and_strength() {
+        let hasher = PasswordHasher::default();
+        let names = ["adalovelace", "ada@lovelace.example"];
+        for (password, code) in [
+            ("", Some(FieldErrorCode::Required)),
+            ("7 chars", Some(FieldErrorCode::TooShort)),
+            ("ééééééé", Some(FieldErrorCode::TooShort)),
+            ("password", Some(FieldErrorCode::TooWeak)),
+            ("qwertyuiop", Some(FieldErrorCode::TooWeak)),
+            ("Passw0rd!", Some(FieldErrorCode::TooWeak)),
+            ("adalovelace", Some(FieldErrorCode::TooWeak)),
+            ("correct horse battery staple", None),
+            ("пять слонов и велосипед", None),
+            (&"aB3$ éß".repeat(18), None),
+            (&"x".repeat(129), Some(FieldErrorCode::TooLong)),
+        ] {
+            let mistake = hasher.weigh(password, &names).await.unwrap();
+            assert_eq!(mistake.as_ref().map(|(code, _)| *code), code, "{password}: {mistake:?}");
+        }
+        let (_, advice) = hasher.weigh("qwertyuiop", &names).await.unwrap().unwrap();
+        assert!(advice.len() > "This password is easily guessed.".len(), "{advice}");
+    }
+
+    #[test]
+    fn the_longest_texts_are_weighed_in_bounded_time() {
+        let start = std::time::Instant::now();
+        for nasty in ["a".repeat(128), "1a".repeat(64), "qwer1234".repeat(16), "@$1l".repeat(32)] {
+            let cut: String = nasty.chars().take(WEIGHED_LENGTH).collect();
+            advice(&cut, &[&cut, &cut]);
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
+    }
+}

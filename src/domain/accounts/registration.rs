@@ -1,0 +1,154 @@
+//! Making accounts: by people themselves, by an operator, and the first admin.
+
+use super::{Accounts, SignedIn, names};
+use crate::config::auth::DefaultAdmin;
+use crate::domain::input::Checks;
+use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result};
+use crate::entity::ids::UserId;
+use crate::entity::{role, user};
+use crate::storage::accounts as rows;
+
+/// What a new account is made of.
+#[derive(Clone)]
+pub struct NewUser {
+    /// 3 to 32 ASCII letters, digits, dots, hyphens and underscores; unique without regard to case.
+    pub username: String,
+    /// Unique without regard to case.
+    pub email: String,
+    /// 8 to 128 characters that are not easily guessed.
+    pub password: String,
+    /// At most 100 characters.
+    pub full_name: Option<String>,
+}
+
+/// A new account, and the device that signs in with it.
+#[derive(Clone)]
+pub struct Registration {
+    /// The account.
+    pub user: NewUser,
+    /// What the client calls the device; at most 100 characters.
+    pub device: Option<String>,
+}
+
+/// Whether a password's strength is looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strength {
+    Required,
+    /// Settings said already what they put up with.
+    OperatorsChoice,
+}
+
+impl Accounts {
+    /// Makes an account and signs in with it.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] where registration is closed, [`Error::Invalid`] with every mistake at once, [`Error::Conflict`] when
+    /// a name is taken.
+    pub async fn register(&self, registration: Registration, client: &Client) -> Result<SignedIn> {
+        if !self.0.is_registration_open {
+            return Err(Error::Forbidden);
+        }
+        let mut checks = Checks::default();
+        let device = names::device(&mut checks, "device", registration.device.as_deref());
+        let mut user = self.prepare(checks, registration.user, Strength::Required).await?;
+        user.last_seen_at = Some(user.created_at);
+        let session = self.new_session(user.id, device, client)?;
+        let transaction = self.0.database.begin().await?;
+        if !rows::insert_user(&transaction, user.clone()).await? {
+            drop(transaction);
+            return Err(self.conflict(&user).await?);
+        }
+        rows::insert_user_role(&transaction, user.id, role::USER).await?;
+        rows::insert_session(&transaction, session.row.clone()).await?;
+        transaction.commit().await?;
+        self.signed_in(user, session).await
+    }
+
+    /// Makes an account without signing in, for an operator at the command line.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] with every mistake at once, [`Error::Conflict`] when a name is taken.
+    pub async fn create_user(&self, user: NewUser, is_admin: bool) -> Result<user::Model> {
+        self.create(user, is_admin, Strength::Required).await
+    }
+
+    /// Makes the default admin, unless there is an admin. Answers whether it did.
+    ///
+    /// # Errors
+    /// As [`Accounts::create_user`]; the strength of the password is left to the settings, which are strict in production.
+    pub async fn create_default_admin(&self, admin: DefaultAdmin) -> Result<bool> {
+        if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? {
+            return Ok(false);
+        }
+        let DefaultAdmin { username, email, password } = admin;
+        let user = NewUser { username, email, password: password.expose().to_owned(), full_name: None };
+        self.create(user, true, Strength::OperatorsChoice).await.map(|_| true)
+    }
+
+    async fn create(&self, user: NewUser, is_admin: bool, strength: Strength) -> Result<user::Model> {
+        let user = self.prepare(Checks::default(), user, strength).await?;
+        let transaction = self.0.database.begin().await?;
+        if !rows::insert_user(&transaction, user.clone()).await? {
+            drop(transaction);
+            return Err(self.conflict(&user).await?);
+        }
+        rows::insert_user_role(&transaction, user.id, role::USER).await?;
+        if is_admin {
+            rows::insert_user_role(&transaction, user.id, role::ADMIN).await?;
+        }
+        transaction.commit().await?;
+        Ok(user)
+    }
+
+    /// Checks everything and hashes the password: what is left is to insert it.
+    async fn prepare(&self, mut checks: Checks, new: NewUser, strength: Strength) -> Result<user::Model> {
+        let username = names::username(&mut checks, "username", &new.username);
+        let email = names::email(&mut checks, "email", &new.email);
+        let full_name = names::full_name(&mut checks, "fullName", new.full_name.as_deref());
+        if strength == Strength::Required {
+            let known = [username.as_str(), email.as_str(), full_name.as_deref().unwrap_or_default()];
+            if let Some((code, advice)) = self.0.passwords.weigh(&new.password, &known).await? {
+                checks.fail("password", code, advice);
+            }
+        }
+        checks.finish()?;
+        let now = self.0.clock.now();
+        let mut user = user::Model {
+            id: UserId(self.0.ids.next(now)),
+            username_key: names::key(&username),
+            username,
+            email_key: names::key(&email),
+            email,
+            password_hash: String::new(),
+            full_name,
+            bio: None,
+            is_active: true,
+            created_at: now,
+            updated_at: now,
+            last_seen_at: None,
+        };
+        // Before the hash, which costs more; the unique indexes decide in the end.
+        let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
+        if username || email {
+            return Err(taken(username, email));
+        }
+        user.password_hash = self.0.passwords.hash(new.password).await?;
+        Ok(user)
+    }
+
+    /// What a unique index refused.
+    async fn conflict(&self, user: &user::Model) -> Result<Error> {
+        let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
+        Ok(taken(username, email))
+    }
+}
+
+fn taken(username: bool, email: bool) -> Error {
+    let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
+    let fields = [
+        field(username, "username", "This username is taken."),
+        field(email, "email", "There is an account with this e-mail address."),
+    ];
+    let message = "The username or the e-mail address is taken.";
+    Error::Conflict { message, fields: fields.into_iter().flatten().collect() }
+}

@@ -1,0 +1,312 @@
+//! Signing in, staying signed in, and signing out.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use subtle::ConstantTimeEq as _;
+
+use super::live_sessions::LiveSession;
+use super::tokens::{VerifiedRefreshToken, refresh_hash};
+use super::{Accounts, names, permissions_of};
+use crate::domain::input::Checks;
+use crate::domain::{Client, Error, FieldErrorCode, Requester, Result, Viewer};
+use crate::entity::ids::{SessionId, UserId};
+use crate::entity::{session, user};
+use crate::storage::accounts as rows;
+
+/// How long a refresh token that was just used answers its successor again, for a client that lost the answer.
+const REPEAT_WINDOW: TimeDelta = TimeDelta::seconds(10);
+/// How exactly it is known when a session was last used.
+const TOUCH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
+/// The longest e-mail address; no name is longer.
+const MAX_LOGIN_LENGTH: usize = 254;
+
+/// What a user signs in with.
+#[derive(Clone)]
+pub struct Credentials {
+    /// A username or an e-mail address, without regard to case.
+    pub login: String,
+    /// The password.
+    pub password: String,
+    /// What the client calls the device; at most 100 characters.
+    pub device: Option<String>,
+}
+
+/// What a sign-in gives.
+#[derive(Debug, Clone)]
+pub struct SignedIn {
+    /// Who signed in.
+    pub user: user::Model,
+    /// The session that began or went on.
+    pub session: session::Model,
+    /// The same as a viewer, for what else the request asks for.
+    pub viewer: Arc<Viewer>,
+    /// A JWT.
+    pub access_token: String,
+    /// When it expires.
+    pub access_token_expires_at: DateTime<Utc>,
+    /// Opaque; works once.
+    pub refresh_token: String,
+    /// When it expires, and the session with it.
+    pub refresh_token_expires_at: DateTime<Utc>,
+}
+
+/// A session's row, and the refresh token that only its client will know.
+pub(super) struct NewSession {
+    pub(super) row: session::Model,
+    refresh_token: String,
+}
+
+impl Accounts {
+    /// Begins a session. An unknown login, a wrong password and an account that may not sign in are told apart by neither the
+    /// answer nor its time.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`]; [`Error::Invalid`] for what could be nobody's; [`Error::Unavailable`] when too many wait.
+    pub async fn login(&self, credentials: Credentials, client: &Client) -> Result<SignedIn> {
+        let Credentials { login, password, device } = credentials;
+        let mut checks = Checks::default();
+        let device = names::device(&mut checks, "device", device.as_deref());
+        for (field, text) in [("login", login.trim()), ("password", password.as_str())] {
+            if text.is_empty() {
+                checks.fail(
+                    field,
+                    FieldErrorCode::Required,
+                    "Sign in with a username or an e-mail address and a password.",
+                );
+            }
+        }
+        checks.finish()?;
+        let user = self.user_by_login(&login).await?;
+        let stored = user.as_ref().map(|user| user.password_hash.clone());
+        let is_right = self.0.passwords.verify(password, stored).await?;
+        let user = user.filter(|user| is_right && user.is_active).ok_or(Error::InvalidCredentials)?;
+        let session = self.new_session(user.id, device, client)?;
+        let transaction = self.0.database.begin().await?;
+        rows::insert_session(&transaction, session.row.clone()).await?;
+        rows::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
+        transaction.commit().await?;
+        self.signed_in(user, session).await
+    }
+
+    /// Gives a new pair of tokens for a refresh token, which works once. Who asks again within ten seconds, because the answer
+    /// was lost, gets the same answer, until its token is used. Any other use of an old token ends the session: somebody else
+    /// has it (RFC 9700, section 4.14.2).
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason.
+    pub async fn refresh_session(&self, refresh_token: &str) -> Result<SignedIn> {
+        let token = self.0.tokens.read_refresh(refresh_token).ok_or(Error::InvalidCredentials)?;
+        let next = self.0.tokens.next_refresh(&token).ok_or(Error::InvalidCredentials)?;
+        let next = self.0.tokens.write_refresh(&next);
+        let next_hash = refresh_hash(&next);
+        let now = self.0.clock.now();
+        // Twice at most: who loses the race for the rotation finds the winner's.
+        for _ in 0..2 {
+            let found = rows::session_with_user(self.0.database.reader(), token.session_id()).await?;
+            let Some((row, user)) = found.filter(|(row, user)| row.expires_at > now && user.is_active) else {
+                return Err(Error::InvalidCredentials);
+            };
+            match standing(&token, &next_hash, &row, now) {
+                Standing::Current => {
+                    let Some(row) = self.rotate(row, &next_hash, now).await? else { continue };
+                    return self.signed_in(user, NewSession { row, refresh_token: next }).await;
+                }
+                Standing::Repeated => return self.signed_in(user, NewSession { row, refresh_token: next }).await,
+                Standing::Reused => {
+                    tracing::warn!(session = %row.id, user = %row.user_id, "a used refresh token came again; the session ends");
+                    self.end_session(row.id).await?;
+                    return Err(Error::InvalidCredentials);
+                }
+                Standing::Foreign => return Err(Error::InvalidCredentials),
+            }
+        }
+        Err(Error::InvalidCredentials)
+    }
+
+    /// Ends the viewer's session: its tokens are dead and its sockets close, at once.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] without a viewer.
+    pub async fn logout(&self, requester: &Requester) -> Result<SessionId> {
+        let session_id = requester.viewer()?.session_id;
+        self.end_session(session_id).await?;
+        Ok(session_id)
+    }
+
+    /// Who asks, by the value of an `Authorization` header (RFC 6750) or of a socket's `connection_init`.
+    pub async fn authenticate(&self, authorization: Option<&str>) -> Requester {
+        let Some(value) = authorization else { return Requester::Anonymous };
+        let token = value.trim().split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let now = self.0.clock.now();
+        let Some(access) = token.and_then(|(_, token)| self.0.tokens.read_access(token.trim(), now)) else {
+            return Requester::Dead;
+        };
+        match self.viewer(access.session_id, access.expires_at).await {
+            Ok(Some(viewer)) if viewer.user_id == access.user_id => Requester::Viewer(Arc::new(viewer)),
+            Ok(_) => Requester::Dead,
+            Err(cause) => {
+                tracing::error!(error = &cause as &dyn std::error::Error, "cannot tell who asks");
+                Requester::Unknown
+            }
+        }
+    }
+
+    /// A session that begins now.
+    pub(super) fn new_session(&self, user_id: UserId, device: Option<String>, client: &Client) -> Result<NewSession> {
+        let now = self.0.clock.now();
+        let id = SessionId(self.0.ids.next(now));
+        let refresh_token = self.0.tokens.write_refresh(&self.0.tokens.first_refresh(id)?);
+        // Headers may hold what PostgreSQL does not take in a text.
+        let user_agent = client.user_agent.as_ref().map(|agent| agent.replace(char::is_control, ""));
+        let row = session::Model {
+            id,
+            user_id,
+            device,
+            user_agent: user_agent.filter(|agent| !agent.is_empty()),
+            ip_address: Some(client.ip.to_string()),
+            created_at: now,
+            last_used_at: now,
+            expires_at: now + self.0.refresh_lifetime,
+            refresh_hash: refresh_hash(&refresh_token),
+            previous_refresh_hash: None,
+            generation: 0,
+            rotated_at: now,
+        };
+        Ok(NewSession { row, refresh_token })
+    }
+
+    /// The answer to a sign-in whose session is in the database.
+    pub(super) async fn signed_in(&self, user: user::Model, session: NewSession) -> Result<SignedIn> {
+        let NewSession { row, refresh_token } = session;
+        let now = self.0.clock.now();
+        let (access_token, access_token_expires_at) = self.0.tokens.issue_access(user.id, row.id, now)?;
+        let viewer = self.viewer(row.id, access_token_expires_at).await?.ok_or(Error::InvalidCredentials)?;
+        Ok(SignedIn {
+            user,
+            viewer: Arc::new(viewer),
+            access_token,
+            access_token_expires_at,
+            refresh_token,
+            refresh_token_expires_at: row.expires_at,
+            session: row,
+        })
+    }
+
+    /// Ends a session here and in the database.
+    async fn end_session(&self, id: SessionId) -> Result<()> {
+        let transaction = self.0.database.begin().await?;
+        rows::delete_session(&transaction, id).await?;
+        transaction.commit().await?;
+        self.0.live.end(id).await;
+        Ok(())
+    }
+
+    /// The row after its rotation, or none when another request was faster.
+    async fn rotate(
+        &self,
+        row: session::Model,
+        next_hash: &[u8],
+        now: DateTime<Utc>,
+    ) -> Result<Option<session::Model>> {
+        let expires_at = now + self.0.refresh_lifetime;
+        let transaction = self.0.database.begin().await?;
+        let was_its_turn = rows::rotate_session(&transaction, &row, next_hash, expires_at, now).await?;
+        transaction.commit().await?;
+        Ok(was_its_turn.then(|| session::Model {
+            generation: row.generation + 1,
+            previous_refresh_hash: Some(row.refresh_hash),
+            refresh_hash: next_hash.to_vec(),
+            rotated_at: now,
+            last_used_at: now,
+            expires_at,
+            ..row
+        }))
+    }
+
+    async fn user_by_login(&self, login: &str) -> Result<Option<user::Model>> {
+        let key = names::key(login);
+        if key.chars().count() > MAX_LOGIN_LENGTH || key.chars().any(char::is_control) {
+            return Ok(None);
+        }
+        let reader = self.0.database.reader();
+        let user = if key.contains('@') {
+            rows::user_by_email(reader, &key).await?
+        } else {
+            rows::user_by_username(reader, &key).await?
+        };
+        Ok(user)
+    }
+
+    /// The viewer behind a session; none when it has ended or its user may not sign in.
+    async fn viewer(&self, session_id: SessionId, token_expires_at: DateTime<Utc>) -> Result<Option<Viewer>> {
+        let live = self.0.live.get(session_id, self.load_session(session_id)).await?;
+        Ok(live.map(|(session, session_ended)| Viewer {
+            user_id: session.user_id,
+            session_id,
+            permissions: session.permissions,
+            token_expires_at,
+            session_ended,
+        }))
+    }
+
+    async fn load_session(&self, id: SessionId) -> Result<Option<LiveSession>> {
+        let now = self.0.clock.now();
+        let reader = self.0.database.reader();
+        let found = rows::session_with_user(reader, id).await?;
+        let Some((session, user)) = found.filter(|(session, user)| session.expires_at > now && user.is_active) else {
+            return Ok(None);
+        };
+        let roles: Vec<_> = rows::roles_of_users(reader, &[user.id]).await?.into_iter().map(|(_, role)| role).collect();
+        if now - session.last_used_at >= TOUCH_INTERVAL {
+            self.touch_later(session.id, user.id, now);
+        }
+        Ok(Some(LiveSession { user_id: user.id, permissions: permissions_of(&roles).into() }))
+    }
+
+    /// Notes the use without letting the request wait for the writer.
+    fn touch_later(&self, session_id: SessionId, user_id: UserId, now: DateTime<Utc>) {
+        let database = self.0.database.clone();
+        self.0.tracker.spawn(async move {
+            let touched = async {
+                let transaction = database.begin().await?;
+                rows::touch(&transaction, session_id, user_id, now).await?;
+                transaction.commit().await
+            };
+            if let Err(cause) = touched.await {
+                tracing::warn!(error = &cause as &dyn std::error::Error, "a session's last use is not noted");
+            }
+        });
+    }
+}
+
+/// What a genuine refresh token is to its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// The one that works now.
+    Current,
+    /// The one before, a moment ago, and its successor is unused.
+    Repeated,
+    /// Used before.
+    Reused,
+    /// None that this session ever had: a restored database, or secrets that were exchanged meanwhile.
+    Foreign,
+}
+
+fn standing(token: &VerifiedRefreshToken, next_hash: &[u8], row: &session::Model, now: DateTime<Utc>) -> Standing {
+    let is = |stored: &[u8], hash: &[u8]| bool::from(stored.ct_eq(hash));
+    let (generation, current) = (token.generation(), i64::from(row.generation));
+    if generation == current && is(&row.refresh_hash, token.hash()) {
+        return Standing::Current;
+    }
+    if generation >= current {
+        return Standing::Foreign;
+    }
+    let is_previous =
+        generation + 1 == current && row.previous_refresh_hash.as_deref().is_some_and(|hash| is(hash, token.hash()));
+    if is_previous && now - row.rotated_at <= REPEAT_WINDOW {
+        // Its successor is another one only where the secrets were exchanged in between.
+        return if is(&row.refresh_hash, next_hash) { Standing::Repeated } else { Standing::Foreign };
+    }
+    Standing::Reused
+}

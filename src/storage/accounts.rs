@@ -1,0 +1,135 @@
+//! Users, their roles and their sessions.
+
+use chrono::{DateTime, Utc};
+use sea_orm::sea_query::{Condition, Expr};
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _, JoinType,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, SqlErr,
+};
+
+use crate::entity::ids::{RoleId, SessionId, UserId};
+use crate::entity::{role, session, user, user_role};
+
+/// Adds a user. Answers whether both names were free: when not, nothing is added, and the transaction is over.
+pub async fn insert_user(db: &impl ConnectionTrait, user: user::Model) -> Result<bool, DbErr> {
+    match user.into_active_model().insert(db).await {
+        Ok(_) => Ok(true),
+        Err(cause) if matches!(cause.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Gives a user a role that they do not have.
+pub async fn insert_user_role(db: &impl ConnectionTrait, user_id: UserId, role_id: RoleId) -> Result<(), DbErr> {
+    user_role::Model { user_id, role_id }.into_active_model().insert(db).await.map(drop)
+}
+
+/// Whether the username and the e-mail address are taken.
+pub async fn taken(db: &impl ConnectionTrait, username_key: &str, email_key: &str) -> Result<(bool, bool), DbErr> {
+    let either =
+        Condition::any().add(user::Column::UsernameKey.eq(username_key)).add(user::Column::EmailKey.eq(email_key));
+    let found = user::Entity::find().filter(either).all(db).await?;
+    Ok((
+        found.iter().any(|user| user.username_key == username_key),
+        found.iter().any(|user| user.email_key == email_key),
+    ))
+}
+
+/// The user with that folded username.
+pub async fn user_by_username(db: &impl ConnectionTrait, key: &str) -> Result<Option<user::Model>, DbErr> {
+    user::Entity::find().filter(user::Column::UsernameKey.eq(key)).one(db).await
+}
+
+/// The user with that folded e-mail address.
+pub async fn user_by_email(db: &impl ConnectionTrait, key: &str) -> Result<Option<user::Model>, DbErr> {
+    user::Entity::find().filter(user::Column::EmailKey.eq(key)).one(db).await
+}
+
+/// The users that exist of those, in no order.
+pub async fn users_by_ids(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<user::Model>, DbErr> {
+    user::Entity::find().filter(user::Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+/// Whether anybody has the role.
+pub async fn is_role_given(db: &impl ConnectionTrait, role_id: RoleId) -> Result<bool, DbErr> {
+    Ok(user_role::Entity::find().filter(user_role::Column::RoleId.eq(role_id)).limit(1).count(db).await? > 0)
+}
+
+/// Every role of those users, by name.
+pub async fn roles_of_users(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>, DbErr> {
+    let has = role::Entity::belongs_to(user_role::Entity).from(role::Column::Id).to(user_role::Column::RoleId);
+    let rows = role::Entity::find()
+        .join(JoinType::InnerJoin, has.into())
+        .select_also(user_role::Entity)
+        .filter(user_role::Column::UserId.is_in(ids.iter().copied()))
+        .order_by_asc(role::Column::Name)
+        .all(db)
+        .await?;
+    Ok(rows.into_iter().filter_map(|(role, has)| Some((has?.user_id, role))).collect())
+}
+
+/// Adds a session.
+pub async fn insert_session(db: &impl ConnectionTrait, session: session::Model) -> Result<(), DbErr> {
+    session.into_active_model().insert(db).await.map(drop)
+}
+
+/// A session, and whose it is.
+pub async fn session_with_user(
+    db: &impl ConnectionTrait,
+    id: SessionId,
+) -> Result<Option<(session::Model, user::Model)>, DbErr> {
+    let owner = session::Entity::belongs_to(user::Entity).from(session::Column::UserId).to(user::Column::Id);
+    let row = session::Entity::find_by_id(id)
+        .join(JoinType::InnerJoin, owner.into())
+        .select_also(user::Entity)
+        .one(db)
+        .await?;
+    Ok(row.and_then(|(session, user)| Some((session, user?))))
+}
+
+/// Puts the next refresh token in the place of the one of `from.generation`. Answers whether it was still that one's turn.
+pub async fn rotate_session(
+    db: &impl ConnectionTrait,
+    from: &session::Model,
+    next_hash: &[u8],
+    expires_at: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let updated = session::Entity::update_many()
+        .col_expr(session::Column::Generation, Expr::value(from.generation + 1))
+        .col_expr(session::Column::PreviousRefreshHash, Expr::value(from.refresh_hash.clone()))
+        .col_expr(session::Column::RefreshHash, Expr::value(next_hash.to_vec()))
+        .col_expr(session::Column::RotatedAt, Expr::value(now))
+        .col_expr(session::Column::LastUsedAt, Expr::value(now))
+        .col_expr(session::Column::ExpiresAt, Expr::value(expires_at))
+        .filter(session::Column::Id.eq(from.id))
+        .filter(session::Column::Generation.eq(from.generation))
+        .exec(db)
+        .await?;
+    Ok(updated.rows_affected == 1)
+}
+
+/// Ends a session. Answers whether it was there.
+pub async fn delete_session(db: &impl ConnectionTrait, id: SessionId) -> Result<bool, DbErr> {
+    Ok(session::Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
+}
+
+/// Notes that a session and its user were active now.
+pub async fn touch(
+    db: &impl ConnectionTrait,
+    session_id: SessionId,
+    user_id: UserId,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    session::Entity::update_many()
+        .col_expr(session::Column::LastUsedAt, Expr::value(now))
+        .filter(session::Column::Id.eq(session_id))
+        .exec(db)
+        .await?;
+    user::Entity::update_many()
+        .col_expr(user::Column::LastSeenAt, Expr::value(now))
+        .filter(user::Column::Id.eq(user_id))
+        .exec(db)
+        .await?;
+    Ok(())
+}

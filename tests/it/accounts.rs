@@ -1,0 +1,405 @@
+//! Accounts, on both databases: who gets in, who stays in, and what ends it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use duologue::clock::{Clock, IdGenerator};
+use duologue::config::CommandLine;
+use duologue::config::auth::DefaultAdmin;
+use duologue::config::models::Secret;
+use duologue::domain::accounts::{Accounts, Credentials, NewUser, Registration, SignedIn, account_of};
+use duologue::domain::{Client, Error, FieldErrorCode, Requester, Result};
+use duologue::entity::enums::Permission;
+use duologue::storage::Database;
+use duologue::storage::migrations::{Step, run};
+use tokio_util::task::TaskTracker;
+
+use crate::support::database::{TestDatabase, on_both_databases};
+
+const PASSWORD: &str = "velvet otter counts 41 lanterns";
+
+/// A clock that stands until it is moved.
+struct StoppedClock(Mutex<DateTime<Utc>>);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap()
+    }
+}
+
+struct Kit {
+    accounts: Accounts,
+    clock: Arc<StoppedClock>,
+    database: Database,
+    tracker: TaskTracker,
+    // The database is dropped last.
+    _home: TestDatabase,
+}
+
+impl Kit {
+    async fn new(home: TestDatabase) -> Self {
+        Self::with(home, &[]).await
+    }
+
+    async fn with(home: TestDatabase, flags: &[&str]) -> Self {
+        run(home.url(), Step::Up(None)).await.unwrap();
+        let database = Database::connect(home.url(), 5).await.unwrap();
+        let clock = Arc::new(StoppedClock(Mutex::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap())));
+        let tracker = TaskTracker::new();
+        let accounts = accounts(&database, &clock, &tracker, flags);
+        Self { accounts, clock, database, tracker, _home: home }
+    }
+
+    fn advance(&self, by: TimeDelta) {
+        *self.clock.0.lock().unwrap() += by;
+    }
+
+    async fn register(&self, name: &str) -> Result<SignedIn> {
+        self.accounts.register(registration(name, &format!("{name}@example.com")), &client()).await
+    }
+
+    async fn login(&self, login: &str, password: &str) -> Result<SignedIn> {
+        let credentials = Credentials { login: login.to_owned(), password: password.to_owned(), device: None };
+        self.accounts.login(credentials, &client()).await
+    }
+
+    async fn refresh(&self, token: &str) -> Result<SignedIn> {
+        self.accounts.refresh_session(token).await
+    }
+
+    async fn who(&self, access_token: &str) -> Requester {
+        self.accounts.authenticate(Some(&format!("Bearer {access_token}"))).await
+    }
+
+    async fn is_dead(&self, access_token: &str) -> bool {
+        matches!(self.who(access_token).await, Requester::Dead)
+    }
+}
+
+fn accounts(database: &Database, clock: &Arc<StoppedClock>, tracker: &TaskTracker, flags: &[&str]) -> Accounts {
+    let arguments = ["duologue", "--jwt-secret", "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me"].iter().chain(flags);
+    let settings = CommandLine::parse_from_parts(arguments.map(Into::into), |_| None).unwrap().settings;
+    let secrets = settings.auth.signing_secrets(&settings.server.data_dir).unwrap();
+    let clock = Arc::clone(clock);
+    Accounts::new(database.clone(), clock, Arc::new(IdGenerator::default()), tracker.clone(), &secrets, &settings.auth)
+        .unwrap()
+}
+
+fn client() -> Client {
+    Client { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), user_agent: Some("Test\0/1".to_owned()) }
+}
+
+fn new_user(username: &str, email: &str) -> NewUser {
+    NewUser { username: username.to_owned(), email: email.to_owned(), password: PASSWORD.to_owned(), full_name: None }
+}
+
+fn registration(username: &str, email: &str) -> Registration {
+    Registration { user: new_user(username, email), device: Some(" Laptop ".to_owned()) }
+}
+
+fn fields(outcome: Result<SignedIn>) -> Vec<(String, FieldErrorCode)> {
+    let fields = match outcome.unwrap_err() {
+        Error::Invalid(fields) | Error::Conflict { fields, .. } => fields,
+        other => panic!("{other:?}"),
+    };
+    fields.into_iter().map(|field| (field.path.join("."), field.code)).collect()
+}
+
+fn is_wrong(outcome: &Result<SignedIn>) -> bool {
+    matches!(outcome, Err(Error::InvalidCredentials))
+}
+
+on_both_databases!(a_registered_user_is_signed_in_and_known, |home| async move {
+    let kit = Kit::new(home).await;
+    let mut registration = registration(" Ada ", "Ada@Lovelace.example");
+    registration.user.full_name = Some(" Ada Lovelace ".to_owned());
+    let ada = kit.accounts.register(registration, &client()).await.unwrap();
+    assert_eq!((ada.user.username.as_str(), ada.user.email.as_str()), ("Ada", "Ada@Lovelace.example"));
+    assert_eq!(ada.user.full_name.as_deref(), Some("Ada Lovelace"));
+    assert_eq!(ada.session.device.as_deref(), Some("Laptop"));
+    assert_eq!(ada.session.user_agent.as_deref(), Some("Test/1"));
+    assert_eq!(ada.session.ip_address.as_deref(), Some("192.0.2.7"));
+    assert_eq!(ada.access_token_expires_at, kit.clock.now() + TimeDelta::minutes(15));
+    assert_eq!(ada.refresh_token_expires_at, kit.clock.now() + TimeDelta::days(7));
+
+    let who = kit.who(&ada.access_token).await;
+    assert_eq!(kit.accounts.me(&who).await.unwrap(), Some(ada.user.clone()), "stored as it was answered");
+    assert_eq!(kit.accounts.current_session(&who).await.unwrap(), ada.session);
+    assert!(who.viewer().unwrap().permissions.is_empty());
+    let roles = kit.accounts.roles_of_users(&[ada.user.id]).await.unwrap();
+    assert_eq!(roles.iter().map(|(_, role)| role.name.as_str()).collect::<Vec<_>>(), ["user"]);
+
+    for login in ["ada", " ADA", "ada@lovelace.example", "ADA@LOVELACE.EXAMPLE "] {
+        let again = kit.login(login, PASSWORD).await.unwrap();
+        assert_eq!(again.user.id, ada.user.id);
+        assert_ne!(again.session.id, ada.session.id);
+    }
+});
+
+on_both_databases!(every_mistake_of_a_registration_is_reported_at_once, |home| async move {
+    let kit = Kit::new(home).await;
+    let mut bad = registration("a b", "nowhere");
+    bad.user.password = "password".to_owned();
+    bad.user.full_name = Some("x".repeat(101));
+    bad.device = Some("a\0b".to_owned());
+    let mut found = fields(kit.accounts.register(bad, &client()).await);
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    let expected = [
+        ("device", FieldErrorCode::Malformed),
+        ("email", FieldErrorCode::Malformed),
+        ("fullName", FieldErrorCode::TooLong),
+        ("password", FieldErrorCode::TooWeak),
+        ("username", FieldErrorCode::Malformed),
+    ];
+    assert_eq!(found, expected.map(|(path, code)| (path.to_owned(), code)));
+
+    let mut own_name = registration("adalovelace1815", "ada@example.com");
+    own_name.user.password = "adalovelace1815".to_owned();
+    assert_eq!(
+        fields(kit.accounts.register(own_name, &client()).await),
+        [("password".to_owned(), FieldErrorCode::TooWeak)]
+    );
+});
+
+on_both_databases!(names_are_unique_without_regard_to_case, |home| async move {
+    let kit = Kit::new(home).await;
+    kit.register("ada").await.unwrap();
+    let taken = |path: &str| (path.to_owned(), FieldErrorCode::Taken);
+    let register = async |name, email| fields(kit.accounts.register(registration(name, email), &client()).await);
+    assert_eq!(register("ADA", "other@example.com").await, [taken("username")]);
+    assert_eq!(register("other", "Ada@Example.com").await, [taken("email")]);
+    assert_eq!(register("Ada", "ADA@example.com").await, [taken("username"), taken("email")]);
+});
+
+on_both_databases!(of_many_who_want_one_name_at_once_one_gets_it, |home| async move {
+    let kit = Kit::new(home).await;
+    // Three, so that the last hash has its turn before who waits for it is turned away.
+    let tries = futures_util::future::join_all((0..3).map(|_| kit.register("ada"))).await;
+    let (got, refused): (Vec<_>, Vec<_>) = tries.into_iter().partition(Result::is_ok);
+    assert_eq!((got.len(), refused.len()), (1, 2));
+    for outcome in refused {
+        let both = [("username".to_owned(), FieldErrorCode::Taken), ("email".to_owned(), FieldErrorCode::Taken)];
+        assert_eq!(fields(outcome), both);
+    }
+});
+
+on_both_databases!(closed_registration_is_closed, |home| async move {
+    let kit = Kit::with(home, &["--registration-open", "false"]).await;
+    assert!(matches!(kit.register("ada").await, Err(Error::Forbidden)));
+    kit.accounts.create_user(new_user("ada", "ada@example.com"), false).await.unwrap();
+    assert!(kit.login("ada", PASSWORD).await.is_ok());
+});
+
+on_both_databases!(a_wrong_login_is_one_answer_whatever_is_wrong, |home| async move {
+    let kit = Kit::new(home).await;
+    let ada = kit.register("ada").await.unwrap();
+    let long = "a".repeat(100_000);
+    for (login, password) in [
+        ("ada", "wrong"),
+        ("nobody", PASSWORD),
+        ("no@body", PASSWORD),
+        ("a\0da", PASSWORD),
+        (&long, PASSWORD),
+        ("ada", &long),
+    ] {
+        assert!(is_wrong(&kit.login(login, password).await), "{}", &login[..login.len().min(20)]);
+    }
+    assert_eq!(fields(kit.login("", PASSWORD).await), [("login".to_owned(), FieldErrorCode::Required)]);
+    assert_eq!(fields(kit.login("ada", "").await), [("password".to_owned(), FieldErrorCode::Required)]);
+
+    deactivate(&kit, &ada).await;
+    assert!(is_wrong(&kit.login("ada", PASSWORD).await));
+    assert!(is_wrong(&kit.refresh(&ada.refresh_token).await));
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(kit.is_dead(&ada.access_token).await);
+});
+
+async fn deactivate(kit: &Kit, who: &SignedIn) {
+    use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
+    let transaction = kit.database.begin().await.unwrap();
+    let mut user = who.user.clone().into_active_model();
+    user.is_active = Set(false);
+    user.update(&transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+on_both_databases!(an_unknown_login_takes_as_long_as_a_wrong_password, |home| async move {
+    let kit = Kit::new(home).await;
+    kit.register("ada").await.unwrap();
+    let time = async |login: &str| {
+        let mut times = Vec::new();
+        for _ in 0..5 {
+            let start = std::time::Instant::now();
+            assert!(is_wrong(&kit.login(login, "wrong").await));
+            times.push(start.elapsed());
+        }
+        times.sort();
+        times[2]
+    };
+    let (known, unknown) = (time("ada").await, time("nobody").await);
+    assert!(unknown > known / 2 && known > unknown / 2, "{known:?} against {unknown:?}");
+});
+
+on_both_databases!(a_refresh_gives_a_new_pair_and_the_old_token_dies, |home| async move {
+    let kit = Kit::new(home).await;
+    let first = kit.register("ada").await.unwrap();
+    kit.advance(TimeDelta::days(6));
+    assert!(kit.is_dead(&first.access_token).await, "it lives for minutes");
+    let second = kit.refresh(&first.refresh_token).await.unwrap();
+    assert_eq!(second.session.id, first.session.id);
+    assert_ne!(second.refresh_token, first.refresh_token);
+    assert_eq!(second.refresh_token_expires_at, kit.clock.now() + TimeDelta::days(7), "use keeps a session alive");
+    let who = kit.who(&second.access_token).await;
+    assert_eq!(kit.accounts.current_session(&who).await.unwrap(), second.session);
+    assert_eq!(second.session.generation, 1);
+
+    kit.advance(TimeDelta::days(8));
+    assert!(is_wrong(&kit.refresh(&second.refresh_token).await), "disuse ends it");
+});
+
+on_both_databases!(a_lost_answer_is_given_again_and_advances_nothing, |home| async move {
+    let kit = Kit::new(home).await;
+    let first = kit.register("ada").await.unwrap();
+    let second = kit.refresh(&first.refresh_token).await.unwrap();
+    kit.advance(TimeDelta::seconds(10));
+    let again = kit.refresh(&first.refresh_token).await.unwrap();
+    assert_eq!(again.refresh_token, second.refresh_token);
+    assert_eq!(again.session, second.session);
+    assert!(kit.who(&again.access_token).await.viewer().is_ok());
+    let third = kit.refresh(&second.refresh_token).await.unwrap();
+    assert_eq!(third.session.generation, 2);
+    assert!(is_wrong(&kit.refresh(&first.refresh_token).await), "its successor was used");
+});
+
+on_both_databases!(twenty_uses_of_one_token_at_once_advance_once, |home| async move {
+    let kit = Kit::new(home).await;
+    let first = kit.register("ada").await.unwrap();
+    let answers = futures_util::future::join_all((0..20).map(|_| kit.refresh(&first.refresh_token))).await;
+    let answers: Vec<SignedIn> = answers.into_iter().map(Result::unwrap).collect();
+    assert!(answers.iter().all(|answer| answer.refresh_token == answers[0].refresh_token));
+    let who = kit.who(&answers[0].access_token).await;
+    assert_eq!(kit.accounts.current_session(&who).await.unwrap().generation, 1);
+});
+
+on_both_databases!(a_used_token_that_comes_again_ends_the_session, |home| async move {
+    let kit = Kit::new(home).await;
+    let first = kit.register("ada").await.unwrap();
+    let other = kit.login("ada", PASSWORD).await.unwrap();
+    let second = kit.refresh(&first.refresh_token).await.unwrap();
+    kit.advance(TimeDelta::seconds(11));
+    assert!(kit.who(&second.access_token).await.viewer().is_ok());
+    assert!(is_wrong(&kit.refresh(&first.refresh_token).await));
+    assert!(second.viewer.session_ended.is_cancelled(), "its sockets close");
+    assert!(kit.is_dead(&second.access_token).await);
+    assert!(is_wrong(&kit.refresh(&second.refresh_token).await));
+    assert!(kit.who(&other.access_token).await.viewer().is_ok(), "the user's other sessions go on");
+});
+
+on_both_databases!(a_token_that_is_not_ours_ends_nothing, |home| async move {
+    let kit = Kit::new(home).await;
+    let ada = kit.register("ada").await.unwrap();
+    let mut forged = ada.refresh_token.clone().into_bytes();
+    let place = forged.len() - 30;
+    forged[place] = if forged[place] == b'A' { b'B' } else { b'A' };
+    for bad in ["", "dlr_", &String::from_utf8(forged).unwrap(), &ada.access_token] {
+        assert!(is_wrong(&kit.refresh(bad).await), "{bad}");
+    }
+    assert!(kit.refresh(&ada.refresh_token).await.is_ok());
+});
+
+on_both_databases!(a_session_that_ends_fails_at_once_everywhere_in_the_process, |home| async move {
+    let kit = Kit::new(home).await;
+    let ada = kit.register("ada").await.unwrap();
+    let other = kit.login("ada", PASSWORD).await.unwrap();
+    let who = kit.who(&ada.access_token).await;
+    let viewer = who.viewer().unwrap();
+    assert!(!viewer.session_ended.is_cancelled());
+    assert_eq!(kit.accounts.logout(&who).await.unwrap(), ada.session.id);
+    assert!(viewer.session_ended.is_cancelled() && ada.viewer.session_ended.is_cancelled());
+    assert!(kit.is_dead(&ada.access_token).await);
+    assert!(is_wrong(&kit.refresh(&ada.refresh_token).await));
+    assert!(kit.who(&other.access_token).await.viewer().is_ok());
+    assert!(!other.viewer.session_ended.is_cancelled());
+});
+
+on_both_databases!(what_another_node_ends_fails_within_a_second_or_two, |home| async move {
+    let kit = Kit::new(home).await;
+    let ada = kit.register("ada").await.unwrap();
+    let elsewhere = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
+    let who = elsewhere.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
+    elsewhere.logout(&who).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(kit.is_dead(&ada.access_token).await);
+});
+
+on_both_databases!(credentials_are_anonymous_dead_or_a_viewer, |home| async move {
+    let kit = Kit::new(home).await;
+    let ada = kit.register("ada").await.unwrap();
+    assert!(matches!(kit.accounts.authenticate(None).await, Requester::Anonymous));
+    assert_eq!(kit.accounts.me(&Requester::Anonymous).await.unwrap(), None);
+    assert!(matches!(kit.accounts.me(&Requester::Dead).await, Err(Error::Unauthenticated)));
+    assert!(matches!(kit.accounts.current_session(&Requester::Anonymous).await, Err(Error::Unauthenticated)));
+    assert!(matches!(kit.accounts.logout(&Requester::Dead).await, Err(Error::Unauthenticated)));
+    let token = &ada.access_token;
+    for good in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER  {token} ")] {
+        assert!(kit.accounts.authenticate(Some(&good)).await.viewer().is_ok(), "{good}");
+    }
+    for bad in ["", "Bearer", "Bearer ", token, &format!("Basic {token}"), &format!("Bearer {}", ada.refresh_token)] {
+        assert!(matches!(kit.accounts.authenticate(Some(bad)).await, Requester::Dead), "{bad}");
+    }
+});
+
+on_both_databases!(a_busy_database_makes_nobody_dead, |home| async move {
+    let kit = Kit::new(home).await;
+    let ada = kit.register("ada").await.unwrap();
+    let fresh = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
+    kit.database.clone().close().await.unwrap();
+    let who = fresh.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
+    assert!(matches!(who, Requester::Unknown));
+    assert!(matches!(who.viewer(), Err(Error::Unavailable { .. })));
+});
+
+on_both_databases!(use_is_noted_to_the_minute, |home| async move {
+    let kit = Kit::new(home).await;
+    let ada = kit.register("ada").await.unwrap();
+    kit.advance(TimeDelta::seconds(61));
+    // A process that has not seen the session within the last second.
+    let elsewhere = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
+    let who = elsewhere.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
+    kit.tracker.close();
+    kit.tracker.wait().await;
+    assert_eq!(kit.accounts.current_session(&who).await.unwrap().last_used_at, kit.clock.now());
+    assert_eq!(kit.accounts.me(&who).await.unwrap().unwrap().last_seen_at, Some(kit.clock.now()));
+});
+
+on_both_databases!(the_first_admin_is_made_once, |home| async move {
+    let kit = Kit::new(home).await;
+    let admin = || DefaultAdmin {
+        username: "root".to_owned(),
+        email: "root@example.com".to_owned(),
+        password: Secret::from("password".to_owned()),
+    };
+    assert!(kit.accounts.create_default_admin(admin()).await.unwrap());
+    assert!(!kit.accounts.create_default_admin(admin()).await.unwrap());
+    let root = kit.login("root", "password").await.unwrap();
+    assert!(Permission::ALL.iter().all(|(permission, _)| root.viewer.may(*permission)));
+
+    let ada = kit.register("ada").await.unwrap();
+    assert!(account_of(Some(&root.viewer), &ada.user).is_some());
+    assert!(account_of(Some(&ada.viewer), &ada.user).is_some());
+    assert!(account_of(Some(&ada.viewer), &root.user).is_none());
+    assert!(account_of(None, &ada.user).is_none());
+});
+
+on_both_databases!(an_operator_makes_users_by_the_same_rules, |home| async move {
+    let kit = Kit::new(home).await;
+    let mut weak = new_user("ada", "ada@example.com");
+    weak.password = "password".to_owned();
+    assert!(matches!(kit.accounts.create_user(weak, false).await, Err(Error::Invalid(_))));
+    kit.accounts.create_user(new_user("ada", "ada@example.com"), true).await.unwrap();
+    let again = kit.accounts.create_user(new_user("Ada", "eve@example.com"), true).await;
+    assert!(matches!(again, Err(Error::Conflict { .. })));
+    assert!(kit.login("ada", PASSWORD).await.unwrap().viewer.may(Permission::UsersWrite));
+});
