@@ -1,17 +1,37 @@
 //! The composition root: builds every part once, starts and stops them.
 
 use std::fmt::Display;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator, SystemClock};
 use crate::config::Settings;
 use crate::config::command_line::{CreateUser, MigrateCommand};
+use crate::config::models::ModelSettings;
 use crate::domain::accounts::{Accounts, NewUser};
-use crate::domain::{Error, FieldError};
+use crate::domain::characters::Characters;
+use crate::domain::chats::Chats;
+use crate::domain::replies::{Parts, Replies, RunningReplies};
+use crate::domain::{Error, FieldError, Requester};
+use crate::entity::ids::BootId;
+use crate::graphql::context::State;
+use crate::graphql::schema::{self, Api};
+use crate::http::{self, Authenticate, Edge, Limits, Ready};
+use crate::lifecycle::Lifecycle;
+use crate::llm::driver::Policy;
+use crate::llm::registry::Registry;
 use crate::storage::migrations::{self, Step};
 use crate::storage::{Database, ServerLock};
+use crate::{jobs, llm};
+
+/// How long the database may take to say that it is there.
+const READY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a command came to nothing, in one line for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -98,4 +118,170 @@ fn refused(what: &str, cause: &Error) -> StartError {
         Error::Internal(source) => StartError::new(what, source),
         other => StartError::new(what, other),
     }
+}
+
+/// Prints the schema.
+pub fn schema() -> String {
+    schema::sdl()
+}
+
+/// Serves until a signal, and answers the process's exit code.
+///
+/// # Errors
+/// When a setting, the address or the database cannot be used; nothing was served then.
+pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode, StartError> {
+    let lifecycle = Lifecycle::new(settings.server.shutdown_grace())
+        .map_err(|cause| StartError::new("signals cannot be listened for", cause))?;
+    let url = database_url(&settings)?;
+    let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
+    let (listener, address) = listen(&settings)?;
+    let database = open(&url, &settings).await?;
+    let app = App::build(&settings, &models, database.clone(), &lifecycle)?;
+    app.prepare(&settings).await?;
+    app.start(&settings, &lifecycle, listener);
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}/graphql");
+    let code = lifecycle.run_until_stopped().await;
+    if let Err(cause) = database.close().await {
+        tracing::warn!(error = &cause as &dyn std::error::Error, "the database did not close cleanly");
+    }
+    Ok(code)
+}
+
+fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), StartError> {
+    let wanted = settings.server.listen_address();
+    let failed = |cause| StartError::new(&format!("HOST, PORT: cannot listen on {wanted}"), cause);
+    let listener = TcpListener::bind(wanted).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+async fn open(url: &str, settings: &Settings) -> Result<Database, StartError> {
+    let failed = |cause| StartError::new("DATABASE_URL: cannot use the database", cause);
+    migrations::run(url, Step::Up(None)).await.map_err(failed)?;
+    Database::connect(url, settings.database.database_max_connections).await.map_err(failed)
+}
+
+/// Every part of the server, built once.
+struct App {
+    state: State,
+    clock: Arc<dyn Clock>,
+    ids: Arc<IdGenerator>,
+    database: Database,
+    /// Requests, sockets, replies and loads: what a stop lets finish.
+    work: TaskTracker,
+}
+
+impl App {
+    fn build(
+        settings: &Settings,
+        models: &ModelSettings,
+        database: Database,
+        lifecycle: &Lifecycle,
+    ) -> Result<Self, StartError> {
+        let (clock, ids): (Arc<dyn Clock>, Arc<IdGenerator>) = (Arc::new(SystemClock), Arc::default());
+        let work = TaskTracker::new();
+        let failed = |cause| StartError::new("models", cause);
+        let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
+        let limits = &settings.replies;
+        let running = RunningReplies::new(limits.max_replies_per_user as usize, limits.max_replies as usize);
+        let replies = Replies::new(Parts {
+            db: database.clone(),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            models: Arc::clone(&models),
+            boot: BootId(ids.next(clock.now())),
+            running: running.clone(),
+            policy: Policy::default(),
+            max_message_length: limits.max_message_length as usize,
+            tracker: work.clone(),
+            hard_stop: lifecycle.hard().clone(),
+        });
+        let chats = Chats {
+            db: database.clone(),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            models: Arc::clone(&models),
+            running,
+        };
+        let state = State {
+            accounts: accounts(settings, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
+            characters: Characters { db: database.clone() },
+            chats,
+            replies,
+            models,
+            max_message_length: limits.max_message_length as usize,
+            tracker: work.clone(),
+        };
+        Ok(Self { state, clock, ids, database, work })
+    }
+
+    /// What must be done before anybody is served.
+    async fn prepare(&self, settings: &Settings) -> Result<(), StartError> {
+        let failed = |cause| refused("DATABASE_URL: cannot use the database", &cause);
+        self.state.replies.recover().await.map_err(failed)?;
+        let Some(admin) = settings.auth.default_admin() else { return Ok(()) };
+        let username = admin.username.clone();
+        let created = self.state.accounts.create_default_admin(admin).await;
+        if created.map_err(|cause| refused("DEFAULT_ADMIN", &cause))? {
+            tracing::info!(username, "created the default admin");
+        }
+        Ok(())
+    }
+
+    /// Starts everything that runs until the stop.
+    fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
+        let Self { state, clock, ids, database, work } = self;
+        let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
+        // Checkpoints and the lease go on until the last reply has ended.
+        let rest = CancellationToken::new();
+        for (name, task) in [
+            ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
+            ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
+            ("jobs", Box::pin(jobs::run_until(state.clone(), database.clone(), Arc::clone(&clock), rest.clone()))),
+        ] {
+            lifecycle.spawn_vital(name, task);
+        }
+        let edge = Edge {
+            executor: Api::new(state.clone(), settings.server.introspection),
+            authenticate: authenticate(state.accounts.clone()),
+            ready: ready(database),
+            tracker: work.clone(),
+            draining: soft.clone(),
+            limits: Limits::default(),
+            trusted_proxies: settings.server.trusted_proxies.clone(),
+            clock,
+            ids,
+        };
+        let served = http::serve(listener, http::router(edge), soft, hard);
+        lifecycle.spawn_vital("http", async move {
+            if let Err(cause) = served.await {
+                tracing::error!(error = &cause as &dyn std::error::Error, "serving failed");
+            }
+            // No request comes any more: what runs is the last.
+            work.close();
+            work.wait().await;
+            rest.cancel();
+        });
+    }
+}
+
+fn authenticate(accounts: Accounts) -> Authenticate {
+    Arc::new(move |authorization, _client| {
+        let accounts = accounts.clone();
+        Box::pin(async move {
+            match authorization {
+                None => Requester::Anonymous,
+                Some(authorization) => accounts.authenticate(Some(&authorization)).await,
+            }
+        })
+    })
+}
+
+fn ready(database: Database) -> Ready {
+    Arc::new(move || {
+        let database = database.clone();
+        Box::pin(
+            async move { tokio::time::timeout(READY_LIMIT, database.ping()).await.is_ok_and(|answer| answer.is_ok()) },
+        )
+    })
 }

@@ -20,6 +20,7 @@ pub mod domain;
 pub mod entity;
 pub mod graphql;
 pub mod http;
+pub mod jobs;
 pub mod lifecycle;
 pub mod llm;
 pub mod storage;

@@ -14,6 +14,7 @@ mod m20261120_000006_messages;
 mod m20261120_000007_reply_chunks;
 mod m20261120_000008_idempotency_keys;
 mod m20261120_000009_nodes;
+mod m20261120_000010_default_characters;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000007_reply_chunks::Migration),
             Box::new(m20261120_000008_idempotency_keys::Migration),
             Box::new(m20261120_000009_nodes::Migration),
+            Box::new(m20261120_000010_default_characters::Migration),
         ]
     }
 }

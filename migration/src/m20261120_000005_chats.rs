@@ -16,6 +16,7 @@ impl MigrationTrait for Migration {
                     .col(uuid("id").primary_key())
                     .col(uuid("owner_id"))
                     .col(text_null("title"))
+                    .col(text_null("title_key"))
                     .col(uuid_null("character_id"))
                     .col(text("model_id"))
                     .col(boolean("is_pinned"))

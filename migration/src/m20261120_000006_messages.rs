@@ -72,11 +72,30 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        let streaming = "CREATE INDEX messages_streaming ON messages (chat_id) WHERE status = 1";
-        manager.get_connection().execute_unprepared(streaming).await.map(|_| ())
+        let connection = manager.get_connection();
+        connection.execute_unprepared("CREATE INDEX messages_leaves ON messages (chat_id, id) WHERE is_leaf").await?;
+        connection.execute_unprepared("CREATE INDEX messages_streaming ON messages (chat_id) WHERE status = 1").await?;
+        manager
+            .create_table(
+                Table::create()
+                    .table("tool_calls")
+                    .col(uuid("id").primary_key())
+                    .col(uuid("message_id"))
+                    .foreign_key(
+                        ForeignKey::create()
+                            .from("tool_calls", "message_id")
+                            .to("messages", "id")
+                            .on_delete(ForeignKeyAction::Cascade),
+                    )
+                    .to_owned(),
+            )
+            .await?;
+        let by_message = Index::create().name("tool_calls_by_message").table("tool_calls").col("message_id").to_owned();
+        manager.create_index(by_message).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager.drop_table(Table::drop().table("tool_calls").to_owned()).await?;
         manager.drop_table(Table::drop().table("messages").to_owned()).await
     }
 

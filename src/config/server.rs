@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -27,7 +28,7 @@ pub struct ServerSettings {
     #[arg(long, default_value = "20", value_parser = number::<u32>(0..=3600))]
     pub shutdown_grace_seconds: u32,
     /// Comma list of networks (CIDR) of proxies whose X-Forwarded-For is believed.
-    #[arg(long, default_value = "", hide_default_value = true, value_parser = trusted_proxies)]
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = TrustedProxies::from_str)]
     pub trusted_proxies: TrustedProxies,
     /// Whether clients may ask for the schema.
     #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
@@ -117,14 +118,19 @@ fn log_filter(text: &str) -> Result<String, &'static str> {
     Ok(filter)
 }
 
-fn trusted_proxies(text: &str) -> Result<TrustedProxies, &'static str> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-        .map(|item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)))
-        .collect::<Result<_, _>>()
-        .map(TrustedProxies)
-        .map_err(|_| "a comma list of networks such as 10.0.0.0/8, fd00::/8")
+impl FromStr for TrustedProxies {
+    type Err = &'static str;
+
+    /// A comma list of addresses and CIDR networks (RFC 4632, section 3.1; RFC 4291, section 2.3).
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(|item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)))
+            .collect::<Result<_, _>>()
+            .map(TrustedProxies)
+            .map_err(|_| "a comma list of networks such as 10.0.0.0/8, fd00::/8")
+    }
 }
 
 #[cfg(test)]
@@ -133,7 +139,7 @@ mod tests {
 
     #[test]
     fn proxies_are_networks_or_single_addresses() {
-        let proxies = trusted_proxies("10.0.0.0/8, fd00::/8, 192.0.2.7,").unwrap();
+        let proxies = TrustedProxies::from_str("10.0.0.0/8, fd00::/8, 192.0.2.7,").unwrap();
         for (address, trusted) in [
             ("10.255.0.1", true),
             ("11.0.0.1", false),
@@ -146,7 +152,7 @@ mod tests {
             assert_eq!(proxies.contains(address.parse().unwrap()), trusted, "{address}");
         }
         for bad in ["10.0.0.0/33", "proxy.local", "10.0.0.0/8;fd00::/8"] {
-            assert!(trusted_proxies(bad).is_err(), "{bad}");
+            assert!(bad.parse::<TrustedProxies>().is_err(), "{bad}");
         }
     }
 

@@ -1,12 +1,13 @@
 //! Everything that can go wrong for a caller, in about a dozen kinds. `graphql/error.rs` alone turns kinds into codes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a domain function answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// No credentials, or dead ones.
     #[error("Sign in to do this.")]
@@ -49,7 +50,7 @@ pub enum Error {
     },
     /// A fault of this server. The cause goes to the log and never to a client.
     #[error("internal error")]
-    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Internal(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
@@ -60,7 +61,7 @@ impl Error {
 
     /// A fault of this server that has only a sentence as its cause.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Internal(cause.into())
+        Self::Internal(cause.into().into())
     }
 }
 
@@ -70,7 +71,7 @@ impl From<sea_orm::DbErr> for Error {
             sea_orm::DbErr::ConnectionAcquire(_) => {
                 Self::Unavailable { message: "The database is busy.", retry_after: Some(Duration::from_secs(1)) }
             }
-            other => Self::Internal(Box::new(other)),
+            other => Self::Internal(Arc::new(other)),
         }
     }
 }

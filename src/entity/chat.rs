@@ -15,6 +15,8 @@ pub struct Model {
     pub owner_id: UserId,
     /// Its title.
     pub title: Option<String>,
+    /// The title folded to lower case, for searching.
+    pub title_key: Option<String>,
     /// Whom it is with.
     pub character_id: Option<CharacterId>,
     /// The model of the next reply.

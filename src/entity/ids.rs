@@ -1,10 +1,12 @@
 //! Typed ids: a UUIDv7 inside, a TypeID (<https://github.com/jetify-com/typeid>) outside, such as
 //! `user_01h455vb4pex5vsknk084sn02q`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
 use sea_orm::DeriveValueType;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
 
@@ -63,6 +65,18 @@ macro_rules! typed_id {
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Cow::<'de, str>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
             }
         }
 

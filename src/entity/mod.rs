@@ -11,5 +11,6 @@ pub mod node;
 pub mod reply_chunk;
 pub mod role;
 pub mod session;
+pub mod tool_call;
 pub mod user;
 pub mod user_role;

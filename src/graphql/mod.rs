@@ -1,6 +1,18 @@
 //! The GraphQL face of the domain: types and resolvers that parse, make one domain call, and wrap.
 
+pub mod accounts;
+pub mod characters;
+pub mod chats;
+pub mod context;
 pub mod error;
+mod ids;
+pub mod loaders;
+mod node;
+mod pagination;
+pub mod replies;
 pub mod request_id;
+mod scalars;
+pub mod schema;
+pub mod server;
 
 pub use request_id::RequestId;

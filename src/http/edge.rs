@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator};
+use crate::config::server::TrustedProxies;
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
-use crate::http::TrustedProxies;
 use crate::http::websocket::Slots;
 
 /// Turns the value of an `Authorization` header into who asks. Called for every HTTP request, for every `connection_init`,

@@ -118,7 +118,7 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
 pub(super) fn client<E>(edge: &Edge<E>, parts: &Parts) -> Client {
     let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
     Client {
-        ip: edge.trusted_proxies.client_ip(client_ip::peer(&parts.extensions), &parts.headers),
+        ip: client_ip::client_ip(&edge.trusted_proxies, client_ip::peer(&parts.extensions), &parts.headers),
         // Readable header values are ASCII, so every byte is a boundary.
         user_agent: user_agent.map(|value| value[..value.len().min(MAX_USER_AGENT)].to_owned()),
     }

@@ -18,7 +18,6 @@ mod router;
 mod server;
 mod websocket;
 
-pub use client_ip::{MalformedNetwork, TrustedProxies};
 pub use edge::{Authenticate, Edge, Limits, Ready};
 pub use router::router;
 pub use server::serve;

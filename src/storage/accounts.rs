@@ -55,6 +55,11 @@ pub async fn is_role_given(db: &impl ConnectionTrait, role_id: RoleId) -> Result
     Ok(user_role::Entity::find().filter(user_role::Column::RoleId.eq(role_id)).limit(1).count(db).await? > 0)
 }
 
+/// A role.
+pub async fn role(db: &impl ConnectionTrait, id: RoleId) -> Result<Option<role::Model>, DbErr> {
+    role::Entity::find_by_id(id).one(db).await
+}
+
 /// Every role of those users, by name.
 pub async fn roles_of_users(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>, DbErr> {
     let has = role::Entity::belongs_to(user_role::Entity).from(role::Column::Id).to(user_role::Column::RoleId);
@@ -112,6 +117,11 @@ pub async fn rotate_session(
 /// Ends a session. Answers whether it was there.
 pub async fn delete_session(db: &impl ConnectionTrait, id: SessionId) -> Result<bool, DbErr> {
     Ok(session::Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
+}
+
+/// Removes sessions whose refresh token has expired.
+pub async fn delete_expired_sessions(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<u64, DbErr> {
+    Ok(session::Entity::delete_many().filter(session::Column::ExpiresAt.lt(now)).exec(db).await?.rows_affected)
 }
 
 /// Notes that a session and its user were active now.

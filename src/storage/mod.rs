@@ -5,14 +5,21 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, RuntimeErr, SqliteTransactionMode,
-    TransactionOptions, TransactionTrait,
+    ColumnTrait, ConnectOptions, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExprTrait, RuntimeErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait, Value,
 };
 
 pub mod accounts;
+pub mod characters;
+pub mod chats;
+pub mod idempotency;
+pub mod messages;
 pub mod migrations;
+pub mod nodes;
+pub mod page;
 
 /// How long a request waits for a connection before it is turned away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -60,6 +67,14 @@ impl Database {
     pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         let sqlite_transaction_mode = self.is_sqlite().then_some(SqliteTransactionMode::Immediate);
         self.writer.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// When it gives none.
+    pub async fn ping(&self) -> Result<(), DbErr> {
+        self.reader.ping().await
     }
 
     /// Whether this is the embedded database, which one server has for itself.
@@ -139,4 +154,16 @@ impl ServerLock {
         let file = file.map_err(|why| DbErr::Conn(RuntimeErr::Internal(why)))?;
         Ok(Self { _file: Some(file) })
     }
+}
+
+/// The text as a `LIKE` pattern that means just itself, with `\` as its escape.
+fn escape_like(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// `(a, b) > (x, y)` or `(a, b) < (x, y)`: the row comparison that keyset pagination needs, and that indexes serve.
+fn greater_than<C: ColumnTrait>(columns: [C; 2], values: [Value; 2], is_greater: bool) -> SimpleExpr {
+    let row = Expr::tuple(columns.map(|column| Expr::col(column)));
+    let place = Expr::tuple(values.map(Expr::value));
+    if is_greater { row.gt(place) } else { row.lt(place) }
 }

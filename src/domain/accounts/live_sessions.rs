@@ -7,7 +7,7 @@ use moka::future::Cache;
 use moka::notification::RemovalCause;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Error, Result};
+use crate::domain::Result;
 use crate::entity::enums::Permission;
 use crate::entity::ids::{SessionId, UserId};
 
@@ -63,7 +63,7 @@ impl LiveSessions {
     ) -> Result<Option<(LiveSession, CancellationToken)>> {
         // The token first: who ends the session after this line cancels it, who ended it before stands in `ended`.
         let ending = self.endings.get_with(id, async { CancellationToken::new() }).await;
-        let loaded = self.loaded.try_get_with(id, load).await.map_err(shared)?;
+        let loaded = self.loaded.try_get_with(id, load).await.map_err(Arc::unwrap_or_clone)?;
         if self.ended.contains_key(&id) {
             return Ok(None);
         }
@@ -77,14 +77,6 @@ impl LiveSessions {
         if let Some(ending) = self.endings.remove(&id).await {
             ending.cancel();
         }
-    }
-}
-
-/// Several requests may have waited for one load.
-fn shared(cause: Arc<Error>) -> Error {
-    match &*cause {
-        Error::Unavailable { message, retry_after } => Error::Unavailable { message, retry_after: *retry_after },
-        _ => Error::Internal(Box::new(cause)),
     }
 }
 

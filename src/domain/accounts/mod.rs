@@ -20,7 +20,7 @@ use crate::config::AuthSettings;
 use crate::config::auth::SigningSecrets;
 use crate::domain::{Error, Requester, Result, Viewer};
 use crate::entity::enums::Permission;
-use crate::entity::ids::UserId;
+use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user};
 use crate::storage::{Database, accounts as rows};
 use live_sessions::LiveSessions;
@@ -98,13 +98,28 @@ impl Accounts {
         found.map(|(session, _)| session).ok_or(Error::Unauthenticated)
     }
 
+    /// A session of the viewer's.
+    pub async fn session(&self, viewer: &Viewer, id: SessionId) -> Result<Option<session::Model>> {
+        let found = rows::session_with_user(self.0.database.reader(), id).await?;
+        Ok(found.filter(|(_, user)| user.id == viewer.user_id).map(|(session, _)| session))
+    }
+
+    /// A role that the viewer has, or any with ROLES_WRITE.
+    pub async fn role(&self, viewer: &Viewer, id: RoleId) -> Result<Option<role::Model>> {
+        if viewer.may(Permission::RolesWrite) {
+            return Ok(rows::role(self.0.database.reader(), id).await?);
+        }
+        let own = self.roles_of(&[viewer.user_id]).await?;
+        Ok(own.into_iter().map(|(_, role)| role).find(|role| role.id == id))
+    }
+
     /// The users that exist of those, in no order. What of them a viewer may see, [`account_of`] says.
     pub async fn users_by_ids(&self, ids: &[UserId]) -> Result<Vec<user::Model>> {
         Ok(rows::users_by_ids(self.0.database.reader(), ids).await?)
     }
 
     /// Every role of those users, by name. What of them a viewer may see, [`account_of`] says.
-    pub async fn roles_of_users(&self, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>> {
+    pub async fn roles_of(&self, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>> {
         Ok(rows::roles_of_users(self.0.database.reader(), ids).await?)
     }
 }

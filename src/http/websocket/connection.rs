@@ -217,6 +217,7 @@ impl<E: Executor> Connection<E> {
         let authorization = authorization.take();
         match requester {
             Requester::Anonymous => {}
+            Requester::Unknown => return Err(End::Close(Close::BUSY)),
             Requester::Dead => {
                 if self.protocol == Protocol::Legacy {
                     self.replies.push(text(legacy::connection_error(&Close::FORBIDDEN.reason)));

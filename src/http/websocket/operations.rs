@@ -173,7 +173,7 @@ pub(super) fn events<E: Executor>(
         match &requester {
             Requester::Dead => return only(Event::Close(Close::FORBIDDEN)),
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
-            Requester::Anonymous => {}
+            Requester::Anonymous | Requester::Unknown => {}
         }
         let operation = match Operation::parse(parameters) {
             Ok(operation) => operation,

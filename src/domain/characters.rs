@@ -1,0 +1,71 @@
+//! Characters: who may see one.
+
+use sea_orm::ConnectionTrait;
+
+use crate::domain::{Result, Viewer};
+use crate::entity::character;
+use crate::entity::enums::Permission;
+use crate::entity::ids::CharacterId;
+use crate::storage::characters::{Filter, Place, Visible};
+use crate::storage::page::{Page, Window};
+use crate::storage::{self, Database};
+
+/// Characters. Cheap to clone.
+#[derive(Clone)]
+pub struct Characters {
+    /// The database.
+    pub db: Database,
+}
+
+impl Characters {
+    /// A character that the viewer may talk to.
+    ///
+    /// # Errors
+    /// When the database fails; as everywhere below.
+    pub async fn find(&self, viewer: &Viewer, id: CharacterId) -> Result<Option<character::Model>> {
+        find_in(self.db.reader(), viewer, id).await
+    }
+
+    /// Those of these characters that the viewer may talk to.
+    pub async fn find_all(&self, visible: Visible, ids: &[CharacterId]) -> Result<Vec<character::Model>> {
+        Ok(storage::characters::find_all(self.db.reader(), visible, ids).await?)
+    }
+
+    /// A page of the characters that the viewer may talk to, by name.
+    pub async fn page(
+        &self,
+        viewer: &Viewer,
+        filter: &Filter,
+        window: Window<Place>,
+    ) -> Result<Page<character::Model>> {
+        Ok(storage::characters::page(self.db.reader(), visible_to(viewer), filter, window).await?)
+    }
+
+    /// How many characters the filter lets through.
+    pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
+        Ok(storage::characters::count(self.db.reader(), visible_to(viewer), filter).await?)
+    }
+
+    /// The tags of these characters, each with its character, in their order.
+    pub async fn tags(&self, ids: &[CharacterId]) -> Result<Vec<(CharacterId, String)>> {
+        Ok(storage::characters::tags(self.db.reader(), ids).await?)
+    }
+}
+
+/// Which characters a viewer sees: the public ones, their own, and all of them with CHARACTERS_WRITE.
+pub fn visible_to(viewer: &Viewer) -> Visible {
+    if viewer.may(Permission::CharactersWrite) { Visible::All } else { Visible::To(viewer.user_id) }
+}
+
+/// Whether a viewer sees a character's instructions: its owner's, and all of them with CHARACTERS_WRITE.
+pub fn may_see_instructions(viewer: &Viewer, character: &character::Model) -> bool {
+    viewer.may(Permission::CharactersWrite) || character.owner_id == Some(viewer.user_id)
+}
+
+/// A character that the viewer may talk to, seen from inside a transaction.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_in(db: &impl ConnectionTrait, viewer: &Viewer, id: CharacterId) -> Result<Option<character::Model>> {
+    Ok(storage::characters::find_all(db, visible_to(viewer), &[id]).await?.pop())
+}

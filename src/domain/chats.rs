@@ -1,0 +1,372 @@
+//! Chats: who may see one, making one, changing one, and letting it go.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use sea_orm::ConnectionTrait;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, IdGenerator};
+use crate::domain::idempotency::{self, Answer, Key};
+use crate::domain::input::{Change, Checks, Lines};
+use crate::domain::replies::{RunningReplies, message_tokens};
+use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters, tree};
+use crate::entity::enums::{MessageRole, MessageStatus};
+use crate::entity::ids::{CharacterId, ChatId, MessageId, ToolCallId, UserId};
+use crate::entity::{character, chat, message};
+use crate::llm::registry::{Model, Registry};
+use crate::storage::chats::{Filter, Place};
+use crate::storage::page::{Page, Window};
+use crate::storage::{self, Database};
+
+/// The longest title, in characters.
+const MAX_TITLE: usize = 200;
+/// The most messages that a list without pages holds.
+pub const MAX_SIBLINGS: u64 = 100;
+/// Messages that a sweep removes in one transaction.
+const SWEEP_BATCH: u64 = 500;
+
+/// A chat to be made.
+#[derive(Debug, Clone, Default)]
+pub struct NewChat {
+    /// Whom it is with; none is the bare model.
+    pub character_id: Option<CharacterId>,
+    /// Its title.
+    pub title: Option<String>,
+    /// The model of its replies; none is the character's, or the server's default.
+    pub model_id: Option<String>,
+    /// Makes a repeat of the call answer the same.
+    pub idempotency_key: Option<String>,
+}
+
+impl NewChat {
+    /// Checks what can be checked without the database. `prefix` is the path to the input (`newChat.`).
+    pub fn check(&self, checks: &mut Checks, prefix: &str) {
+        if let Some(title) = &self.title {
+            checks.text(&format!("{prefix}title"), title, 1..=MAX_TITLE, Lines::One);
+        }
+    }
+}
+
+/// What an update changes.
+#[derive(Debug, Clone, Default)]
+pub struct ChatChanges {
+    /// The title.
+    pub title: Change<String>,
+    /// The model; cannot be cleared.
+    pub model_id: Change<String>,
+    /// The character; cleared, the chat is with the bare model.
+    pub character_id: Change<CharacterId>,
+    /// Kept on top; cannot be cleared.
+    pub is_pinned: Change<bool>,
+    /// Put away; cannot be cleared.
+    pub is_archived: Change<bool>,
+}
+
+/// Chats. Cheap to clone.
+#[derive(Clone)]
+pub struct Chats {
+    /// The database.
+    pub db: Database,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// Makes ids.
+    pub ids: Arc<IdGenerator>,
+    /// The models.
+    pub models: Arc<Registry>,
+    /// The replies that a deleted chat must stop.
+    pub running: RunningReplies,
+}
+
+impl Chats {
+    /// The viewer's chat.
+    ///
+    /// # Errors
+    /// When the database fails; as everywhere below.
+    pub async fn find(&self, viewer: &Viewer, id: ChatId) -> Result<Option<chat::Model>> {
+        Ok(storage::chats::find(self.db.reader(), viewer.user_id, id).await?)
+    }
+
+    /// Those of these chats that are the viewer's.
+    pub async fn find_all(&self, viewer: UserId, ids: &[ChatId]) -> Result<Vec<chat::Model>> {
+        Ok(storage::chats::find_all(self.db.reader(), viewer, ids).await?)
+    }
+
+    /// A page of the viewer's chats, newest activity first.
+    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<chat::Model>> {
+        Ok(storage::chats::page(self.db.reader(), viewer.user_id, filter, window).await?)
+    }
+
+    /// How many of the viewer's chats the filter lets through.
+    pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
+        Ok(storage::chats::count(self.db.reader(), viewer.user_id, filter).await?)
+    }
+
+    /// Makes a chat; a character's greeting is its first message.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a character that the viewer does not see; [`Error::Conflict`] when the key
+    /// was used for other input.
+    pub async fn create(&self, viewer: &Viewer, input: NewChat) -> Result<chat::Model> {
+        let mut checks = Checks::default();
+        input.check(&mut checks, "");
+        idempotency::check(&mut checks, input.idempotency_key.as_deref());
+        checks.finish()?;
+        let now = self.clock.now();
+        let chat_id = ChatId(self.ids.next(now));
+
+        let tx = self.db.begin().await?;
+        if let Some(key) = create_key(viewer, &input) {
+            let answer = Answer { chat_id, message_id: None, reply_id: None };
+            if let Some(first) = idempotency::take(&tx, key, answer, now).await? {
+                let chat = storage::chats::find(&tx, viewer.user_id, first.chat_id).await?;
+                return chat.ok_or(Error::NotFound);
+            }
+        }
+        let plan = NewChatPlan::make(&tx, viewer, &input, "", chat_id, &self.models, &self.ids, now).await?;
+        plan.write(&tx).await?;
+        tx.commit().await?;
+        Ok(plan.chat)
+    }
+
+    /// Changes a chat.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a chat or character that the viewer does not see.
+    pub async fn update(&self, viewer: &Viewer, id: ChatId, changes: ChatChanges) -> Result<chat::Model> {
+        let mut checks = Checks::default();
+        if let Change::Set(title) = &changes.title {
+            checks.text("title", title, 1..=MAX_TITLE, Lines::One);
+        }
+        let cleared = [
+            ("modelId", changes.model_id == Change::Clear),
+            ("isPinned", changes.is_pinned == Change::Clear),
+            ("isArchived", changes.is_archived == Change::Clear),
+        ];
+        for (field, _) in cleared.iter().filter(|(_, is_cleared)| *is_cleared) {
+            checks.fail(field, FieldErrorCode::Required, "This cannot be null.");
+        }
+        checks.finish()?;
+
+        let tx = self.db.begin().await?;
+        let mut chat = storage::chats::lock(&tx, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
+        match changes.title {
+            Change::Keep => {}
+            Change::Clear => (chat.title, chat.title_key) = (None, None),
+            Change::Set(title) => (chat.title, chat.title_key) = (Some(title.clone()), Some(title.to_lowercase())),
+        }
+        match changes.character_id {
+            Change::Keep => {}
+            Change::Clear => chat.character_id = None,
+            Change::Set(character) => {
+                chat.character_id = Some(characters::find_in(&tx, viewer, character).await?.ok_or(Error::NotFound)?.id);
+            }
+        }
+        if let Change::Set(model) = changes.model_id {
+            chat.model_id = available_model(&self.models, &model, "modelId")?.id.clone();
+        }
+        if let Change::Set(is_pinned) = changes.is_pinned {
+            chat.is_pinned = is_pinned;
+        }
+        if let Change::Set(is_archived) = changes.is_archived {
+            chat.is_archived = is_archived;
+        }
+        chat.updated_at = self.clock.now();
+        storage::chats::update(&tx, chat.clone()).await?;
+        tx.commit().await?;
+        Ok(chat)
+    }
+
+    /// Lets a chat go: it is gone for every reader at once, a reply in it stops, and its messages are swept later.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when the viewer has no such chat.
+    pub async fn delete(&self, viewer: &Viewer, id: ChatId) -> Result<()> {
+        let tx = self.db.begin().await?;
+        if !storage::chats::mark_deleted(&tx, viewer.user_id, id, self.clock.now()).await? {
+            return Err(Error::NotFound);
+        }
+        tx.commit().await?;
+        self.running.stop_chat(id);
+        Ok(())
+    }
+
+    /// Removes what deleted chats held, in batches, so that the one writer is never held long. A restart goes on where this
+    /// left off.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sweep(&self, stop: &CancellationToken) -> Result<()> {
+        while let Some(id) = storage::chats::find_deleted(self.db.reader()).await? {
+            let mut has_more = true;
+            while has_more && !stop.is_cancelled() {
+                let tx = self.db.begin().await?;
+                has_more = storage::chats::sweep(&tx, id, SWEEP_BATCH).await?;
+                tx.commit().await?;
+            }
+            if stop.is_cancelled() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A message in a chat of the viewer.
+    pub async fn message(&self, viewer: &Viewer, id: MessageId) -> Result<Option<message::Model>> {
+        Ok(storage::messages::find(self.db.reader(), viewer.user_id, id).await?)
+    }
+
+    /// Those of these messages that stand in the viewer's chats.
+    pub async fn messages(&self, viewer: UserId, ids: &[MessageId]) -> Result<Vec<message::Model>> {
+        Ok(storage::messages::find_all(self.db.reader(), viewer, ids).await?)
+    }
+
+    /// The message that holds a tool call, in a chat of the viewer.
+    pub async fn message_of_call(&self, viewer: &Viewer, id: ToolCallId) -> Result<Option<message::Model>> {
+        Ok(storage::messages::find_by_call(self.db.reader(), viewer.user_id, id).await?)
+    }
+
+    /// The messages right below each of these, oldest first, at most [`MAX_SIBLINGS`] each.
+    pub async fn children(&self, viewer: UserId, parents: &[MessageId]) -> Result<Vec<message::Model>> {
+        Ok(storage::messages::children(self.db.reader(), viewer, parents, MAX_SIBLINGS).await?)
+    }
+
+    /// The first messages of a chat that the viewer was shown, oldest first, at most [`MAX_SIBLINGS`].
+    pub async fn roots(&self, chat: ChatId) -> Result<Vec<message::Model>> {
+        Ok(storage::messages::roots(self.db.reader(), chat, MAX_SIBLINGS).await?)
+    }
+}
+
+/// A new chat's rows, ready to be written.
+pub struct NewChatPlan {
+    /// The chat.
+    pub chat: chat::Model,
+    /// Its character.
+    pub character: Option<character::Model>,
+    /// The character's greeting, its first message.
+    pub greeting: Option<message::Model>,
+}
+
+impl NewChatPlan {
+    /// Resolves what the input names.
+    ///
+    /// # Errors
+    /// As [`Chats::create`].
+    #[expect(clippy::too_many_arguments, reason = "what a chat is made of, for the two mutations that make one")]
+    pub async fn make(
+        db: &impl ConnectionTrait,
+        viewer: &Viewer,
+        input: &NewChat,
+        prefix: &str,
+        id: ChatId,
+        models: &Registry,
+        ids: &IdGenerator,
+        now: DateTime<Utc>,
+    ) -> Result<Self> {
+        let character = match input.character_id {
+            Some(character) => Some(characters::find_in(db, viewer, character).await?.ok_or(Error::NotFound)?),
+            None => None,
+        };
+        let preferred = character.as_ref().and_then(|character| character.model_id.as_deref());
+        let preferred = preferred.and_then(|id| models.get(id)).filter(|model| model.is_available);
+        let model = match (&input.model_id, preferred) {
+            (Some(model), _) => available_model(models, model, &format!("{prefix}modelId"))?,
+            (None, Some(model)) => model,
+            (None, None) => Arc::clone(models.default_model()),
+        };
+        let words = character.as_ref().and_then(|character| character.greeting.as_deref());
+        let greeting = words.map(|words| {
+            let message_id = MessageId(ids.next(now));
+            message(message_id, id, MessageRole::Assistant, words, None, now)
+        });
+        let chat = chat::Model {
+            id,
+            owner_id: viewer.user_id,
+            title: input.title.clone(),
+            title_key: input.title.as_ref().map(|title| title.to_lowercase()),
+            character_id: input.character_id,
+            model_id: model.id.clone(),
+            is_pinned: false,
+            is_archived: false,
+            message_count: greeting.iter().map(|_| 1).sum(),
+            leaf_id: greeting.as_ref().map(|greeting| greeting.id),
+            created_at: now,
+            updated_at: now,
+            active_at: now,
+            deleted_at: None,
+        };
+        Ok(Self { chat, character, greeting })
+    }
+
+    /// Writes the rows.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write(&self, db: &impl ConnectionTrait) -> Result<()> {
+        storage::chats::insert(db, self.chat.clone()).await?;
+        if let Some(greeting) = &self.greeting {
+            storage::messages::insert(db, std::slice::from_ref(greeting)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A complete message that stands first, or in the place that the caller gives it below `parent`.
+pub fn message(
+    id: MessageId,
+    chat_id: ChatId,
+    role: MessageRole,
+    content: &str,
+    parent: Option<&message::Model>,
+    now: DateTime<Utc>,
+) -> message::Model {
+    let place = tree::root(id);
+    message::Model {
+        id,
+        chat_id,
+        parent_id: place.parent_id,
+        depth: place.depth,
+        jump_id: place.jump.id,
+        jump_depth: place.jump.depth,
+        is_leaf: true,
+        role,
+        status: MessageStatus::Complete,
+        body: content.to_owned(),
+        layout: None,
+        branch_tokens: parent.map_or(0, |parent| parent.branch_tokens).saturating_add(message_tokens(content)),
+        idempotency_key: None,
+        boot_id: None,
+        is_stop_requested: false,
+        model_id: None,
+        finish_reason: None,
+        error_code: None,
+        input_tokens: None,
+        output_tokens: None,
+        cached_input_tokens: None,
+        is_usage_estimate: false,
+        cost_nanodollars: None,
+        time_to_first_token_ms: None,
+        duration_ms: None,
+        created_at: now,
+        completed_at: Some(now),
+    }
+}
+
+/// A model that can be used now.
+///
+/// # Errors
+/// [`Error::Invalid`] at `path` when there is no such model, or its provider is not set up.
+pub fn available_model(models: &Registry, id: &str, path: &str) -> Result<Arc<Model>> {
+    match models.get(id) {
+        Some(model) if model.is_available => Ok(model),
+        Some(_) => Err(Error::invalid(path, FieldErrorCode::NotAllowed, "This model is not available on this server.")),
+        None => Err(Error::invalid(path, FieldErrorCode::Unknown, "There is no such model on this server.")),
+    }
+}
+
+fn create_key(viewer: &Viewer, input: &NewChat) -> Option<Key> {
+    let key = input.idempotency_key.clone()?;
+    let character = input.character_id.map(|id| id.to_string());
+    let values = [character.as_deref(), input.title.as_deref(), input.model_id.as_deref()];
+    Some(Key { user_id: viewer.user_id, field: "createChat", key, input_hash: idempotency::fingerprint(&values) })
+}

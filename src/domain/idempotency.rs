@@ -1,0 +1,106 @@
+//! Idempotency keys: the same key with the same input answers the first call's result again, for 24 hours, and starts nothing.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::ConnectionTrait;
+use sha2::{Digest as _, Sha256};
+
+use crate::domain::input::{Checks, Lines};
+use crate::domain::{Error, FieldError, FieldErrorCode, Result};
+use crate::entity::idempotency_key::Model;
+use crate::entity::ids::{ChatId, MessageId, UserId};
+use crate::storage;
+
+/// How long a key is remembered.
+pub const LIFETIME: TimeDelta = TimeDelta::hours(24);
+/// The longest key, in characters.
+const MAX_LENGTH: usize = 255;
+
+/// A client's key for one call of a mutation.
+#[derive(Debug, Clone)]
+pub struct Key {
+    /// Who calls.
+    pub user_id: UserId,
+    /// Which mutation.
+    pub field: &'static str,
+    /// What the client made up.
+    pub key: String,
+    /// The hash of the parsed input, from [`fingerprint`].
+    pub input_hash: [u8; 32],
+}
+
+/// The ids that the call answers with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// The chat.
+    pub chat_id: ChatId,
+    /// The user's message.
+    pub message_id: Option<MessageId>,
+    /// The reply.
+    pub reply_id: Option<MessageId>,
+}
+
+/// Checks a key's form.
+pub fn check(checks: &mut Checks, key: Option<&str>) {
+    if let Some(key) = key {
+        checks.text("idempotencyKey", key, 1..=MAX_LENGTH, Lines::One);
+    }
+}
+
+/// A hash of an input's values, each set apart from its neighbours and from an absent one.
+pub fn fingerprint(values: &[Option<&str>]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    for value in values {
+        match value {
+            None => hash.update([0]),
+            Some(text) => {
+                hash.update([1]);
+                hash.update((text.len() as u64).to_be_bytes());
+                hash.update(text);
+            }
+        }
+    }
+    hash.finalize().into()
+}
+
+/// Takes the key in this transaction for `answer`. Calls with the same key wait for one another here; who comes later gets the
+/// first one's answer. A transaction that fails stores nothing.
+///
+/// # Errors
+/// [`Error::Conflict`] when the key was used for other input.
+pub async fn take(db: &impl ConnectionTrait, key: Key, answer: Answer, now: DateTime<Utc>) -> Result<Option<Answer>> {
+    let row = Model {
+        user_id: key.user_id,
+        field: key.field.to_owned(),
+        key: key.key,
+        input_hash: key.input_hash.to_vec(),
+        chat_id: answer.chat_id,
+        message_id: answer.message_id,
+        reply_id: answer.reply_id,
+        created_at: now,
+    };
+    let Some(first) = storage::idempotency::take(db, row, now - LIFETIME).await? else { return Ok(None) };
+    if first.input_hash != key.input_hash {
+        let message = "This key was used for other input.";
+        let field = FieldError::new("idempotencyKey", FieldErrorCode::Taken, message);
+        return Err(Error::Conflict { message, fields: vec![field] });
+    }
+    Ok(Some(Answer { chat_id: first.chat_id, message_id: first.message_id, reply_id: first.reply_id }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_tell_neighbours_and_absence_apart() {
+        let inputs: [&[Option<&str>]; 5] = [
+            &[Some("ab"), Some("c")],
+            &[Some("a"), Some("bc")],
+            &[Some("abc"), None],
+            &[None, Some("abc")],
+            &[Some("abc"), Some("")],
+        ];
+        let hashes: std::collections::HashSet<[u8; 32]> = inputs.iter().map(|input| fingerprint(input)).collect();
+        assert_eq!(hashes.len(), inputs.len());
+    }
+}

@@ -1,0 +1,196 @@
+//! What a reply is made of: ordered pieces, and positions in them.
+//!
+//! A position counts the bytes of text and reasoning, plus one for each tool call and each tool result. It follows from the
+//! stored parts alone, so a reader may come back to it on any node, after any restart. A stored message holds its text once,
+//! all joined, and a small layout that says how it falls into pieces.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::entity::enums::PieceKind;
+use crate::entity::ids::ToolCallId;
+use crate::entity::message;
+
+/// A run of one kind of content. The body of a call or a result is its JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Piece {
+    /// What it is.
+    pub kind: PieceKind,
+    /// Text, or JSON.
+    pub body: String,
+}
+
+impl Piece {
+    /// How many positions it takes.
+    pub fn span(&self) -> i32 {
+        span(self.kind, self.body.len())
+    }
+}
+
+/// Whether pieces of this kind are cut and joined by bytes; the others count as one and stay whole.
+pub fn is_text(kind: PieceKind) -> bool {
+    matches!(kind, PieceKind::Text | PieceKind::Reasoning)
+}
+
+fn span(kind: PieceKind, bytes: usize) -> i32 {
+    if is_text(kind) { i32::try_from(bytes).unwrap_or(i32::MAX) } else { 1 }
+}
+
+/// A tool call, as its piece holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Call {
+    /// Its id.
+    pub id: ToolCallId,
+    /// The tool.
+    pub name: String,
+    /// What the tool was given.
+    pub arguments: Value,
+    /// When it began.
+    pub started_at: DateTime<Utc>,
+}
+
+/// What a tool answered, as its piece holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallResult {
+    /// The call's id.
+    pub id: ToolCallId,
+    /// What it gave, or why it failed.
+    pub outcome: Result<Value, String>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: i32,
+}
+
+/// A tool call together with what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ToolCall {
+    /// The call.
+    pub call: Call,
+    /// How far it is.
+    pub state: ToolCallState,
+}
+
+/// How far a tool call is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ToolCallState {
+    /// No result yet.
+    Running,
+    /// It has a result.
+    Ended(CallResult),
+}
+
+/// A part, as clients see it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// The answer, or a stretch of it.
+    Text(String),
+    /// The model's reasoning.
+    Reasoning(String),
+    /// A tool call with its result.
+    ToolCall(ToolCall),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Segment {
+    Text(usize),
+    Reasoning(usize),
+    Call(Box<RawValue>),
+    Result(Box<RawValue>),
+}
+
+/// Folds pieces into a message's `body` and `layout`; the layout is none when all is one text.
+pub fn fold(pieces: &[Piece]) -> (String, Option<String>) {
+    let mut body = String::new();
+    let mut segments = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match piece.kind {
+            PieceKind::Text => segments.push(Segment::Text(piece.body.len())),
+            PieceKind::Reasoning => segments.push(Segment::Reasoning(piece.body.len())),
+            PieceKind::Call | PieceKind::Result => {
+                let Ok(json) = RawValue::from_string(piece.body.clone()) else { continue };
+                segments.push(if piece.kind == PieceKind::Call { Segment::Call(json) } else { Segment::Result(json) });
+                continue;
+            }
+        }
+        body.push_str(&piece.body);
+    }
+    let is_plain = matches!(segments.as_slice(), [] | [Segment::Text(_)]);
+    let layout = if is_plain { None } else { serde_json::to_string(&segments).ok() };
+    (body, layout)
+}
+
+/// The pieces of a stored message. A layout that does not fit its body gives what fits, and the rest as text.
+pub fn unfold(message: &message::Model) -> Vec<Piece> {
+    let layout = message.layout.as_deref().and_then(|layout| serde_json::from_str::<Vec<Segment>>(layout).ok());
+    let mut rest = message.body.as_str();
+    let mut take = |length: usize| {
+        let (taken, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        rest = after;
+        taken.to_owned()
+    };
+    let mut pieces = Vec::new();
+    for segment in layout.unwrap_or_default() {
+        pieces.push(match segment {
+            Segment::Text(length) => Piece { kind: PieceKind::Text, body: take(length) },
+            Segment::Reasoning(length) => Piece { kind: PieceKind::Reasoning, body: take(length) },
+            Segment::Call(json) => Piece { kind: PieceKind::Call, body: json.get().to_owned() },
+            Segment::Result(json) => Piece { kind: PieceKind::Result, body: json.get().to_owned() },
+        });
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece { kind: PieceKind::Text, body: rest.to_owned() });
+    }
+    pieces
+}
+
+/// Joins neighbouring pieces of one text, as chunks of the database need.
+pub fn join(pieces: impl IntoIterator<Item = Piece>) -> Vec<Piece> {
+    let mut joined: Vec<Piece> = Vec::new();
+    for piece in pieces {
+        match joined.last_mut() {
+            Some(last) if last.kind == piece.kind && is_text(piece.kind) => last.body.push_str(&piece.body),
+            _ => joined.push(piece),
+        }
+    }
+    joined
+}
+
+/// The parts that clients see.
+pub fn parts(pieces: &[Piece]) -> Vec<Part> {
+    let mut parts = Vec::new();
+    for piece in pieces {
+        match piece.kind {
+            PieceKind::Text => parts.push(Part::Text(piece.body.clone())),
+            PieceKind::Reasoning => parts.push(Part::Reasoning(piece.body.clone())),
+            PieceKind::Call => parts.extend(tool_call(pieces, piece).map(Part::ToolCall)),
+            PieceKind::Result => {}
+        }
+    }
+    parts
+}
+
+/// A call's piece together with its result's, if that is among the pieces.
+pub fn tool_call(pieces: &[Piece], call: &Piece) -> Option<ToolCall> {
+    let call: Call = serde_json::from_str(&call.body).ok()?;
+    let results = pieces.iter().filter(|piece| piece.kind == PieceKind::Result);
+    let mut results = results.filter_map(|piece| serde_json::from_str::<CallResult>(&piece.body).ok());
+    let result = results.find(|result| result.id == call.id);
+    let state = result.map_or(ToolCallState::Running, ToolCallState::Ended);
+    Some(ToolCall { call, state })
+}
+
+/// The call with this id among the pieces.
+pub fn find_call(pieces: &[Piece], id: ToolCallId) -> Option<ToolCall> {
+    let mut calls = pieces.iter().filter(|piece| piece.kind == PieceKind::Call);
+    calls.find_map(|piece| tool_call(pieces, piece).filter(|call| call.call.id == id))
+}
+
+/// All text parts joined.
+pub fn content(message: &message::Model) -> String {
+    if message.layout.is_none() {
+        return message.body.clone();
+    }
+    unfold(message).iter().filter(|piece| piece.kind == PieceKind::Text).map(|piece| piece.body.as_str()).collect()
+}

@@ -1,0 +1,113 @@
+//! The replies that this server writes now, and the limits of how many.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::log::{Outcome, ReplyLog};
+use crate::domain::{Error, Result};
+use crate::entity::ids::{ChatId, MessageId, UserId};
+
+/// A reply that is being written.
+#[derive(Debug)]
+pub struct Running {
+    /// The reply.
+    pub id: MessageId,
+    /// Its chat.
+    pub chat_id: ChatId,
+    /// Whose chat it is.
+    pub owner: UserId,
+    /// What it has written.
+    pub log: ReplyLog,
+    /// Stops the writing.
+    pub stop: CancellationToken,
+    /// Whether its row is committed.
+    pub is_committed: AtomicBool,
+}
+
+/// All of them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct RunningReplies {
+    replies: Arc<Mutex<HashMap<MessageId, Arc<Running>>>>,
+    max_per_user: usize,
+    max: usize,
+}
+
+/// Keeps a reply registered. Dropped without an end of the log, it tells the readers that the reply is lost.
+#[derive(Debug)]
+pub struct Registration {
+    reply: Arc<Running>,
+    all: RunningReplies,
+}
+
+impl RunningReplies {
+    /// None yet, with these limits.
+    pub fn new(max_per_user: usize, max: usize) -> Self {
+        Self { replies: Arc::default(), max_per_user, max }
+    }
+
+    /// Takes a place for a reply.
+    ///
+    /// # Errors
+    /// [`Error::RateLimited`] when the user has no place left, [`Error::Unavailable`] when the server has none.
+    pub fn register(&self, id: MessageId, chat_id: ChatId, owner: UserId) -> Result<Registration> {
+        let mut replies = self.lock();
+        let retry_after = Some(Duration::from_secs(1));
+        if replies.len() >= self.max {
+            return Err(Error::Unavailable {
+                message: "The server is writing as many replies as it can.",
+                retry_after,
+            });
+        }
+        if replies.values().filter(|reply| reply.owner == owner).count() >= self.max_per_user {
+            return Err(Error::RateLimited { message: "Too many of your replies are being written.", retry_after });
+        }
+        let (log, stop) = (ReplyLog::default(), CancellationToken::new());
+        let reply = Arc::new(Running { id, chat_id, owner, log, stop, is_committed: AtomicBool::new(false) });
+        replies.insert(id, Arc::clone(&reply));
+        Ok(Registration { reply, all: self.clone() })
+    }
+
+    /// A reply that is being written here.
+    pub fn get(&self, id: MessageId) -> Option<Arc<Running>> {
+        self.lock().get(&id).cloned()
+    }
+
+    /// All whose rows are committed.
+    pub fn all(&self) -> Vec<Arc<Running>> {
+        self.lock().values().filter(|reply| reply.is_committed.load(Ordering::Acquire)).cloned().collect()
+    }
+
+    /// Stops what is being written in a chat.
+    pub fn stop_chat(&self, chat: ChatId) {
+        self.lock().values().filter(|reply| reply.chat_id == chat).for_each(|reply| reply.stop.cancel());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<Running>>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registration {
+    /// The reply.
+    pub fn reply(&self) -> &Arc<Running> {
+        &self.reply
+    }
+
+    /// Notes that the reply's row is committed.
+    pub fn committed(&self) {
+        self.reply.is_committed.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if self.reply.log.outcome().is_none() {
+            self.reply.log.end(Outcome::Lost);
+        }
+        self.all.lock().remove(&self.reply.id);
+    }
+}

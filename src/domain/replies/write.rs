@@ -1,0 +1,178 @@
+//! Writing one reply: builds the prompt, runs the model, appends what arrives to the log, and ends it whatever happens.
+
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::Instant;
+
+use super::Engine;
+use super::end::{Ending, Record};
+use super::parts::{Call, CallResult, Piece};
+use super::prompt::{Prompt, request_tokens};
+use super::running::{Registration, Running};
+use crate::domain::Result;
+use crate::entity::enums::{FinishReason, PieceKind, ReplyErrorCode};
+use crate::entity::ids::ToolCallId;
+use crate::entity::{character, message};
+use crate::llm::driver::{self, DriverEvent};
+use crate::llm::registry::Model;
+use crate::llm::{Event, Usage};
+use crate::storage;
+
+/// The most bytes that one reply may have.
+const MAX_REPLY_BYTES: i32 = 2 * 1024 * 1024;
+/// Messages that are loaded at once for a prompt.
+const PROMPT_BATCH: i32 = 100;
+
+/// A reply to be written.
+pub(super) struct Job {
+    pub(super) registration: Registration,
+    pub(super) reply: message::Model,
+    /// The message that is answered.
+    pub(super) question: message::Model,
+    pub(super) character: Option<character::Model>,
+    /// The model and its fallbacks.
+    pub(super) chain: Vec<Arc<Model>>,
+}
+
+/// What is known of a reply while it is written.
+pub(super) struct Progress {
+    started: Instant,
+    pub(super) model: Option<Arc<Model>>,
+    pub(super) usage: Option<Usage>,
+    pub(super) prompt_tokens: i32,
+    pub(super) time_to_first_token: Option<Duration>,
+    calls: HashMap<String, (ToolCallId, Instant)>,
+}
+
+impl Progress {
+    pub(super) fn duration(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl Engine {
+    /// Writes the reply on a task of its own, which shutdown waits for and a client's going away does not touch.
+    pub(super) fn spawn(self: &Arc<Self>, job: Job) {
+        let engine = Arc::clone(self);
+        job.registration.committed();
+        self.tracker.spawn(async move { engine.write(job).await });
+    }
+
+    async fn write(&self, job: Job) {
+        let running = Arc::clone(job.registration.reply());
+        let mut progress = Progress {
+            started: Instant::now(),
+            model: job.chain.first().cloned(),
+            usage: None,
+            prompt_tokens: 0,
+            time_to_first_token: None,
+            calls: HashMap::new(),
+        };
+        let ending = tokio::select! {
+            biased;
+            () = running.stop.cancelled() => Ending::Stopped,
+            () = self.hard_stop.cancelled() => Ending::Interrupted,
+            outcome = AssertUnwindSafe(self.generate(&job, &running, &mut progress)).catch_unwind() => match outcome {
+                Ok(Ok(ending)) => ending,
+                Ok(Err(cause)) => {
+                    tracing::error!(reply = %running.id, error = &cause as &dyn std::error::Error, "reply failed");
+                    Ending::Failed(ReplyErrorCode::Internal)
+                }
+                Err(_) => {
+                    tracing::error!(reply = %running.id, "reply panicked");
+                    Ending::Failed(ReplyErrorCode::Internal)
+                }
+            },
+        };
+        self.end(&running, Record { reply: job.reply, question: job.question, ending, progress: &progress }).await;
+    }
+
+    async fn generate(&self, job: &Job, running: &Running, progress: &mut Progress) -> Result<Ending> {
+        let prompt = Arc::new(self.prompt(job).await?);
+        let for_model = Arc::clone(&prompt);
+        let chain = job.chain.clone();
+        let mut events = std::pin::pin!(driver::stream(chain, move |model| for_model.request(model), self.policy));
+        while let Some(event) = events.next().await {
+            let event = match event {
+                Ok(DriverEvent::Attempt(model)) => {
+                    progress.prompt_tokens = request_tokens(&prompt.request(&model));
+                    progress.model = Some(model);
+                    continue;
+                }
+                Ok(DriverEvent::Event(event)) => event,
+                Err(error) => {
+                    let model = progress.model.as_ref().map(|model| model.id.as_str());
+                    tracing::warn!(reply = %running.id, model, %error, "provider failed");
+                    return Ok(Ending::Failed(error.code));
+                }
+            };
+            let piece = match event {
+                Event::Text(body) => Piece { kind: PieceKind::Text, body },
+                Event::Reasoning(body) => Piece { kind: PieceKind::Reasoning, body },
+                Event::ToolCall { id, name, arguments } => self.call(progress, id, name, arguments),
+                Event::ToolResult { id, result } => match Self::call_result(progress, &id, result) {
+                    Some(piece) => piece,
+                    None => continue,
+                },
+                Event::Usage(usage) => {
+                    progress.usage = Some(usage);
+                    continue;
+                }
+                Event::Finished(reason) => return Ok(Ending::Complete(reason)),
+            };
+            progress.time_to_first_token.get_or_insert_with(|| progress.started.elapsed());
+            if running.log.position().saturating_add(piece.span()) > MAX_REPLY_BYTES {
+                return Ok(Ending::Complete(FinishReason::Length));
+            }
+            running.log.append(piece);
+        }
+        Ok(Ending::Failed(ReplyErrorCode::ProviderTruncated))
+    }
+
+    /// The prompt: the branch from the question upwards, as far as the widest window of the chain may reach.
+    async fn prompt(&self, job: &Job) -> Result<Prompt> {
+        let window = job.chain.iter().map(|model| model.context_window).max().unwrap_or(0);
+        let above = job.question.branch_tokens.saturating_sub(i32::try_from(window).unwrap_or(i32::MAX));
+        let mut branch = Vec::new();
+        let mut to = job.question.depth + 1;
+        while to > 0 {
+            let from = (to - PROMPT_BATCH).max(0);
+            let mut batch = storage::messages::branch(self.db.reader(), job.question.id, from, to).await?;
+            let is_enough = batch.first().is_none_or(|oldest| oldest.branch_tokens <= above);
+            batch.append(&mut branch);
+            branch = batch;
+            if is_enough {
+                break;
+            }
+            to = from;
+        }
+        Ok(Prompt::new(job.character.as_ref(), &branch))
+    }
+
+    fn call(&self, progress: &mut Progress, key: String, name: String, arguments: serde_json::Value) -> Piece {
+        let now = self.clock.now();
+        let id = ToolCallId(self.ids.next(now));
+        progress.calls.insert(key, (id, Instant::now()));
+        let call = Call { id, name, arguments, started_at: now };
+        Piece { kind: PieceKind::Call, body: serde_json::to_string(&call).unwrap_or_default() }
+    }
+
+    fn call_result(progress: &mut Progress, key: &str, outcome: Result<serde_json::Value, String>) -> Option<Piece> {
+        let (id, started) = progress.calls.remove(key)?;
+        let duration_ms = i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX);
+        let result = CallResult { id, outcome, duration_ms };
+        Some(Piece { kind: PieceKind::Result, body: serde_json::to_string(&result).unwrap_or_default() })
+    }
+}
+
+impl Running {
+    /// Whether its row is in the database for everybody to see.
+    pub(super) fn is_committed(&self) -> bool {
+        self.is_committed.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a message stands in its chat's tree.
+
+use sea_orm::ConnectionTrait;
+
+use crate::domain::Result;
+use crate::entity::ids::MessageId;
+use crate::entity::message;
+use crate::storage;
+
+/// The columns that say where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// What it follows.
+    pub(super) parent_id: Option<MessageId>,
+    /// How many messages stand above it.
+    pub(super) depth: i32,
+    /// An ancestor further up; see [`jump`].
+    pub(super) jump: Jump,
+}
+
+/// A pointer to an ancestor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Jump {
+    /// The ancestor.
+    pub(super) id: MessageId,
+    /// Its depth.
+    pub(super) depth: i32,
+}
+
+impl Jump {
+    fn of(message: &message::Model) -> Self {
+        Self { id: message.jump_id, depth: message.jump_depth }
+    }
+}
+
+/// Where the jump pointer of a child of `parent` goes: skew-binary, after Myers, "An applicative random-access stack" (1983).
+/// With it any ancestor is at most about twice the logarithm of the depth away. `beyond` is where the parent's own jump
+/// target jumps to.
+pub(super) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
+    if parent.depth - parent_jump.depth == parent_jump.depth - beyond.depth { beyond } else { parent }
+}
+
+/// The place of a first message.
+pub(super) fn root(id: MessageId) -> Place {
+    Place { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
+}
+
+/// The place of a message below `parent`.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<Place> {
+    let target = storage::messages::find_any(db, parent.jump_id).await?;
+    let beyond = target.as_ref().map_or(Jump::of(parent), Jump::of);
+    let jump = jump(Jump { id: parent.id, depth: parent.depth }, Jump::of(parent), beyond);
+    Ok(Place { parent_id: Some(parent.id), depth: parent.depth + 1, jump })
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn every_ancestor_is_a_logarithm_away() {
+        let id = |depth: i32| MessageId(Uuid::from_u128(depth.unsigned_abs().into()));
+        let mut jumps = vec![Jump { id: id(0), depth: 0 }];
+        for depth in 1..5_000 {
+            let parent = Jump { id: id(depth - 1), depth: depth - 1 };
+            let parent_jump = jumps[parent.depth.unsigned_abs() as usize];
+            jumps.push(jump(parent, parent_jump, jumps[parent_jump.depth.unsigned_abs() as usize]));
+        }
+        for from in [1, 2, 3, 100, 1_023, 1_024, 4_999_i32] {
+            for to in (0..from).step_by(37) {
+                let (mut at, mut steps) = (from, 0);
+                while at > to {
+                    let jump = jumps[at.unsigned_abs() as usize];
+                    assert_eq!(jump.id, id(jump.depth));
+                    at = if jump.depth >= to { jump.depth } else { at - 1 };
+                    steps += 1;
+                }
+                assert!(at == to && steps <= 28, "{steps} steps from {from} to {to}");
+            }
+        }
+    }
+}

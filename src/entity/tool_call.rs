@@ -1,0 +1,22 @@
+//! Which message holds which tool call.
+
+use sea_orm::entity::prelude::*;
+
+use crate::entity::ids::{MessageId, ToolCallId};
+
+/// A row of `tool_calls`; the call itself stands in the message's layout.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "tool_calls")]
+pub struct Model {
+    /// The call.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: ToolCallId,
+    /// The reply.
+    pub message_id: MessageId,
+}
+
+/// Joins are written where they are asked for.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

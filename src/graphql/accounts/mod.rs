@@ -1,0 +1,12 @@
+//! Accounts in the schema.
+
+mod role;
+mod session;
+mod sign_in;
+mod user;
+
+pub use role::{Permission, Role};
+pub use session::Session;
+pub use sign_in::{AccountMutations, AccountQueries, AuthPayload, LoginInput, LogoutPayload};
+pub use sign_in::{RefreshSessionInput, RegisterInput};
+pub use user::User;

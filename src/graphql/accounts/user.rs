@@ -1,0 +1,126 @@
+//! Users.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, Object, Result};
+
+use super::role::{Permission, Role};
+use crate::domain::accounts::{account_of, permissions_of};
+use crate::domain::{self, Viewer};
+use crate::entity::{role, user};
+use crate::graphql::chats::{self, Chat, ChatFilter};
+use crate::graphql::context::ContextExt as _;
+use crate::graphql::ids;
+use crate::graphql::loaders::RolesOf;
+use crate::graphql::pagination::{Connection, PageArguments};
+use crate::graphql::scalars::DateTime;
+
+/// A user. What is private is visible to the user themself and with USERS_READ, and null, without an error, for anybody else.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// The row.
+    pub row: user::Model,
+    /// The user as a viewer, where this request itself signed them in: it came without their credentials.
+    pub signed_in: Option<Arc<Viewer>>,
+}
+
+impl From<user::Model> for User {
+    fn from(row: user::Model) -> Self {
+        Self { row, signed_in: None }
+    }
+}
+
+impl User {
+    /// Who looks at the user; none when nobody is signed in.
+    pub fn viewer<'a>(&'a self, ctx: &'a Context<'_>) -> Option<&'a Viewer> {
+        self.signed_in.as_deref().or_else(|| ctx.viewer().ok())
+    }
+
+    fn account(&self, ctx: &Context<'_>) -> Option<&user::Model> {
+        account_of(self.viewer(ctx), &self.row)
+    }
+
+    async fn visible_roles(&self, ctx: &Context<'_>) -> domain::Result<Option<Vec<role::Model>>> {
+        let Some(account) = self.account(ctx) else { return Ok(None) };
+        if self.signed_in.is_some() {
+            // The loaders look things up for who sent the request: here, for nobody yet.
+            let roles = ctx.state().accounts.roles_of(&[account.id]).await?;
+            return Ok(Some(roles.into_iter().map(|(_, role)| role).collect()));
+        }
+        Ok(Some(ctx.loaders().load_one(RolesOf(account.id)).await?.unwrap_or_default()))
+    }
+}
+
+#[Object]
+impl User {
+    /// Opaque, and unique among all objects.
+    pub async fn id(&self) -> ID {
+        ids::show(self.row.id)
+    }
+
+    /// Unique without regard to case.
+    async fn username(&self) -> &str {
+        &self.row.username
+    }
+
+    /// The person's name.
+    async fn full_name(&self) -> Option<&str> {
+        self.row.full_name.as_deref()
+    }
+
+    /// What the person says of themself.
+    async fn bio(&self) -> Option<&str> {
+        self.row.bio.as_deref()
+    }
+
+    /// When the account was made.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.row.created_at)
+    }
+
+    /// Private.
+    async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
+        self.account(ctx).map(|account| account.email.as_str())
+    }
+
+    /// When the profile last changed. Private.
+    async fn updated_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
+        self.account(ctx).map(|account| DateTime(account.updated_at))
+    }
+
+    /// Whether the user may sign in. Private.
+    async fn is_active(&self, ctx: &Context<'_>) -> Option<bool> {
+        self.account(ctx).map(|account| account.is_active)
+    }
+
+    /// When the user last used the server, to the minute; null for never. Private.
+    async fn last_seen_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
+        self.account(ctx).and_then(|account| account.last_seen_at).map(DateTime)
+    }
+
+    /// The user's roles, by name. Private.
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<Vec<Role>>> {
+        Ok(self.visible_roles(ctx).await?.map(|roles| roles.into_iter().map(Role).collect()))
+    }
+
+    /// The user's chats, newest activity first. The user themself only; null, without an error, for anybody else.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
+    async fn chats(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the beginning, at most 100; not together with `last`.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Which chats are wanted; absent are all.")] filter: Option<ChatFilter>,
+    ) -> Result<Option<Connection<Chat>>> {
+        let Some(viewer) = self.viewer(ctx).filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
+        Ok(Some(chats::page(ctx.state(), viewer, PageArguments { first, after, last, before }, filter).await?))
+    }
+
+    /// What the user's roles allow together. Private.
+    async fn permissions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Permission>>> {
+        let roles = self.visible_roles(ctx).await?;
+        Ok(roles.map(|roles| permissions_of(&roles).into_iter().map(Permission::from).collect()))
+    }
+}

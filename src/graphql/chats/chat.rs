@@ -1,0 +1,163 @@
+//! The type `Chat`.
+
+use std::sync::Arc;
+
+use async_graphql::{Context, ID, InputObject, Object};
+
+use super::Message;
+use crate::domain::branches::Place;
+use crate::domain::{Error, Result, Viewer};
+use crate::entity::chat;
+use crate::graphql::accounts::User;
+use crate::graphql::characters::Character;
+use crate::graphql::context::{ContextExt as _, State};
+use crate::graphql::ids;
+use crate::graphql::pagination::{Connection, PageArguments};
+use crate::graphql::scalars::DateTime;
+use crate::graphql::server::Model;
+use crate::storage::chats::{Filter, Place as ChatPlace};
+
+/// A talk of one user with a character, or with a bare model.
+#[derive(Debug, Clone)]
+pub struct Chat(pub chat::Model);
+
+/// A talk of one user with a character, or with a bare model.
+#[Object]
+impl Chat {
+    /// Its id, with the prefix `chat`.
+    pub async fn id(&self) -> ID {
+        ids::show(self.0.id)
+    }
+
+    /// Its title; null until somebody gives it one.
+    async fn title(&self) -> Option<&str> {
+        self.0.title.as_deref()
+    }
+
+    /// Whose it is.
+    async fn owner(&self, ctx: &Context<'_>) -> Result<User> {
+        let owner = ctx.loaders().load_one(self.0.owner_id).await?;
+        owner.map(User::from).ok_or_else(|| Error::internal("a chat without its owner"))
+    }
+
+    /// Whom it is with. Null for a bare model, and when the character is gone or no longer visible to the viewer.
+    async fn character(&self, ctx: &Context<'_>) -> Result<Option<Character>> {
+        let Some(id) = self.0.character_id else { return Ok(None) };
+        Ok(ctx.loaders().load_one(id).await?.map(Character))
+    }
+
+    /// The id of the model that the next reply uses.
+    async fn model_id(&self) -> ID {
+        ids::show(&self.0.model_id)
+    }
+
+    /// The model that the next reply uses; null when it is no longer configured.
+    async fn model(&self, ctx: &Context<'_>) -> Option<Model> {
+        let models = &ctx.state().models;
+        models.get(&self.0.model_id).map(|model| Model::new(&model, models))
+    }
+
+    /// Whether its owner keeps it on top.
+    async fn is_pinned(&self) -> bool {
+        self.0.is_pinned
+    }
+
+    /// Whether its owner put it away.
+    async fn is_archived(&self) -> bool {
+        self.0.is_archived
+    }
+
+    /// When it was made.
+    async fn created_at(&self) -> DateTime {
+        DateTime(self.0.created_at)
+    }
+
+    /// When its title, character, model or flags last changed, or when it was last talked in, whichever is later.
+    async fn updated_at(&self) -> DateTime {
+        DateTime(self.0.updated_at.max(self.0.active_at))
+    }
+
+    /// How many messages its whole tree holds, the character's greeting included.
+    async fn message_count(&self) -> i32 {
+        self.0.message_count
+    }
+
+    /// The end of the active branch; null while the chat is empty.
+    async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
+        let Some(id) = self.0.leaf_id else { return Ok(None) };
+        Ok(ctx.loaders().load_one(id).await?.map(Message::new))
+    }
+
+    /// One branch, oldest first: the active one, or the one through the message `branch`, without selecting it. A cursor
+    /// pages its own branch. Without arguments these are the newest 20 messages.
+    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
+    async fn messages(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "So many from the beginning, at most 100; not together with `last`.")] first: Option<i32>,
+        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
+        #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
+        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Any message of the wanted branch; its newest descendant is the end of that branch.")]
+        branch: Option<ID>,
+    ) -> Result<Connection<Message>> {
+        let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
+        let through = ids::parse_optional(branch.as_ref(), "branch")?;
+        let branch = ctx.state().chats.branch(ctx.viewer()?, &self.0, through, window).await?;
+        let leaf_id = branch.leaf_id;
+        let place = move |message: &crate::entity::message::Model| Place {
+            id: message.id,
+            depth: message.depth,
+            leaf_id: leaf_id.unwrap_or(message.id),
+        };
+        let total = u64::try_from(branch.total).unwrap_or(0);
+        let total =
+            Arc::new(move || -> futures_util::future::BoxFuture<'static, _> { Box::pin(async move { Ok(total) }) });
+        Ok(Connection::new(branch.page, place, Message::new, total))
+    }
+}
+
+/// Which chats are wanted. Every field that is given must fit.
+#[derive(Debug, Clone, Default, InputObject)]
+pub struct ChatFilter {
+    /// Text that the title holds, in any case.
+    pub query: Option<String>,
+    /// Put away (true) or not (false).
+    pub is_archived: Option<bool>,
+    /// Kept on top (true) or not (false).
+    pub is_pinned: Option<bool>,
+    /// With this character.
+    pub character_id: Option<ID>,
+}
+
+impl ChatFilter {
+    fn parse(self) -> Result<Filter> {
+        Ok(Filter {
+            title_key: self.query.map(|query| query.trim().to_lowercase()).filter(|query| !query.is_empty()),
+            is_archived: self.is_archived,
+            is_pinned: self.is_pinned,
+            character_id: ids::parse_optional(self.character_id.as_ref(), "filter.characterId")?,
+        })
+    }
+}
+
+/// A page of the viewer's chats, newest activity first.
+///
+/// # Errors
+/// For page arguments or a filter that are not valid, and when the database fails.
+pub async fn page(
+    state: &State,
+    viewer: &Viewer,
+    arguments: PageArguments,
+    filter: Option<ChatFilter>,
+) -> Result<Connection<Chat>> {
+    let window = arguments.window::<ChatPlace>(false)?;
+    let filter = filter.unwrap_or_default().parse()?;
+    let page = state.chats.page(viewer, &filter, window).await?;
+    let (chats, viewer) = (state.chats.clone(), viewer.clone());
+    let total = Arc::new(move || -> futures_util::future::BoxFuture<'static, _> {
+        let (chats, viewer, filter) = (chats.clone(), viewer.clone(), filter.clone());
+        Box::pin(async move { chats.count(&viewer, &filter).await })
+    });
+    Ok(Connection::new(page, |chat| ChatPlace::from(chat), Chat, total))
+}

@@ -1,0 +1,133 @@
+//! Batching of look-ups within one request: a page of anything is a constant number of statements. Every key is looked up for
+//! the viewer of the request, so a loader cannot hand rows to somebody else.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use async_graphql::dataloader::{DataLoader, Loader};
+
+use crate::domain::characters::visible_to;
+use crate::domain::{Error, Requester, Result};
+use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
+use crate::entity::{character, chat, message, role, user};
+use crate::graphql::context::{Loaders, State};
+
+/// Where the loaders look things up, and for whom.
+pub struct Source {
+    state: State,
+    requester: Requester,
+}
+
+/// The messages right below this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ChildrenOf(pub MessageId);
+
+/// The tags of this character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TagsOf(pub CharacterId);
+
+/// The roles of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RolesOf(pub UserId);
+
+/// The loaders of one request. The delay is zero: what a level of the document asks for is there when the task runs.
+pub fn make(state: State, requester: Requester) -> Loaders {
+    let tracker = state.tracker.clone();
+    let spawn = move |load| {
+        tracker.spawn(load);
+    };
+    DataLoader::new(Source { state, requester }, spawn).delay(Duration::ZERO)
+}
+
+impl Source {
+    fn viewer(&self) -> Result<UserId, Error> {
+        Ok(self.requester.viewer()?.user_id)
+    }
+}
+
+impl Loader<UserId> for Source {
+    type Value = user::Model;
+    type Error = Error;
+
+    async fn load(&self, ids: &[UserId]) -> Result<HashMap<UserId, user::Model>, Error> {
+        self.viewer()?;
+        let users = self.state.accounts.users_by_ids(ids).await?;
+        Ok(users.into_iter().map(|user| (user.id, user)).collect())
+    }
+}
+
+impl Loader<RolesOf> for Source {
+    type Value = Vec<role::Model>;
+    type Error = Error;
+
+    async fn load(&self, users: &[RolesOf]) -> Result<HashMap<RolesOf, Vec<role::Model>>, Error> {
+        self.viewer()?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let mut roles = HashMap::new();
+        for (user, role) in self.state.accounts.roles_of(&ids).await? {
+            roles.entry(RolesOf(user)).or_insert_with(Vec::new).push(role);
+        }
+        Ok(roles)
+    }
+}
+
+impl Loader<CharacterId> for Source {
+    type Value = character::Model;
+    type Error = Error;
+
+    async fn load(&self, ids: &[CharacterId]) -> Result<HashMap<CharacterId, character::Model>, Error> {
+        let visible = visible_to(self.requester.viewer()?);
+        let characters = self.state.characters.find_all(visible, ids).await?;
+        Ok(characters.into_iter().map(|character| (character.id, character)).collect())
+    }
+}
+
+impl Loader<TagsOf> for Source {
+    type Value = Vec<String>;
+    type Error = Error;
+
+    async fn load(&self, characters: &[TagsOf]) -> Result<HashMap<TagsOf, Vec<String>>, Error> {
+        let ids: Vec<CharacterId> = characters.iter().map(|key| key.0).collect();
+        let mut tags = HashMap::new();
+        for (character, tag) in self.state.characters.tags(&ids).await? {
+            tags.entry(TagsOf(character)).or_insert_with(Vec::new).push(tag);
+        }
+        Ok(tags)
+    }
+}
+
+impl Loader<ChatId> for Source {
+    type Value = chat::Model;
+    type Error = Error;
+
+    async fn load(&self, ids: &[ChatId]) -> Result<HashMap<ChatId, chat::Model>, Error> {
+        let chats = self.state.chats.find_all(self.viewer()?, ids).await?;
+        Ok(chats.into_iter().map(|chat| (chat.id, chat)).collect())
+    }
+}
+
+impl Loader<MessageId> for Source {
+    type Value = message::Model;
+    type Error = Error;
+
+    async fn load(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, message::Model>, Error> {
+        let messages = self.state.chats.messages(self.viewer()?, ids).await?;
+        Ok(messages.into_iter().map(|message| (message.id, message)).collect())
+    }
+}
+
+impl Loader<ChildrenOf> for Source {
+    type Value = Vec<message::Model>;
+    type Error = Error;
+
+    async fn load(&self, parents: &[ChildrenOf]) -> Result<HashMap<ChildrenOf, Vec<message::Model>>, Error> {
+        let ids: Vec<MessageId> = parents.iter().map(|key| key.0).collect();
+        let mut children = HashMap::new();
+        for child in self.state.chats.children(self.viewer()?, &ids).await? {
+            if let Some(parent) = child.parent_id {
+                children.entry(ChildrenOf(parent)).or_insert_with(Vec::new).push(child);
+            }
+        }
+        Ok(children)
+    }
+}

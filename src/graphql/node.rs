@@ -1,0 +1,94 @@
+//! Anything with an id (Relay's global object identification).
+
+use async_graphql::{Context, ID, Interface, Object};
+use futures_util::future::join_all;
+
+use crate::domain::replies::parts;
+use crate::domain::{Error, FieldErrorCode, Result};
+use crate::entity::ids::{CharacterId, ChatId, MessageId, RoleId, SessionId, ToolCallId, UserId, parse_any};
+use crate::graphql::accounts::{Role, Session, User};
+use crate::graphql::characters::Character;
+use crate::graphql::chats::{Chat, Message, ToolCall};
+use crate::graphql::context::ContextExt as _;
+use crate::graphql::ids;
+
+/// The most ids of one call.
+const MAX_IDS: usize = 100;
+
+/// Anything with an id.
+#[derive(Debug, Interface)]
+#[graphql(field(
+    name = "id",
+    ty = "ID",
+    desc = "Its id: a type prefix and a UUIDv7, after the TypeID specification. Opaque."
+))]
+pub enum Node {
+    /// A user.
+    User(User),
+    /// A sign-in.
+    Session(Session),
+    /// A role.
+    Role(Role),
+    /// A character.
+    Character(Character),
+    /// A chat.
+    Chat(Chat),
+    /// A message.
+    Message(Message),
+    /// A tool call.
+    ToolCall(ToolCall),
+}
+
+/// The queries by id.
+#[derive(Debug, Default)]
+pub struct NodeQueries;
+
+#[Object]
+impl NodeQueries {
+    /// Anything by its id; null when it is not there, or not for the viewer to see.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Node>> {
+        find(ctx, &id, "id").await
+    }
+
+    /// Several things by their ids, at most 100, in the order of the ids; null for each that is not there.
+    async fn nodes(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Their ids.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        if ids.len() > MAX_IDS {
+            return Err(Error::invalid("ids", FieldErrorCode::TooLong, "At most 100 ids may be asked for."));
+        }
+        join_all(ids.iter().map(|id| find(ctx, id, "ids"))).await.into_iter().collect()
+    }
+}
+
+async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
+    let (state, viewer) = (ctx.state(), ctx.viewer()?);
+    let (prefix, uuid) = parse_any(id).map_err(|_| ids::malformed(path))?;
+    Ok(match prefix.as_str() {
+        UserId::PREFIX => ctx.loaders().load_one(UserId(uuid)).await?.map(|user| Node::User(User::from(user))),
+        SessionId::PREFIX => {
+            let session = state.accounts.session(viewer, SessionId(uuid)).await?;
+            let is_current = viewer.session_id == SessionId(uuid);
+            session.map(|row| Node::Session(Session { row, is_current }))
+        }
+        RoleId::PREFIX => state.accounts.role(viewer, RoleId(uuid)).await?.map(|role| Node::Role(Role(role))),
+        CharacterId::PREFIX => {
+            let character = ctx.loaders().load_one(CharacterId(uuid)).await?;
+            character.map(|character| Node::Character(Character(character)))
+        }
+        ChatId::PREFIX => ctx.loaders().load_one(ChatId(uuid)).await?.map(|chat| Node::Chat(Chat(chat))),
+        MessageId::PREFIX => {
+            let message = ctx.loaders().load_one(MessageId(uuid)).await?;
+            message.map(|message| Node::Message(Message::new(message)))
+        }
+        ToolCallId::PREFIX => {
+            let id = ToolCallId(uuid);
+            let Some(message) = state.chats.message_of_call(viewer, id).await? else { return Ok(None) };
+            let pieces = state.replies.pieces(&message).await?;
+            parts::find_call(&pieces, id).map(|call| Node::ToolCall(ToolCall(call)))
+        }
+        _ => return Err(ids::malformed(path)),
+    })
+}

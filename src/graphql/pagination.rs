@@ -1,0 +1,166 @@
+//! Connections, as the Relay cursor specification has them (<https://relay.dev/graphql/connections.htm>).
+
+use std::sync::Arc;
+
+use async_graphql::{Object, OutputType, SimpleObject};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::domain::input::Checks;
+use crate::domain::{FieldErrorCode, Result};
+use crate::graphql::characters::Character;
+use crate::graphql::chats::{Chat, Message};
+use crate::storage::page::{Page, Window};
+
+/// The most rows of a page.
+const MAX_PAGE: i32 = 100;
+/// The rows of a page when neither `first` nor `last` is given.
+const DEFAULT_PAGE: u32 = 20;
+
+/// Where a page stands in its list.
+#[derive(Debug, Clone, SimpleObject)]
+pub struct PageInfo {
+    /// Whether the list goes on after this page.
+    pub has_next_page: bool,
+    /// Whether the list has something before this page.
+    pub has_previous_page: bool,
+    /// The cursor of the first edge; null when the page is empty.
+    pub start_cursor: Option<String>,
+    /// The cursor of the last edge; null when the page is empty.
+    pub end_cursor: Option<String>,
+}
+
+/// How many entries a whole list has, asked only when a client asks.
+pub type Total = Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>;
+
+/// A page of a list.
+pub struct Connection<T> {
+    edges: Vec<Edge<T>>,
+    has_next: bool,
+    has_previous: bool,
+    total: Total,
+}
+
+/// An entry of a list, and where it stands.
+pub struct Edge<T> {
+    cursor: String,
+    node: T,
+}
+
+/// A page of a list, after the Relay cursor connections specification.
+#[Object(
+    concrete(name = "ChatConnection", params(Chat)),
+    concrete(name = "MessageConnection", params(Message)),
+    concrete(name = "CharacterConnection", params(Character))
+)]
+impl<T: OutputType> Connection<T>
+where
+    Edge<T>: OutputType,
+{
+    /// The entries, each with its cursor.
+    async fn edges(&self) -> &Vec<Edge<T>> {
+        &self.edges
+    }
+
+    /// The entries alone.
+    async fn nodes(&self) -> Vec<&T> {
+        self.edges.iter().map(|edge| &edge.node).collect()
+    }
+
+    /// Where this page stands in the list.
+    async fn page_info(&self) -> PageInfo {
+        PageInfo {
+            has_next_page: self.has_next,
+            has_previous_page: self.has_previous,
+            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+        }
+    }
+
+    /// How many entries the whole list has, all pages together. Counted only when asked for.
+    async fn total_count(&self) -> Result<i32> {
+        Ok(i32::try_from((self.total)().await?).unwrap_or(i32::MAX))
+    }
+}
+
+/// An entry of a list, and where it stands.
+#[Object(
+    concrete(name = "ChatEdge", params(Chat)),
+    concrete(name = "MessageEdge", params(Message)),
+    concrete(name = "CharacterEdge", params(Character))
+)]
+impl<T: OutputType> Edge<T> {
+    /// Where the entry stands: for `after` and `before`. Opaque.
+    async fn cursor(&self) -> &str {
+        &self.cursor
+    }
+
+    /// The entry.
+    async fn node(&self) -> &T {
+        &self.node
+    }
+}
+
+impl<T> Connection<T> {
+    /// A connection of a page's rows.
+    pub fn new<R, P: Serialize>(page: Page<R>, place: impl Fn(&R) -> P, node: impl Fn(R) -> T, total: Total) -> Self {
+        let (has_next, has_previous) = (page.has_next, page.has_previous);
+        let edge = |row: R| Edge { cursor: encode(&place(&row)), node: node(row) };
+        Self { edges: page.rows.into_iter().map(edge).collect(), has_next, has_previous, total }
+    }
+}
+
+/// The arguments of a connection.
+#[derive(Debug, Clone, Default)]
+pub struct PageArguments {
+    /// So many from the beginning.
+    pub first: Option<i32>,
+    /// Only after this cursor.
+    pub after: Option<String>,
+    /// So many from the end.
+    pub last: Option<i32>,
+    /// Only before this cursor.
+    pub before: Option<String>,
+}
+
+impl PageArguments {
+    /// The window that is meant. Without `first` and `last` it is the first 20, or the last 20 when `from_end`.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Invalid`] for both `first` and `last`, for one below 0 or above 100, and for a cursor that is
+    /// none of this list.
+    pub fn window<P: DeserializeOwned>(&self, from_end: bool) -> Result<Window<P>> {
+        let mut checks = Checks::default();
+        for (name, count) in [("first", self.first), ("last", self.last)] {
+            if count.is_some_and(|count| !(0..=MAX_PAGE).contains(&count)) {
+                checks.fail(name, FieldErrorCode::OutOfRange, "From 0 to 100 may be asked for.");
+            }
+        }
+        if self.first.is_some() && self.last.is_some() {
+            checks.fail("last", FieldErrorCode::NotAllowed, "Give `first` or `last`, not both.");
+        }
+        let after = cursor(&mut checks, "after", self.after.as_deref());
+        let before = cursor(&mut checks, "before", self.before.as_deref());
+        checks.finish()?;
+        let count = self.first.or(self.last).map_or(DEFAULT_PAGE, i32::unsigned_abs);
+        // A page after a cursor runs forward even where the list is read from its end.
+        let from_end = self.last.is_some() || (self.first.is_none() && from_end && after.is_none());
+        Ok(Window { after, before, limit: count, from_end })
+    }
+}
+
+fn cursor<P: DeserializeOwned>(checks: &mut Checks, name: &str, text: Option<&str>) -> Option<P> {
+    let text = text?;
+    let place = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    if place.is_none() {
+        checks.fail(name, FieldErrorCode::Malformed, "This is not a cursor of this list.");
+    }
+    place
+}
+
+fn encode<P: Serialize>(place: &P) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
+}

@@ -1,0 +1,85 @@
+//! The schema's roots, and running operations on it.
+
+use std::sync::Arc;
+
+use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response};
+use futures_util::stream::BoxStream;
+
+use crate::domain::Requester;
+use crate::graphql::accounts::{AccountMutations, AccountQueries};
+use crate::graphql::characters::CharacterQueries;
+use crate::graphql::chats::{ChatMutations, ChatQueries};
+use crate::graphql::context::State;
+use crate::graphql::error::{ErrorExtensions, FieldError};
+use crate::graphql::loaders;
+use crate::graphql::node::{Node, NodeQueries};
+use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
+use crate::graphql::server::ServerQueries;
+
+/// What can be asked.
+#[derive(MergedObject, Default)]
+pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries);
+
+/// What can be done. Each takes one `input` and answers one payload with what it changed, whole; null, with an error, when it
+/// failed.
+#[derive(MergedObject, Default)]
+pub struct Mutation(AccountMutations, ChatMutations, ReplyMutations);
+
+/// What can be watched.
+#[derive(MergedSubscription, Default)]
+pub struct Subscription(ReplySubscriptions);
+
+type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
+
+fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
+    Schema::build(Query::default(), Mutation::default(), Subscription::default())
+        .register_output_type::<Node>()
+        .register_output_type::<ReplyEvent>()
+        .register_output_type::<ErrorExtensions>()
+        .register_output_type::<FieldError>()
+}
+
+/// The schema in the schema definition language, as clients commit it.
+pub fn sdl() -> String {
+    builder().finish().sdl()
+}
+
+/// Runs operations on the schema.
+#[derive(Clone)]
+pub struct Api {
+    schema: Schema,
+    state: State,
+}
+
+impl Api {
+    /// The schema over these parts.
+    pub fn new(state: State, introspection: bool) -> Self {
+        let mut builder = builder().data(state.clone()).limit_depth(MAX_DEPTH).limit_complexity(MAX_COMPLEXITY);
+        if !introspection {
+            builder = builder.disable_introspection();
+        }
+        Self { schema: builder.finish(), state }
+    }
+
+    /// Gives the request the loaders that live as long as it does.
+    fn prepare(&self, request: Request) -> Request {
+        let requester = request.data.get(&std::any::TypeId::of::<Requester>());
+        let requester = requester.and_then(|data| data.downcast_ref::<Requester>()).cloned();
+        request.data(loaders::make(self.state.clone(), requester.unwrap_or(Requester::Anonymous)))
+    }
+}
+
+/// How deep fields may be nested; introspection by common tools needs 13.
+const MAX_DEPTH: usize = 20;
+/// How many fields one document may ask for.
+const MAX_COMPLEXITY: usize = 1_000;
+
+impl Executor for Api {
+    async fn execute(&self, request: Request) -> Response {
+        self.schema.execute(self.prepare(request)).await
+    }
+
+    fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
+        Executor::execute_stream(&self.schema, self.prepare(request), session_data)
+    }
+}

@@ -1,0 +1,120 @@
+//! Characters and their tags.
+
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{LikeExpr, Query};
+use sea_orm::{Condition, QueryOrder, QuerySelect};
+use serde::{Deserialize, Serialize};
+
+use crate::entity::character::{Column, Entity, Model};
+use crate::entity::character_tag;
+use crate::entity::ids::{CharacterId, UserId};
+use crate::storage::page::{Page, Window};
+use crate::storage::{escape_like, greater_than};
+
+/// Where a character stands in the list: by name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Its folded name.
+    pub name_key: String,
+    /// Its id, between characters of one name.
+    pub id: CharacterId,
+}
+
+impl From<&Model> for Place {
+    fn from(character: &Model) -> Self {
+        Self { name_key: character.name_key.clone(), id: character.id }
+    }
+}
+
+/// Which characters may be seen at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Visible {
+    /// Public ones, and this user's own.
+    To(UserId),
+    /// Every one.
+    All,
+}
+
+/// Which characters are wanted.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Text that the name holds; folded to lower case.
+    pub name_key: Option<String>,
+    /// Tags that it has, all of them.
+    pub tags: Vec<String>,
+    /// Owned by this user (true), or not (false).
+    pub is_of: Option<(UserId, bool)>,
+}
+
+impl Filter {
+    fn condition(&self, visible: Visible) -> Condition {
+        let pattern = self.name_key.as_ref().map(|key| LikeExpr::new(format!("%{}%", escape_like(key))).escape('\\'));
+        let owned = self.is_of.map(|(user, wanted)| match wanted {
+            true => Condition::all().add(Column::OwnerId.eq(user)),
+            false => Condition::any().add(Column::OwnerId.ne(user)).add(Column::OwnerId.is_null()),
+        });
+        let tagged = self.tags.iter().map(|tag| {
+            let mut with_tag = Query::select();
+            with_tag.column(character_tag::Column::CharacterId).from(character_tag::Entity);
+            with_tag.and_where(character_tag::Column::Tag.eq(tag.as_str()));
+            Column::Id.in_subquery(with_tag)
+        });
+        let condition =
+            seen(visible).add_option(pattern.map(|pattern| Column::NameKey.like(pattern))).add_option(owned);
+        tagged.fold(condition, Condition::add)
+    }
+}
+
+fn seen(visible: Visible) -> Condition {
+    match visible {
+        Visible::All => Condition::all(),
+        Visible::To(user) => {
+            Condition::all().add(Condition::any().add(Column::IsPublic.eq(true)).add(Column::OwnerId.eq(user)))
+        }
+    }
+}
+
+/// Those of these characters that may be seen.
+///
+/// # Errors
+/// When the database fails; as everywhere below.
+pub async fn find_all(db: &impl ConnectionTrait, visible: Visible, ids: &[CharacterId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(seen(visible)).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+/// A character, whoever may see it.
+pub async fn find_any(db: &impl ConnectionTrait, id: CharacterId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+/// A page of the characters that may be seen, by name.
+pub async fn page(
+    db: &impl ConnectionTrait,
+    visible: Visible,
+    filter: &Filter,
+    window: Window<Place>,
+) -> Result<Page<Model>, DbErr> {
+    let query = Entity::find().filter(filter.condition(visible));
+    let compare = |place: &Place, is_greater: bool| {
+        greater_than([Column::NameKey, Column::Id], [place.name_key.clone().into(), place.id.into()], is_greater)
+    };
+    let rows = window.apply(query, &[Column::NameKey, Column::Id], false, compare).all(db).await?;
+    Ok(window.page(rows))
+}
+
+/// How many characters the filter lets through.
+pub async fn count(db: &impl ConnectionTrait, visible: Visible, filter: &Filter) -> Result<u64, DbErr> {
+    Entity::find().filter(filter.condition(visible)).count(db).await
+}
+
+/// The tags of these characters, in their order.
+pub async fn tags(db: &impl ConnectionTrait, ids: &[CharacterId]) -> Result<Vec<(CharacterId, String)>, DbErr> {
+    character_tag::Entity::find()
+        .filter(character_tag::Column::CharacterId.is_in(ids.iter().copied()))
+        .order_by_asc(character_tag::Column::Place)
+        .select_only()
+        .columns([character_tag::Column::CharacterId, character_tag::Column::Tag])
+        .into_tuple()
+        .all(db)
+        .await
+}

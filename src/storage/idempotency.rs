@@ -1,0 +1,34 @@
+//! Idempotency keys: what a mutation answered the first time.
+
+use chrono::{DateTime, Utc};
+use sea_orm::TryInsertResult;
+use sea_orm::entity::prelude::*;
+
+use crate::entity::idempotency_key::{ActiveModel, Column, Entity, Model};
+
+/// Takes a key for this transaction. Another call with the same key waits until this one ends. None when the key is taken by
+/// now; the row then says for what.
+///
+/// # Errors
+/// When the database fails; as everywhere below.
+pub async fn take(db: &impl ConnectionTrait, row: Model, expired: DateTime<Utc>) -> Result<Option<Model>, DbErr> {
+    let same = |query: sea_orm::DeleteMany<Entity>| {
+        query
+            .filter(Column::UserId.eq(row.user_id))
+            .filter(Column::Field.eq(row.field.clone()))
+            .filter(Column::Key.eq(row.key.clone()))
+    };
+    same(Entity::delete_many()).filter(Column::CreatedAt.lt(expired)).exec(db).await?;
+    let key = (row.user_id, row.field.clone(), row.key.clone());
+    let insert = Entity::insert(ActiveModel::from(row.clone()).reset_all());
+    let insert = insert.on_conflict_do_nothing_on([Column::UserId, Column::Field, Column::Key]);
+    match insert.exec_without_returning(db).await? {
+        TryInsertResult::Inserted(_) => Ok(None),
+        TryInsertResult::Conflicted | TryInsertResult::Empty => Entity::find_by_id(key).one(db).await,
+    }
+}
+
+/// Forgets keys that are older than this.
+pub async fn delete_older(db: &impl ConnectionTrait, expired: DateTime<Utc>) -> Result<u64, DbErr> {
+    Ok(Entity::delete_many().filter(Column::CreatedAt.lt(expired)).exec(db).await?.rows_affected)
+}

@@ -1,0 +1,261 @@
+//! Messages and the tree that they stand in. Nothing here costs more for a longer chat.
+
+use chrono::{DateTime, Utc};
+use sea_orm::entity::prelude::*;
+use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, Statement};
+
+use crate::entity::enums::{MessageStatus, PieceKind};
+use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
+use crate::entity::message::{ActiveModel, Column, Entity, Model};
+use crate::entity::{chat, reply_chunk, tool_call};
+
+/// Rows of one insert; SQLite takes 32,766 values at most.
+const INSERT_ROWS: usize = 500;
+
+/// A message of an owner's chat.
+///
+/// # Errors
+/// When the database fails; as everywhere below.
+pub async fn find(db: &impl ConnectionTrait, owner: UserId, id: MessageId) -> Result<Option<Model>, DbErr> {
+    of_owner(owner).filter(Column::Id.eq(id)).one(db).await
+}
+
+/// Those of these messages that stand in the owner's chats.
+pub async fn find_all(db: &impl ConnectionTrait, owner: UserId, ids: &[MessageId]) -> Result<Vec<Model>, DbErr> {
+    of_owner(owner).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+/// A message, whosever it is.
+pub async fn find_any(db: &impl ConnectionTrait, id: MessageId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+/// The message that holds a tool call, in the owner's chats.
+pub async fn find_by_call(db: &impl ConnectionTrait, owner: UserId, id: ToolCallId) -> Result<Option<Model>, DbErr> {
+    match tool_call::Entity::find_by_id(id).one(db).await? {
+        Some(call) => find(db, owner, call.message_id).await,
+        None => Ok(None),
+    }
+}
+
+/// The first `limit` messages right below each of these, oldest first.
+pub async fn children(
+    db: &impl ConnectionTrait,
+    owner: UserId,
+    parents: &[MessageId],
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let sql = format!(
+        "SELECT m.* FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY parent_id ORDER BY id) AS place FROM messages \
+         WHERE parent_id IN ({})) AS numbered JOIN messages m ON m.id = numbered.id \
+         JOIN chats c ON c.id = m.chat_id WHERE numbered.place <= $1 AND c.owner_id = $2 AND c.deleted_at IS NULL ORDER BY m.id",
+        placeholders(3, parents.len()),
+    );
+    let mut values: Vec<Value> = vec![i64::try_from(limit).unwrap_or(i64::MAX).into(), owner.into()];
+    values.extend(parents.iter().map(|parent| Value::from(*parent)));
+    Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
+}
+
+/// The first `limit` messages of a chat that follow nothing, oldest first.
+pub async fn roots(db: &impl ConnectionTrait, chat: ChatId, limit: u64) -> Result<Vec<Model>, DbErr> {
+    let roots = Entity::find().filter(Column::ChatId.eq(chat)).filter(Column::Depth.eq(0));
+    roots.order_by_asc(Column::Id).limit(limit).all(db).await
+}
+
+/// The part of a branch between two depths (`from` included, `to` not), from the root's side down. `below` is any message of
+/// the branch at depth `to - 1` or deeper. Jumps find the deepest one wanted, parent pointers the others.
+pub async fn branch(db: &impl ConnectionTrait, below: MessageId, from: i32, to: i32) -> Result<Vec<Model>, DbErr> {
+    if from >= to {
+        return Ok(Vec::new());
+    }
+    let sql = "
+        WITH RECURSIVE climb (id, parent_id, depth, jump_id, jump_depth) AS (
+            SELECT id, parent_id, depth, jump_id, jump_depth FROM messages WHERE id = $1
+            UNION ALL
+            SELECT m.id, m.parent_id, m.depth, m.jump_id, m.jump_depth FROM climb JOIN messages m
+                ON m.id = CASE WHEN climb.jump_depth >= $2 THEN climb.jump_id ELSE climb.parent_id END
+            WHERE climb.depth > $2
+        ), walk (id, parent_id, depth) AS (
+            SELECT id, parent_id, depth FROM climb WHERE depth = $2
+            UNION ALL
+            SELECT m.id, m.parent_id, m.depth FROM walk JOIN messages m ON m.id = walk.parent_id WHERE walk.depth > $3
+        )
+        SELECT messages.* FROM walk JOIN messages ON messages.id = walk.id ORDER BY messages.depth";
+    let values = [below.into(), (to - 1).into(), from.into()];
+    Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
+}
+
+/// The ancestor of a message at a depth, or the message itself.
+pub async fn ancestor(db: &impl ConnectionTrait, of: MessageId, depth: i32) -> Result<Option<Model>, DbErr> {
+    Ok(branch(db, of, depth, depth + 1).await?.pop())
+}
+
+/// The newest leaf at or below a message: leaves are tried newest first, each by jumps.
+pub async fn newest_leaf_below(db: &impl ConnectionTrait, message: &Model) -> Result<MessageId, DbErr> {
+    const BATCH: u64 = 100;
+    let mut before = None;
+    loop {
+        let leaves: Vec<MessageId> = Entity::find()
+            .filter(Column::ChatId.eq(message.chat_id))
+            .filter(Column::IsLeaf.eq(true))
+            .filter(Condition::all().add_option(before.map(|id: MessageId| Column::Id.lt(id))))
+            .order_by_desc(Column::Id)
+            .limit(BATCH)
+            .select_only()
+            .column(Column::Id)
+            .into_tuple()
+            .all(db)
+            .await?;
+        for leaf in &leaves {
+            if ancestor(db, *leaf, message.depth).await?.is_some_and(|found| found.id == message.id) {
+                return Ok(*leaf);
+            }
+        }
+        match leaves.last() {
+            Some(last) if leaves.len() as u64 == BATCH => before = Some(*last),
+            _ => return Ok(message.id),
+        }
+    }
+}
+
+/// Whether a reply is being written in a chat.
+pub async fn is_streaming_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<bool, DbErr> {
+    let streaming = Entity::find().filter(Column::ChatId.eq(chat)).filter(streaming());
+    Ok(streaming.select_only().column(Column::Id).into_tuple::<MessageId>().one(db).await?.is_some())
+}
+
+/// Adds messages, parents before children.
+pub async fn insert(db: &impl ConnectionTrait, messages: &[Model]) -> Result<(), DbErr> {
+    let rows = messages.iter().map(|message| ActiveModel::from(message.clone()).reset_all());
+    Entity::insert_many(rows).exec_without_returning(db).await.map(|_| ())
+}
+
+/// Notes that something follows a message now.
+pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(), DbErr> {
+    let update = Entity::update_many().col_expr(Column::IsLeaf, Expr::value(false)).filter(Column::Id.eq(id));
+    update.filter(Column::IsLeaf.eq(true)).exec(db).await.map(|_| ())
+}
+
+/// The one way in which a reply ends: writes its final row if it is still being written by `owner`. False means that somebody
+/// else ended it first.
+pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
+    // Its place in the tree may have changed meanwhile (something may follow it): those columns stay as they are.
+    let mut row = ActiveModel::from(reply.clone()).reset_all();
+    row.is_leaf = sea_orm::NotSet;
+    row.is_stop_requested = sea_orm::NotSet;
+    let ended = Entity::update_many()
+        .set(row)
+        .filter(Column::Id.eq(reply.id))
+        .filter(streaming())
+        .filter(owner.map_or(Column::BootId.is_null(), |boot| Column::BootId.eq(boot)))
+        .exec(db)
+        .await?;
+    if ended.rows_affected == 0 {
+        return Ok(false);
+    }
+    reply_chunk::Entity::delete_many().filter(reply_chunk::Column::MessageId.eq(reply.id)).exec(db).await?;
+    Ok(true)
+}
+
+/// Asks the server that writes a reply to stop.
+pub async fn request_stop(db: &impl ConnectionTrait, id: MessageId) -> Result<(), DbErr> {
+    let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
+    update.filter(Column::Id.eq(id)).filter(streaming()).exec(db).await.map(|_| ())
+}
+
+/// A reply that a server writes, as its flusher sees it.
+#[derive(Debug, Clone, Copy, FromQueryResult)]
+pub struct Running {
+    /// The reply.
+    pub id: MessageId,
+    /// Whether its owner asked, on another server, to stop it.
+    pub is_stop_requested: bool,
+}
+
+/// The replies that a server writes, locked until the transaction ends, so that none ends between this and what follows.
+pub async fn lock_running(db: &impl ConnectionTrait, boot: BootId) -> Result<Vec<Running>, DbErr> {
+    let running = Entity::find().filter(streaming()).filter(Column::BootId.eq(boot)).order_by_asc(Column::Id);
+    running
+        .lock_exclusive()
+        .select_only()
+        .columns([Column::Id, Column::IsStopRequested])
+        .into_model::<Running>()
+        .all(db)
+        .await
+}
+
+/// Up to `limit` replies that a server (or any) was writing, made until `before`, by id from `after` on.
+pub async fn find_running(
+    db: &impl ConnectionTrait,
+    boot: Option<BootId>,
+    before: DateTime<Utc>,
+    after: Option<MessageId>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(streaming())
+        .filter(Condition::all().add_option(boot.map(|boot| Column::BootId.eq(boot))))
+        .filter(Condition::all().add_option(after.map(|after| Column::Id.gt(after))))
+        .filter(Column::CreatedAt.lte(before))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Adds what replies wrote since the last time, and registers the tool calls among it.
+pub async fn insert_chunks(
+    db: &impl ConnectionTrait,
+    chunks: Vec<reply_chunk::Model>,
+    calls: Vec<tool_call::Model>,
+) -> Result<(), DbErr> {
+    for rows in chunks.chunks(INSERT_ROWS) {
+        let rows = rows.iter().map(|row| reply_chunk::ActiveModel::from(row.clone()).reset_all());
+        reply_chunk::Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
+    insert_calls(db, calls).await
+}
+
+/// Registers tool calls; those that are registered already stay as they are.
+pub async fn insert_calls(db: &impl ConnectionTrait, calls: Vec<tool_call::Model>) -> Result<(), DbErr> {
+    for rows in calls.chunks(INSERT_ROWS) {
+        let rows = rows.iter().map(|row| tool_call::ActiveModel::from(row.clone()).reset_all());
+        let insert = tool_call::Entity::insert_many(rows).on_conflict_do_nothing_on([tool_call::Column::Id]);
+        insert.exec_without_returning(db).await?;
+    }
+    Ok(())
+}
+
+/// What a running reply has saved from a position on, in order.
+pub async fn chunks(
+    db: &impl ConnectionTrait,
+    id: MessageId,
+    from: i32,
+) -> Result<Vec<(i32, PieceKind, String)>, DbErr> {
+    reply_chunk::Entity::find()
+        .filter(reply_chunk::Column::MessageId.eq(id))
+        .filter(reply_chunk::Column::Start.gte(from))
+        .order_by_asc(reply_chunk::Column::Start)
+        .select_only()
+        .columns([reply_chunk::Column::Start, reply_chunk::Column::Kind, reply_chunk::Column::Body])
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+fn streaming() -> Expr {
+    Column::Status.eq(MessageStatus::Streaming)
+}
+
+fn of_owner(owner: UserId) -> Select<Entity> {
+    let to_chat = Entity::belongs_to(chat::Entity).from(Column::ChatId).to(chat::Column::Id).into();
+    Entity::find()
+        .join(JoinType::InnerJoin, to_chat)
+        .filter(chat::Column::OwnerId.eq(owner))
+        .filter(chat::Column::DeletedAt.is_null())
+}
+
+fn placeholders(first: usize, count: usize) -> String {
+    let numbers: Vec<String> = (first..first + count).map(|number| format!("${number}")).collect();
+    numbers.join(", ")
+}
