@@ -104,7 +104,7 @@ impl Accounts {
     }
 
     /// Every role of those users, by name. What of them a viewer may see, [`account_of`] says.
-    pub async fn roles_of_users(&self, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>> {
+    pub async fn roles_of(&self, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>> {
         Ok(rows::roles_of_users(self.0.database.reader(), ids).await?)
     }
 }
