@@ -26,6 +26,7 @@ use crate::http::{self, Authenticate, Edge, Limits, Ready};
 use crate::lifecycle::Lifecycle;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
+use crate::storage::boot_file::BootFile;
 use crate::storage::migrations::{self, Step};
 use crate::storage::{Database, ServerLock};
 use crate::{jobs, llm};
@@ -134,10 +135,12 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
         .map_err(|cause| StartError::new("signals cannot be listened for", cause))?;
     let url = database_url(&settings)?;
     let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
+    let boot_file = BootFile::acquire(&settings.server.data_dir)
+        .map_err(|cause| StartError::new("DATA_DIR: the server's mark can be neither read nor made", cause))?;
     let (listener, address) = listen(&settings)?;
     let database = open(&url, &settings).await?;
     let app = App::build(&settings, &models, database.clone(), &lifecycle)?;
-    app.prepare(&settings).await?;
+    let _boot_file = app.prepare(&settings, boot_file).await?;
     app.start(&settings, &lifecycle, listener);
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}/graphql");
     let code = lifecycle.run_until_stopped().await;
@@ -164,6 +167,8 @@ async fn open(url: &str, settings: &Settings) -> Result<Database, StartError> {
 /// Every part of the server, built once.
 struct App {
     state: State,
+    /// This run of the process.
+    boot: BootId,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
     database: Database,
@@ -179,6 +184,7 @@ impl App {
         lifecycle: &Lifecycle,
     ) -> Result<Self, StartError> {
         let (clock, ids): (Arc<dyn Clock>, Arc<IdGenerator>) = (Arc::new(SystemClock), Arc::default());
+        let boot = BootId(ids.next(clock.now()));
         let work = TaskTracker::new();
         let failed = |cause| StartError::new("models", cause);
         let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
@@ -189,7 +195,7 @@ impl App {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
-            boot: BootId(ids.next(clock.now())),
+            boot,
             running: running.clone(),
             policy: Policy::default(),
             max_message_length: limits.max_message_length as usize,
@@ -212,25 +218,35 @@ impl App {
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
         };
-        Ok(Self { state, clock, ids, database, work })
+        Ok(Self { state, boot, clock, ids, database, work })
     }
 
-    /// What must be done before anybody is served.
-    async fn prepare(&self, settings: &Settings) -> Result<(), StartError> {
+    /// What must be done before anybody is served; gives the file back, to be held as long as the server lives.
+    async fn prepare(
+        &self,
+        settings: &Settings,
+        mut boot_file: Option<BootFile>,
+    ) -> Result<Option<BootFile>, StartError> {
         let failed = |cause| refused("DATABASE_URL: cannot use the database", &cause);
-        self.state.replies.recover().await.map_err(failed)?;
-        let Some(admin) = settings.auth.default_admin() else { return Ok(()) };
+        let previous = boot_file.as_ref().and_then(|file| file.previous);
+        self.state.replies.recover(previous).await.map_err(failed)?;
+        if let Some(file) = &mut boot_file {
+            // Only now: a start that ends before must leave the next one to know of the run before.
+            file.name(self.boot)
+                .map_err(|cause| StartError::new("DATA_DIR: the server's mark cannot be written", cause))?;
+        }
+        let Some(admin) = settings.auth.default_admin() else { return Ok(boot_file) };
         let username = admin.username.clone();
         let created = self.state.accounts.create_default_admin(admin).await;
         if created.map_err(|cause| refused("DEFAULT_ADMIN", &cause))? {
             tracing::info!(username, "created the default admin");
         }
-        Ok(())
+        Ok(boot_file)
     }
 
     /// Starts everything that runs until the stop.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
-        let Self { state, clock, ids, database, work } = self;
+        let Self { state, boot: _, clock, ids, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // Checkpoints and the lease go on until the last reply has ended.
         let rest = CancellationToken::new();
