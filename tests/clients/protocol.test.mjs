@@ -87,9 +87,11 @@ test("subscriptions-transport-ws: a query, and an invalid one", async () => {
 });
 
 test("subscriptions-transport-ws: dead credentials are refused with a reason", async () => {
-  const options = { reconnect: false, connectionParams: { Authorization: "Bearer of-bad-news" } };
-  const client = new SubscriptionClient(url, options, WebSocket);
-  const error = await new Promise((resolve) => client.onError(resolve));
+  let client;
+  const error = await new Promise((connectionCallback) => {
+    const connectionParams = { Authorization: "Bearer of-bad-news" };
+    client = new SubscriptionClient(url, { reconnect: false, connectionParams, connectionCallback }, WebSocket);
+  });
   assert.equal(error.message, "Forbidden");
   client.close();
 });
