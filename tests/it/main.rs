@@ -3,6 +3,7 @@
 
 mod accounts;
 mod commands;
+mod crashes;
 mod edge;
 mod layers;
 mod migrations;

@@ -157,6 +157,11 @@ impl Client {
         Socket::connect(self).await
     }
 
+    /// The same; none when the server is gone.
+    pub(crate) async fn try_socket(&self) -> Option<Socket> {
+        Socket::try_connect(self).await
+    }
+
     pub(crate) async fn try_send(&self, input: Value) -> Option<Answer> {
         self.try_run(SEND, json!({ "input": input })).await
     }

@@ -26,19 +26,34 @@ pub(crate) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
     pub(crate) async fn connect(client: &Client) -> Self {
+        Self::try_connect(client).await.expect("no connection")
+    }
+
+    /// A socket whose connection is acknowledged; none when the server is gone.
+    pub(crate) async fn try_connect(client: &Client) -> Option<Self> {
+        let mut socket = Self::open(client).await?;
+        match socket.try_next().await? {
+            Message::Text(text) => assert_eq!(text.as_str(), r#"{"type":"connection_ack"}"#),
+            other => panic!("{other:?}"),
+        }
+        Some(socket)
+    }
+
+    /// A socket that has sent its `connection_init`; none when the server is gone.
+    pub(crate) async fn open(client: &Client) -> Option<Self> {
         let mut request = format!("ws://{}/graphql", client.address).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
-        let (socket, _) = tokio::time::timeout(PATIENCE, connect_async(request)).await.unwrap().unwrap();
+        let (socket, _) = tokio::time::timeout(PATIENCE, connect_async(request)).await.unwrap().ok()?;
         let mut socket = Self(socket);
         let authorization = client.token.as_ref().map(|token| format!("Bearer {token}"));
         let payload = authorization.map_or(json!({}), |authorization| json!({ "Authorization": authorization }));
         socket.say(json!({ "type": "connection_init", "payload": payload })).await;
-        assert_eq!(socket.next().await, json!({ "type": "connection_ack" }));
-        socket
+        Some(socket)
     }
 
+    /// What cannot be said because the server is gone shows when the answer is read.
     async fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).await.unwrap();
+        let _ = self.0.send(Message::text(message.to_string())).await;
     }
 
     pub(crate) async fn subscribe(&mut self, id: &str, document: &str, variables: Value) {
@@ -65,13 +80,25 @@ impl Socket {
     }
 
     async fn next_frame(&mut self) -> Message {
+        self.try_next().await.expect("the socket ended without a close frame")
+    }
+
+    /// The next frame that is not for the transport alone; none when the connection broke.
+    async fn try_next(&mut self) -> Option<Message> {
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("nothing arrived");
-            match frame.expect("the socket ended without a close frame").unwrap() {
+            match frame?.ok()? {
                 Message::Ping(_) | Message::Pong(_) => {}
-                frame => return frame,
+                frame => return Some(frame),
             }
         }
+    }
+
+    /// The next event of the only reply that is read here; none when it has completed, or the connection broke.
+    pub(crate) async fn try_event(&mut self) -> Option<Value> {
+        let Message::Text(text) = self.try_next().await? else { return None };
+        let mut message: Value = serde_json::from_str(&text).unwrap();
+        (message["type"] == "next").then(|| Answer(message["payload"].take()).data()["reply"].take())
     }
 
     /// The next event of the reply that is read as `id`; none when it has completed.
