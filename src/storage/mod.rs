@@ -13,6 +13,7 @@ use sea_orm::{
 };
 
 pub mod accounts;
+pub mod audit;
 pub mod characters;
 pub mod chats;
 pub mod idempotency;
