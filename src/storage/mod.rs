@@ -14,6 +14,7 @@ use sea_orm::{
 
 pub mod accounts;
 pub mod audit;
+pub mod boot_file;
 pub mod characters;
 pub mod chats;
 pub mod idempotency;
