@@ -1,6 +1,7 @@
 //! The rules: who may, what happens, in what order.
 
 pub mod accounts;
+pub mod audit;
 pub mod branches;
 pub mod characters;
 pub mod chats;

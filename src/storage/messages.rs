@@ -8,7 +8,6 @@ use crate::entity::enums::{MessageStatus, PieceKind};
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use crate::entity::message::{ActiveModel, Column, Entity, Model};
 use crate::entity::{chat, reply_chunk, tool_call};
-use crate::storage::nodes;
 
 /// Rows of one insert; SQLite takes 32,766 values at most.
 const INSERT_ROWS: usize = 500;
@@ -185,38 +184,19 @@ pub async fn lock_running(db: &impl ConnectionTrait, boot: BootId) -> Result<Vec
         .await
 }
 
-/// Whose running replies are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writers {
-    /// Every server's.
-    All,
-    /// One server's.
-    One(BootId),
-    /// Those of servers without a lease that holds.
-    Dead,
-}
-
-/// Up to `limit` replies that these servers were writing, made until `before`, by id from `after` on.
+/// Up to `limit` replies that a server (or any) was writing, made until `before`, by id from `after` on.
 pub async fn find_running(
     db: &impl ConnectionTrait,
-    writers: Writers,
-    before: Option<DateTime<Utc>>,
+    boot: Option<BootId>,
+    before: DateTime<Utc>,
     after: Option<MessageId>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let written = match writers {
-        Writers::All => Condition::all(),
-        Writers::One(boot) => Condition::all().add(Column::BootId.eq(boot)),
-        Writers::Dead => {
-            let alive = nodes::alive(nodes::now(db).await?);
-            Condition::any().add(Column::BootId.not_in_subquery(alive)).add(Column::BootId.is_null())
-        }
-    };
     Entity::find()
         .filter(streaming())
-        .filter(written)
+        .filter(Condition::all().add_option(boot.map(|boot| Column::BootId.eq(boot))))
         .filter(Condition::all().add_option(after.map(|after| Column::Id.gt(after))))
-        .filter(Condition::all().add_option(before.map(|before| Column::CreatedAt.lte(before))))
+        .filter(Column::CreatedAt.lte(before))
         .order_by_asc(Column::Id)
         .limit(limit)
         .all(db)

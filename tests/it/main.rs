@@ -8,4 +8,5 @@ mod edge;
 mod layers;
 mod migrations;
 mod replies;
+mod schema;
 mod support;

@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, Replies};
 use crate::domain::Result;
 use crate::entity::ids::BootId;
 use crate::storage;
-use crate::storage::messages::Writers;
 
 /// How long a server is held for alive after its last sign.
 const LEASE: Duration = Duration::from_secs(15);
@@ -22,18 +20,22 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 const BATCH: u64 = 100;
 
 impl Replies {
-    /// Takes this server's lease and ends what dead servers left: on SQLite every other server, else `previous`, which is known
-    /// to be dead, and those whose lease has run out.
+    /// Takes this server's lease and ends what dead servers left: `predecessor`, and those whose lease has run out. On SQLite
+    /// every other server is dead.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recover(&self, previous: Option<BootId>) -> Result<()> {
+    pub async fn recover(&self, predecessor: Option<BootId>) -> Result<()> {
         if self.0.db.is_sqlite() {
-            return self.0.interrupt_all(Writers::All, None).await;
+            let interrupted = self.0.interrupt_all(None, Duration::ZERO).await?;
+            if interrupted > 0 {
+                tracing::warn!(interrupted, "replies were interrupted by the last stop of the server");
+            }
+            return Ok(());
         }
         self.0.renew().await?;
-        if let Some(previous) = previous {
-            self.0.interrupt_all(Writers::One(previous), None).await?;
+        if let Some(dead) = predecessor {
+            self.0.end_server(dead).await?;
         }
         self.0.end_dead().await
     }
@@ -59,8 +61,8 @@ impl Engine {
             self.renew().await?;
             self.end_dead().await?;
         }
-        let lost = self.clock.now() - LOST_AFTER;
-        self.interrupt_all(Writers::One(self.boot), Some(lost)).await
+        self.interrupt_all(Some(self.boot), LOST_AFTER).await?;
+        Ok(())
     }
 
     async fn renew(&self) -> Result<()> {
@@ -79,28 +81,37 @@ impl Engine {
     }
 
     async fn end_dead(&self) -> Result<()> {
-        self.interrupt_all(Writers::Dead, None).await?;
+        for boot in storage::nodes::expired(self.db.reader()).await? {
+            self.end_server(boot).await?;
+        }
+        Ok(())
+    }
+
+    /// Ends what a dead server left, and forgets the server. One that only slept finds its replies ended, and is known again
+    /// at its next renewal.
+    async fn end_server(&self, boot: BootId) -> Result<()> {
+        let interrupted = self.interrupt_all(Some(boot), Duration::ZERO).await?;
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "a server died; its replies are interrupted");
+        }
         let tx = self.db.begin().await?;
-        storage::nodes::delete_expired(&tx).await?;
+        storage::nodes::delete(&tx, boot).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Ends every reply of these servers that was made until `before` and that no task here writes.
-    async fn interrupt_all(&self, writers: Writers, before: Option<DateTime<Utc>>) -> Result<()> {
-        let (mut interrupted, mut after) = (0, None);
+    /// Ends every reply of a server (of all, without one) that is older than `age` and that no task here writes.
+    async fn interrupt_all(&self, boot: Option<BootId>, age: Duration) -> Result<usize> {
+        let before = self.clock.now() - age;
+        let (mut count, mut after) = (0, None);
         loop {
-            let batch = storage::messages::find_running(self.db.reader(), writers, before, after, BATCH).await?;
-            let Some(last) = batch.last() else { break };
+            let batch = storage::messages::find_running(self.db.reader(), boot, before, after, BATCH).await?;
+            let Some(last) = batch.last() else { return Ok(count) };
             after = Some(last.id);
             for reply in batch {
                 if self.running.get(reply.id).is_none() && self.interrupt(reply).await? {
-                    interrupted += 1;
+                    count += 1;
                 }
             }
         }
-        if interrupted > 0 {
-            tracing::warn!(interrupted, "replies that a dead server was writing are interrupted");
-        }
-        Ok(())
     }
 }
