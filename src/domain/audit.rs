@@ -13,7 +13,7 @@ use crate::clock::IdGenerator;
 use crate::domain::Result;
 use crate::entity::audit_entry::Model;
 use crate::entity::ids::{AuditEntryId, UserId};
-use crate::storage;
+use crate::storage::{self, Database};
 
 /// Failures of one minute, account and source are one entry.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
@@ -35,7 +35,7 @@ pub enum Action {
     UserLoggedOut,
     /// Every session of a user ended by the user's wish.
     UserLoggedOutEverywhere,
-    /// A used refresh token came again: somebody else has it, and the session ended. A failure.
+    /// A used refresh token came again: somebody else has it, and the session ended.
     SessionReuseDetected,
     /// A user ended one of their sessions.
     SessionRevoked,
@@ -121,11 +121,7 @@ impl Action {
     pub const fn is_failure(self) -> bool {
         matches!(
             self,
-            Self::UserLoginFailed
-                | Self::UserLockedOut
-                | Self::SessionReuseDetected
-                | Self::PasswordCheckFailed
-                | Self::PasswordResetFailed
+            Self::UserLoginFailed | Self::UserLockedOut | Self::PasswordCheckFailed | Self::PasswordResetFailed
         )
     }
 }
@@ -179,7 +175,7 @@ impl Entry {
 }
 
 /// Writes an entry down in this transaction. A failure that repeats within the minute, of the same account and source, is
-/// counted in the first one's entry; write it in a transaction of its own, so that it stays when the call fails.
+/// counted in the first one's entry.
 ///
 /// # Errors
 /// When the database fails.
@@ -197,6 +193,21 @@ pub async fn record(db: &impl ConnectionTrait, entry: Entry) -> Result<()> {
         occurrences: 1,
     };
     Ok(storage::audit::insert(db, row).await?)
+}
+
+/// [`record`], in a transaction of its own: for a failure, whose own work is undone or never began. The call that failed
+/// answers its own error in any case, so what goes wrong here is logged.
+pub async fn record_failure(database: &Database, entry: Entry) {
+    let action = entry.action.as_str();
+    let recorded: Result<()> = async {
+        let transaction = database.begin().await?;
+        record(&transaction, entry).await?;
+        Ok(transaction.commit().await?)
+    }
+    .await;
+    if let Err(cause) = recorded {
+        tracing::error!(action, error = &cause as &dyn std::error::Error, "a failure is not in the audit log");
+    }
 }
 
 /// What an entry's row says beyond its columns; of a failure with how often it happened.
