@@ -11,6 +11,7 @@ use tracing::{Instrument as _, Span};
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, finish, request_error};
+use crate::http::cost::Cost;
 use crate::http::edge::Edge;
 use crate::http::parameters::Parameters;
 
@@ -18,6 +19,7 @@ use crate::http::parameters::Parameters;
 pub(super) struct Operation {
     request: Request,
     pub(super) kind: OperationType,
+    pub(super) cost: Cost,
 }
 
 /// On whose behalf an operation runs; resolvers find each part in their context's data.
@@ -53,10 +55,11 @@ impl Operation {
             (DocumentOperations::Multiple(_), None) => return Err(unnamed()),
         };
         let kind = operation.node.ty;
+        let cost = Cost::of(&operation.node, document);
         // The parser lets only letters, digits and underscores into a name; only its length is the client's.
         let name: String = name.into_iter().flat_map(|name| name.chars()).take(64).collect();
         Span::current().record("operation", format_args!("{kind} {name}"));
-        Ok(Self { request, kind })
+        Ok(Self { request, kind, cost })
     }
 }
 

@@ -175,9 +175,13 @@ pub(super) fn events<E: Executor>(
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
             Requester::Anonymous | Requester::Unknown => {}
         }
-        let operation = match Operation::parse(parameters) {
-            Ok(operation) => operation,
-            Err(error) => return only(Event::Error(refused(error, request_id).errors)),
+        let operation = Operation::parse(parameters);
+        let verdict = shared.count(&requester, &client, &operation);
+        let operation = match (verdict.refusal(), operation) {
+            (None, Ok(operation)) => operation,
+            (Some(error), _) | (None, Err(error)) => {
+                return only(Event::Error(refused(error, request_id).errors));
+            }
         };
         let caller = Caller { requester, client, request_id };
         if operation.kind == OperationType::Subscription {

@@ -9,7 +9,7 @@ use async_graphql::{Context, Object, Schema, Subscription};
 use duologue::clock::{Clock as _, IdGenerator, SystemClock};
 use duologue::domain::{self, Client, Requester, Viewer};
 use duologue::graphql::RequestId;
-use duologue::http::{Edge, Limits, router, serve};
+use duologue::http::{Edge, Limits, Tls, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -150,8 +150,13 @@ impl Server {
         Self::with(Limits::default()).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
     pub(super) async fn with(limits: Limits) -> Self {
+        Self::start_with(limits, "", None).await
+    }
+
+    /// With pages of these origins allowed, and over TLS where it is given.
+    #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
+    pub(super) async fn start_with(limits: Limits, origins: &str, tls: Option<Tls>) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let session_ended = CancellationToken::new();
         let [soft_stop, hard_stop] = [CancellationToken::new(), CancellationToken::new()];
@@ -177,12 +182,14 @@ impl Server {
             draining: soft_stop.clone(),
             limits,
             trusted_proxies: "127.0.0.0/8".parse().unwrap(),
+            origins: origins.parse().unwrap(),
+            is_tls: tls.is_some(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(IdGenerator::default()),
         };
         let listener = std::net::TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, router(edge), soft_stop.clone(), hard_stop.clone()));
+        tokio::spawn(serve(listener, router(edge), tls, soft_stop.clone(), hard_stop.clone()));
         Self { address, counted, session_ended, is_ready, tracker, soft_stop, hard_stop }
     }
 
