@@ -25,5 +25,6 @@ pub async fn run_until(accounts: Accounts, chats: Chats, stop: CancellationToken
 async fn run(accounts: &Accounts, chats: &Chats, stop: &CancellationToken) -> Result<()> {
     chats.sweep(stop).await?;
     chats.forget_old_keys().await?;
+    accounts.forget_old_failures().await?;
     accounts.delete_expired_sessions().await
 }

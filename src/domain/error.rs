@@ -40,6 +40,12 @@ pub enum Error {
         /// When another try may pass.
         retry_after: Option<Duration>,
     },
+    /// Too many failed sign-ins.
+    #[error("Too many failed sign-ins. Wait a little, or sign in from where you did before.")]
+    LockedOut {
+        /// When another try may pass.
+        retry_after: Duration,
+    },
     /// Overloaded, shutting down, or a dependency is down.
     #[error("{message}")]
     Unavailable {

@@ -6,7 +6,7 @@ use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, R
 use futures_util::stream::BoxStream;
 
 use crate::domain::Requester;
-use crate::graphql::accounts::{AccountMutations, AccountQueries};
+use crate::graphql::accounts::{AccountMutations, AccountQueries, LockoutMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
@@ -23,7 +23,7 @@ pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, C
 /// What can be done. Each takes one `input` and answers one payload with what it changed, whole; null, with an error, when it
 /// failed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutations, ChatMutations, ReplyMutations);
+pub struct Mutation(AccountMutations, LockoutMutations, ChatMutations, ReplyMutations);
 
 /// What can be watched.
 #[derive(MergedSubscription, Default)]
@@ -55,7 +55,12 @@ pub struct Api {
 impl Api {
     /// The schema over these parts.
     pub fn new(state: State, introspection: bool) -> Self {
-        let mut builder = builder().data(state.clone()).limit_depth(MAX_DEPTH).limit_complexity(MAX_COMPLEXITY);
+        let mut builder = builder()
+            .data(state.clone())
+            .limit_depth(MAX_DEPTH)
+            .limit_complexity(MAX_COMPLEXITY)
+            .limit_directives(MAX_DIRECTIVES)
+            .disable_suggestions();
         if !introspection {
             builder = builder.disable_introspection();
         }
@@ -74,6 +79,9 @@ impl Api {
 const MAX_DEPTH: usize = 20;
 /// How many fields one document may ask for.
 const MAX_COMPLEXITY: usize = 1_000;
+
+/// How many directives one field may have.
+const MAX_DIRECTIVES: usize = 5;
 
 impl Executor for Api {
     async fn execute(&self, request: Request) -> Response {

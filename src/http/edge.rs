@@ -63,6 +63,9 @@ pub struct Limits {
     pub fields_per_minute: u32,
     /// Of these, how many may set a model to work; 0 for any number.
     pub chat_fields_per_minute: u32,
+    /// How long who asks too often waits for the refusal. A flood over however many connections is so slow that others do not
+    /// notice it.
+    pub refusal_delay: Duration,
     /// The largest message that a socket takes.
     pub message: usize,
     /// How long a socket may stay without `connection_init`, and how long its authentication may take.
@@ -87,6 +90,7 @@ impl Default for Limits {
             operation_timeout: Duration::from_secs(30),
             fields_per_minute: 0,
             chat_fields_per_minute: 0,
+            refusal_delay: Duration::from_secs(1),
             message: 1 << 20,
             connection_init: Duration::from_secs(10),
             keep_alive: Duration::from_secs(25),

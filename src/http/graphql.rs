@@ -65,22 +65,21 @@ async fn run<E: Executor>(
     }
     let operation = Operation::parse(parameters);
     let verdict = shared.count(&requester, &client, &operation);
-    let mut response = match (verdict.refusal(), operation) {
-        (Some(error), _) | (None, Err(error)) => answer(media, &refused(error, request_id)),
+    let response = match (verdict.refusal(), operation) {
+        (Some(error), _) | (None, Err(error)) => refused(error, request_id),
         (None, Ok(operation)) if parts.method == Method::GET && operation.kind != OperationType::Query => {
             return Err(not_by_get(operation.kind));
         }
         (None, Ok(operation)) if operation.kind == OperationType::Subscription => {
-            let error = request_error(ErrorCode::InvalidDocument, "Subscriptions go over a WebSocket to this address.");
-            answer(media, &refused(error, request_id))
+            let message = "Subscriptions go over a WebSocket to this address.";
+            refused(request_error(ErrorCode::InvalidDocument, message), request_id)
         }
-        (None, Ok(operation)) => {
-            let response = shared.edge.execute(operation, Caller { requester, client, request_id }).await;
-            answer(media, &response)
-        }
+        (None, Ok(operation)) => shared.edge.execute(operation, Caller { requester, client, request_id }).await,
     };
-    verdict.write(response.headers_mut());
-    Ok(response)
+    shared.edge.hold_back(&response).await;
+    let mut answer = answer(media, &response);
+    verdict.write(answer.headers_mut());
+    Ok(answer)
 }
 
 fn not_by_get(kind: OperationType) -> Refusal {

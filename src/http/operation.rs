@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use async_graphql::parser::types::{DocumentOperations, OperationType};
-use async_graphql::{Executor, Request, Response, ServerError};
+use async_graphql::{Executor, Request, Response, ServerError, Value};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tracing::{Instrument as _, Span};
@@ -13,6 +13,7 @@ use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, finish, request_error};
 use crate::http::cost::Cost;
 use crate::http::edge::Edge;
+use crate::http::introspection;
 use crate::http::parameters::Parameters;
 
 /// An operation whose document parses.
@@ -55,6 +56,9 @@ impl Operation {
             (DocumentOperations::Multiple(_), None) => return Err(unnamed()),
         };
         let kind = operation.node.ty;
+        if introspection::is_circular(&operation.node, document) {
+            return Err(request_error(ErrorCode::QueryTooComplex, "Introspection is nested too deep."));
+        }
         let cost = Cost::of(&operation.node, document);
         // The parser lets only letters, digits and underscores into a name; only its length is the client's.
         let name: String = name.into_iter().flat_map(|name| name.chars()).take(64).collect();
@@ -113,6 +117,13 @@ impl<E: Executor> Edge<E> {
         })
     }
 
+    /// Lets who asks too often wait for the answer.
+    pub(super) async fn hold_back(&self, response: &Response) {
+        if response.errors.iter().any(is_for_haste) {
+            tokio::time::sleep(self.limits.refusal_delay).await;
+        }
+    }
+
     /// Runs a subscription. Every event is finished; a panic in a resolver is a last one of INTERNAL.
     pub(super) fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, Response> {
         let request_id = caller.request_id;
@@ -128,6 +139,11 @@ impl<E: Executor> Edge<E> {
             })
             .boxed()
     }
+}
+
+fn is_for_haste(error: &ServerError) -> bool {
+    let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    [ErrorCode::RateLimited, ErrorCode::LockedOut].iter().any(|haste| code == Some(&Value::from(haste.as_str())))
 }
 
 fn with_caller(request: Request, caller: Caller) -> Request {

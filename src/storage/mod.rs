@@ -18,6 +18,7 @@ pub mod boot_file;
 pub mod characters;
 pub mod chats;
 pub mod idempotency;
+pub mod login_failures;
 pub mod messages;
 pub mod migrations;
 pub mod nodes;

@@ -1,6 +1,7 @@
 //! Accounts: who there is, how they get in, and how long they stay.
 
 mod live_sessions;
+mod lockout;
 mod names;
 pub mod passwords;
 mod registration;
@@ -25,6 +26,7 @@ use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user};
 use crate::storage::{Database, accounts as rows};
 use live_sessions::LiveSessions;
+use lockout::LockoutPolicy;
 use passwords::PasswordHasher;
 use tokens::Tokens;
 
@@ -40,6 +42,7 @@ struct Inner {
     tokens: Tokens,
     passwords: PasswordHasher,
     live: LiveSessions,
+    lockout: Option<LockoutPolicy>,
     is_registration_open: bool,
     refresh_lifetime: TimeDelta,
 }
@@ -65,6 +68,7 @@ impl Accounts {
             tokens,
             passwords: PasswordHasher::default(),
             live,
+            lockout: LockoutPolicy::new(settings),
             is_registration_open: settings.registration_open,
             refresh_lifetime: TimeDelta::from_std(settings.refresh_token_lifetime()).map_err(Error::internal)?,
         })))

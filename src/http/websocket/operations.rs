@@ -180,7 +180,9 @@ pub(super) fn events<E: Executor>(
         let operation = match (verdict.refusal(), operation) {
             (None, Ok(operation)) => operation,
             (Some(error), _) | (None, Err(error)) => {
-                return only(Event::Error(refused(error, request_id).errors));
+                let response = refused(error, request_id);
+                shared.edge.hold_back(&response).await;
+                return only(Event::Error(response.errors));
             }
         };
         let caller = Caller { requester, client, request_id };
@@ -190,6 +192,7 @@ pub(super) fn events<E: Executor>(
             responses.map(move |response| event(response, std::mem::take(&mut is_first))).boxed()
         } else {
             let response = run(&shared, operation, caller).await;
+            shared.edge.hold_back(&response).await;
             let refused = is_request_error(&response);
             only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
         }

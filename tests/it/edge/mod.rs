@@ -4,5 +4,7 @@ mod http;
 mod limits;
 mod log;
 mod operations;
+mod protection;
 mod support;
+mod tls;
 mod websocket;

@@ -239,6 +239,16 @@ impl Server {
         self.socket_with(protocol, None).await
     }
 
+    /// The status of the answer to a WebSocket's handshake.
+    pub(super) async fn handshake(&self, headers: &str) -> u16 {
+        let head = "GET /graphql HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
+                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: graphql-transport-ws\r\n";
+        let mut connection = self.send(&format!("{head}{headers}\r\n")).await;
+        let mut start = [0; 12];
+        tokio::time::timeout(PATIENCE, connection.read_exact(&mut start)).await.expect("no answer").unwrap();
+        String::from_utf8_lossy(&start[9..]).parse().unwrap()
+    }
+
     pub(super) async fn socket_with(&self, protocol: &str, authorization: Option<&str>) -> Socket {
         let mut request = format!("ws://{}/graphql", self.address).into_client_request().unwrap();
         if !protocol.is_empty() {
