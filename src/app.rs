@@ -140,13 +140,13 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
         .map_err(|cause| StartError::new("signals cannot be listened for", cause))?;
     let url = database_url(&settings)?;
     let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
-    let boot_file = BootFile::acquire(&settings.server.data_dir)
-        .map_err(|cause| StartError::new("DATA_DIR: the server's mark can be neither read nor made", cause))?;
     let secrets = secrets(&settings)?;
     let (listener, address) = listen(&settings)?;
     let database = open(&url, &settings).await?;
     let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle)?;
-    let _boot_file = app.prepare(&settings, boot_file).await?;
+    let claim = BootFile::claim(&settings.server.data_dir, app.boot)
+        .map_err(|cause| StartError::new("DATA_DIR: the lock file can be neither read nor made", cause))?;
+    app.prepare(&settings, claim.as_ref().and_then(|claim| claim.predecessor)).await?;
     app.start(&settings, &lifecycle, listener);
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}/graphql");
     let code = lifecycle.run_until_stopped().await;
@@ -173,10 +173,9 @@ async fn open(url: &str, settings: &Settings) -> Result<Database, StartError> {
 /// Every part of the server, built once.
 struct App {
     state: State,
-    /// This run of the process.
-    boot: BootId,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
+    boot: BootId,
     database: Database,
     /// Requests, sockets, replies and loads: what a stop lets finish.
     work: TaskTracker,
@@ -225,35 +224,25 @@ impl App {
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
         };
-        Ok(Self { state, boot, clock, ids, database, work })
+        Ok(Self { state, clock, ids, boot, database, work })
     }
 
-    /// What must be done before anybody is served; gives the file back, to be held as long as the server lives.
-    async fn prepare(
-        &self,
-        settings: &Settings,
-        mut boot_file: Option<BootFile>,
-    ) -> Result<Option<BootFile>, StartError> {
+    /// What must be done before anybody is served.
+    async fn prepare(&self, settings: &Settings, predecessor: Option<BootId>) -> Result<(), StartError> {
         let failed = |cause| refused("DATABASE_URL: cannot use the database", &cause);
-        let previous = boot_file.as_ref().and_then(|file| file.previous);
-        self.state.replies.recover(previous).await.map_err(failed)?;
-        if let Some(file) = &mut boot_file {
-            // Only now: a start that ends before must leave the next one to know of the run before.
-            file.name(self.boot)
-                .map_err(|cause| StartError::new("DATA_DIR: the server's mark cannot be written", cause))?;
-        }
-        let Some(admin) = settings.auth.default_admin() else { return Ok(boot_file) };
+        self.state.replies.recover(predecessor).await.map_err(failed)?;
+        let Some(admin) = settings.auth.default_admin() else { return Ok(()) };
         let username = admin.username.clone();
         let created = self.state.accounts.create_default_admin(admin).await;
         if created.map_err(|cause| refused("DEFAULT_ADMIN", &cause))? {
             tracing::info!(username, "created the default admin");
         }
-        Ok(boot_file)
+        Ok(())
     }
 
     /// Starts everything that runs until the stop.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
-        let Self { state, boot: _, clock, ids, database, work } = self;
+        let Self { state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // Checkpoints and the lease go on until the last reply has ended.
         let rest = CancellationToken::new();

@@ -1,6 +1,7 @@
-//! Which run of the server uses a data folder.
+//! Which run of the server used a `DATA_DIR` last. The file is locked for as long as its server lives, so who gets the lock
+//! knows that the run named in it is dead, and need not wait for its lease to run out.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::Path;
 
@@ -8,45 +9,37 @@ use uuid::Uuid;
 
 use crate::entity::ids::BootId;
 
-const NAME: &str = "boot";
+/// The file's name in `DATA_DIR`.
+const NAME: &str = "server.lock";
 
-/// A file in the data folder that is locked as long as a server lives and names its run. The operating system lets go of the
-/// lock when the process ends, however it ends: so whoever holds it knows that the run before is dead, at once, without waiting
-/// for its lease to run out.
+/// The claim of a running server on its `DATA_DIR`; the operating system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct BootFile {
-    file: File,
-    /// The run before; none on the first start.
-    pub previous: Option<BootId>,
+    _locked: File,
+    /// The run that died here before, if its name was kept.
+    pub predecessor: Option<BootId>,
 }
 
 impl BootFile {
-    /// Takes the file of a folder; none while another server that shares the folder holds it.
+    /// Claims the folder for `boot`; none while another server lives in it.
     ///
     /// # Errors
-    /// When the file can be neither read nor made.
-    pub fn acquire(folder: &Path) -> io::Result<Option<Self>> {
-        let path = folder.join(NAME);
-        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(path)?;
+    /// When the file cannot be made, read or written.
+    pub fn claim(data_dir: &Path, boot: BootId) -> io::Result<Option<Self>> {
+        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(data_dir.join(NAME))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => return Ok(None),
-            Err(std::fs::TryLockError::Error(cause)) => return Err(cause),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(cause)) => return Err(cause),
         }
-        let mut text = Vec::new();
-        (&mut file).take(64).read_to_end(&mut text)?;
-        let previous = str::from_utf8(&text).ok().and_then(|text| Uuid::parse_str(text.trim()).ok()).map(BootId);
-        Ok(Some(Self { file, previous }))
-    }
-
-    /// Names the run that uses the folder now.
-    ///
-    /// # Errors
-    /// When the file cannot be written.
-    pub fn name(&mut self, boot: BootId) -> io::Result<()> {
-        self.file.rewind()?;
-        // The text always has the same length: what stood there before is covered.
-        self.file.write_all(format!("{}\n", boot.0).as_bytes())
+        let mut name = String::new();
+        (&file).take(64).read_to_string(&mut name)?;
+        let predecessor = Uuid::try_parse(name.trim()).ok().map(BootId);
+        file.rewind()?;
+        file.set_len(0)?;
+        writeln!(file, "{}", boot.0)?;
+        file.sync_all()?;
+        Ok(Some(Self { _locked: file, predecessor }))
     }
 }
 
@@ -55,20 +48,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_holds_it_at_a_time_and_learns_who_did_before() {
+    fn the_next_run_learns_who_died_here() {
         let folder = tempfile::tempdir().unwrap();
-        let take = || BootFile::acquire(folder.path()).unwrap();
-        let mut first = take().unwrap();
-        assert_eq!(first.previous, None);
-        first.name(BootId(Uuid::from_u128(1))).unwrap();
-        assert!(take().is_none(), "held");
+        let [one, two] = [1, 2].map(|number| BootId(Uuid::from_u128(number)));
+        let first = BootFile::claim(folder.path(), one).unwrap().unwrap();
+        assert_eq!(first.predecessor, None);
+        assert!(BootFile::claim(folder.path(), two).unwrap().is_none(), "somebody lives here");
         drop(first);
-        let mut second = take().unwrap();
-        assert_eq!(second.previous, Some(BootId(Uuid::from_u128(1))));
-        second.name(BootId(Uuid::from_u128(2))).unwrap();
-        drop(second);
-        assert_eq!(take().unwrap().previous, Some(BootId(Uuid::from_u128(2))));
-        std::fs::write(folder.path().join(NAME), [0xff; 100]).unwrap();
-        assert_eq!(take().unwrap().previous, None, "nonsense is nobody");
+        assert_eq!(BootFile::claim(folder.path(), two).unwrap().unwrap().predecessor, Some(one));
     }
 }

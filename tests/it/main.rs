@@ -11,6 +11,7 @@ mod limits;
 mod migrations;
 mod reading;
 mod replies;
+mod schema;
 mod sessions;
 mod stopping;
 mod support;

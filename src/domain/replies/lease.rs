@@ -22,18 +22,18 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 const BATCH: u64 = 100;
 
 impl Replies {
-    /// Takes this server's lease and ends what dead servers left: on SQLite every other server, else `previous`, which is known
-    /// to be dead, and those whose lease has run out.
+    /// Takes this server's lease and ends what dead servers left: `predecessor`, and those whose lease has run out. On SQLite
+    /// every other server is dead.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recover(&self, previous: Option<BootId>) -> Result<()> {
+    pub async fn recover(&self, predecessor: Option<BootId>) -> Result<()> {
         if self.0.db.is_sqlite() {
             return self.0.interrupt_all(Writers::All, None).await;
         }
         self.0.renew().await?;
-        if let Some(previous) = previous {
-            self.0.interrupt_all(Writers::One(previous), None).await?;
+        if let Some(dead) = predecessor {
+            self.0.interrupt_all(Writers::One(dead), None).await?;
         }
         self.0.end_dead().await
     }
