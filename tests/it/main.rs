@@ -2,6 +2,9 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
+mod bad_input;
+mod branches;
+mod chats;
 mod commands;
 mod crashes;
 mod edge;
@@ -9,9 +12,11 @@ mod idempotency;
 mod layers;
 mod limits;
 mod migrations;
+mod nodes;
 mod reading;
 mod replies;
 mod schema;
 mod sessions;
 mod stopping;
 mod support;
+mod two_servers;
