@@ -53,7 +53,6 @@ on_both_databases!(messages_that_break_a_rule_are_refused, |database| async move
         (json!({ "chatId": none, "content": "Hi" }), "NOT_FOUND"),
         (json!({ "chatId": "a\0b", "content": "Hi" }), "INVALID_INPUT chatId:MALFORMED"),
         (json!({ "chatId": chat, "content": "Hi", "modelId": "none" }), "INVALID_INPUT modelId:UNKNOWN"),
-        (json!({ "chatId": chat, "content": "Hi", "modelId": "gpt-6-sol" }), "INVALID_INPUT modelId:NOT_ALLOWED"),
         (json!({ "chatId": chat, "content": "Hi", "modelId": "" }), "INVALID_INPUT modelId:UNKNOWN"),
         (json!({ "chatId": chat, "content": "Hi", "idempotencyKey": "" }), "INVALID_INPUT idempotencyKey:REQUIRED"),
         (json!({ "chatId": chat, "content": "Hi", "idempotencyKey": key }), "INVALID_INPUT idempotencyKey:TOO_LONG"),

@@ -91,7 +91,6 @@ on_both_databases!(what_a_chat_names_must_be_there, |database| async move {
     assert_eq!(create(&ada, json!({ "characterId": none })).await.code(), "NOT_FOUND");
     assert_eq!(create(&ada, json!({ "characterId": chat })).await.complaint(), "INVALID_INPUT characterId:MALFORMED");
     assert_eq!(create(&ada, json!({ "modelId": "none" })).await.complaint(), "INVALID_INPUT modelId:UNKNOWN");
-    assert_eq!(create(&ada, json!({ "modelId": "gpt-6-sol" })).await.complaint(), "INVALID_INPUT modelId:NOT_ALLOWED");
     assert_eq!(update(&ada, json!({ "chatId": chat, "characterId": none })).await.code(), "NOT_FOUND");
     assert_eq!(
         update(&ada, json!({ "chatId": chat, "modelId": "x\0" })).await.complaint(),
@@ -125,7 +124,7 @@ async fn page(user: &User, arguments: &str) -> (String, [String; 2], [bool; 2]) 
         "{{ me {{ chats({arguments}) {{ nodes {{ title }} edges {{ cursor node {{ title }} }}
            pageInfo {{ hasPreviousPage hasNextPage startCursor endCursor }} }} }} }}"
     );
-    let found = user.data(&document, json!({})).await["me"]["chats"].take();
+    let found = user.data(&document.replace("chats()", "chats"), json!({})).await["me"]["chats"].take();
     let titles = |list: Vec<&Value>| {
         list.iter().map(|node| node["title"].as_str().unwrap_or("?").to_owned()).collect::<String>()
     };
@@ -189,7 +188,6 @@ on_both_databases!(chats_are_listed_by_latest_activity, |database| async move {
     assert_eq!(found("{ isArchived: true }").await, "C");
     assert_eq!(found("{ isArchived: false, isPinned: false }").await, "B,G,F,E,D");
     assert_eq!(found(&format!("{{ characterId: \"{character}\" }}")).await, "50% ÄPFEL_");
-    assert_eq!(found("{ query: \"\\u0000\" }").await, "", "no title holds it");
     assert_eq!(found("{ query: \"  \" }").await, "B,G,F,E,D,C,50% ÄPFEL_");
 
     for (arguments, complaint) in [
@@ -198,6 +196,7 @@ on_both_databases!(chats_are_listed_by_latest_activity, |database| async move {
         ("first: 1, last: 1", "INVALID_INPUT last:NOT_ALLOWED"),
         ("after: \"nonsense\"", "INVALID_INPUT after:MALFORMED"),
         ("before: \"\"", "INVALID_INPUT before:MALFORMED"),
+        ("filter: { query: \"\\u0000\" }", "INVALID_INPUT filter.query:MALFORMED"),
         ("filter: { characterId: \"x\" }", "INVALID_INPUT filter.characterId:MALFORMED"),
     ] {
         let answer = ada.run(&format!("{{ me {{ chats({arguments}) {{ totalCount }} }} }}"), json!({})).await;

@@ -104,8 +104,13 @@ on_both_databases!(characters_are_listed_and_found, |database| async move {
     assert_eq!(count(json!({ "mine": false })).await, 3);
     assert_eq!(count(json!({ "tags": [one["tags"][0]] })).await, 1);
     assert_eq!(count(json!({ "tags": ["none"] })).await, 0);
-    assert_eq!(count(json!({ "query": "a\u{0}" })).await, 0, "no name holds it");
-    assert_eq!(count(json!({ "tags": ["a\u{0}"] })).await, 0, "nor a tag");
+    for (variables, complaint) in [
+        (json!({ "query": "a\u{0}" }), "INVALID_INPUT filter.query:MALFORMED"),
+        (json!({ "query": "a".repeat(201) }), "INVALID_INPUT filter.query:TOO_LONG"),
+        (json!({ "tags": ["a\u{0}"] }), "INVALID_INPUT filter.tags:MALFORMED"),
+    ] {
+        assert_eq!(ada.run(&list, variables).await.complaint(), complaint);
+    }
     server.stop().await;
 });
 
