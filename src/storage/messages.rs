@@ -164,6 +164,12 @@ pub async fn request_stop(db: &impl ConnectionTrait, id: MessageId) -> Result<()
     update.filter(Column::Id.eq(id)).filter(streaming()).exec(db).await.map(|_| ())
 }
 
+/// Asks whichever server writes in a chat to stop.
+pub async fn request_stop_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<(), DbErr> {
+    let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
+    update.filter(Column::ChatId.eq(chat)).filter(streaming()).exec(db).await.map(|_| ())
+}
+
 /// A reply that a server writes, as its flusher sees it.
 #[derive(Debug, Clone, Copy, FromQueryResult)]
 pub struct Running {
