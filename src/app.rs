@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator, SystemClock};
 use crate::config::Settings;
+use crate::config::auth::SigningSecrets;
 use crate::config::command_line::{CreateUser, MigrateCommand};
 use crate::config::models::ModelSettings;
 use crate::domain::accounts::{Accounts, NewUser};
@@ -76,7 +77,8 @@ pub async fn create_user(settings: &Settings, user: CreateUser, password: String
     let failed = |cause| StartError::new("DATABASE_URL: cannot use the database", cause);
     migrations::run(&url, Step::Up(None)).await.map_err(failed)?;
     let database = Database::connect(&url, 1).await.map_err(failed)?;
-    let accounts = accounts(settings, &database, Arc::new(SystemClock), Arc::default(), TaskTracker::new())?;
+    let accounts =
+        accounts(settings, &secrets(settings)?, &database, Arc::new(SystemClock), Arc::default(), TaskTracker::new())?;
     let CreateUser { username, email, admin } = user;
     let new = NewUser { username, email, password, full_name: None };
     let created = accounts.create_user(new, admin).await.map_err(|cause| refused("the user is not created", &cause))?;
@@ -87,17 +89,20 @@ pub async fn create_user(settings: &Settings, user: CreateUser, password: String
 /// The accounts of this process.
 fn accounts(
     settings: &Settings,
+    secrets: &SigningSecrets,
     database: &Database,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
     tracker: TaskTracker,
 ) -> Result<Accounts, StartError> {
-    let secrets = settings
-        .auth
-        .signing_secrets(&settings.server.data_dir)
-        .map_err(|cause| StartError::new("DATA_DIR: the secret can be neither read nor made", cause))?;
-    Accounts::new(database.clone(), clock, ids, tracker, &secrets, &settings.auth)
+    Accounts::new(database.clone(), clock, ids, tracker, secrets, &settings.auth)
         .map_err(|cause| refused("JWT_SECRET", &cause))
+}
+
+/// The secrets that sign tokens; one is made at the first start.
+fn secrets(settings: &Settings) -> Result<SigningSecrets, StartError> {
+    let failed = |cause| StartError::new("DATA_DIR: the secret can be neither read nor made", cause);
+    settings.auth.signing_secrets(&settings.server.data_dir).map_err(failed)
 }
 
 /// Makes `DATA_DIR`, for the file that may stand in it.
@@ -134,9 +139,10 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
         .map_err(|cause| StartError::new("signals cannot be listened for", cause))?;
     let url = database_url(&settings)?;
     let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
+    let secrets = secrets(&settings)?;
     let (listener, address) = listen(&settings)?;
     let database = open(&url, &settings).await?;
-    let app = App::build(&settings, &models, database.clone(), &lifecycle)?;
+    let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle)?;
     app.prepare(&settings).await?;
     app.start(&settings, &lifecycle, listener);
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}/graphql");
@@ -174,6 +180,7 @@ struct App {
 impl App {
     fn build(
         settings: &Settings,
+        secrets: &SigningSecrets,
         models: &ModelSettings,
         database: Database,
         lifecycle: &Lifecycle,
@@ -204,7 +211,7 @@ impl App {
             running,
         };
         let state = State {
-            accounts: accounts(settings, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
+            accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
             characters: Characters { db: database.clone() },
             chats,
             replies,
@@ -237,13 +244,13 @@ impl App {
         for (name, task) in [
             ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
             ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
-            ("jobs", Box::pin(jobs::run_until(state.clone(), database.clone(), Arc::clone(&clock), rest.clone()))),
+            ("jobs", Box::pin(jobs::run_until(state.accounts.clone(), state.chats.clone(), rest.clone()))),
         ] {
             lifecycle.spawn_vital(name, task);
         }
         let edge = Edge {
             executor: Api::new(state.clone(), settings.server.introspection),
-            authenticate: authenticate(state.accounts.clone()),
+            authenticate: authenticate(state.accounts),
             ready: ready(database),
             tracker: work.clone(),
             draining: soft.clone(),

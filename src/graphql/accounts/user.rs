@@ -104,7 +104,6 @@ impl User {
     }
 
     /// The user's chats, newest activity first. The user themself only; null, without an error, for anybody else.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn chats(
         &self,
         ctx: &Context<'_>,
