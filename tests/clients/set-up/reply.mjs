@@ -38,6 +38,13 @@ export const REPLY = `subscription Reply($messageId: ID!, $after: Int) {
 }
 ${MESSAGE}`;
 
+/** What a normalised cache must know: which types an interface or a union stands for. */
+export const POSSIBLE_TYPES = {
+  Node: ["Character", "Chat", "Message", "Role", "Session", "ToolCall", "User"],
+  MessagePart: ["TextPart", "ReasoningPart", "ToolCall"],
+  ReplyEvent: ["ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished"],
+};
+
 /**
  * Adds an event to those before it. A transport that reconnected by itself asked with the old `after`, so what comes may
  * begin before the end of what is here: it replaces everything from its `start` on. Positions count bytes of UTF-8.
