@@ -27,6 +27,7 @@ use crate::http::{self, Authenticate, Edge, Limits, Ready};
 use crate::lifecycle::Lifecycle;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
+use crate::storage::boot_file::BootFile;
 use crate::storage::migrations::{self, Step};
 use crate::storage::{Database, ServerLock};
 use crate::{jobs, llm};
@@ -143,7 +144,9 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
     let (listener, address) = listen(&settings)?;
     let database = open(&url, &settings).await?;
     let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle)?;
-    app.prepare(&settings).await?;
+    let claim = BootFile::claim(&settings.server.data_dir, app.boot)
+        .map_err(|cause| StartError::new("DATA_DIR: the lock file can be neither read nor made", cause))?;
+    app.prepare(&settings, claim.as_ref().and_then(|claim| claim.predecessor)).await?;
     app.start(&settings, &lifecycle, listener);
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}/graphql");
     let code = lifecycle.run_until_stopped().await;
@@ -172,6 +175,7 @@ struct App {
     state: State,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
+    boot: BootId,
     database: Database,
     /// Requests, sockets, replies and loads: what a stop lets finish.
     work: TaskTracker,
@@ -186,6 +190,7 @@ impl App {
         lifecycle: &Lifecycle,
     ) -> Result<Self, StartError> {
         let (clock, ids): (Arc<dyn Clock>, Arc<IdGenerator>) = (Arc::new(SystemClock), Arc::default());
+        let boot = BootId(ids.next(clock.now()));
         let work = TaskTracker::new();
         let failed = |cause| StartError::new("models", cause);
         let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
@@ -196,7 +201,7 @@ impl App {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
-            boot: BootId(ids.next(clock.now())),
+            boot,
             running: running.clone(),
             policy: Policy::default(),
             max_message_length: limits.max_message_length as usize,
@@ -219,13 +224,13 @@ impl App {
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
         };
-        Ok(Self { state, clock, ids, database, work })
+        Ok(Self { state, clock, ids, boot, database, work })
     }
 
     /// What must be done before anybody is served.
-    async fn prepare(&self, settings: &Settings) -> Result<(), StartError> {
+    async fn prepare(&self, settings: &Settings, predecessor: Option<BootId>) -> Result<(), StartError> {
         let failed = |cause| refused("DATABASE_URL: cannot use the database", &cause);
-        self.state.replies.recover().await.map_err(failed)?;
+        self.state.replies.recover(predecessor).await.map_err(failed)?;
         let Some(admin) = settings.auth.default_admin() else { return Ok(()) };
         let username = admin.username.clone();
         let created = self.state.accounts.create_default_admin(admin).await;
@@ -237,7 +242,7 @@ impl App {
 
     /// Starts everything that runs until the stop.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
-        let Self { state, clock, ids, database, work } = self;
+        let Self { state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // Checkpoints and the lease go on until the last reply has ended.
         let rest = CancellationToken::new();

@@ -51,6 +51,7 @@ impl User {
     }
 }
 
+/// A user. What is private is visible to the user themself and with USERS_READ, and null, without an error, for anybody else.
 #[Object]
 impl User {
     /// Opaque, and unique among all objects.
