@@ -8,6 +8,7 @@ export default [
     rules: {
       ...graphql.configs["flat/schema-recommended"].rules,
       ...graphql.configs["flat/schema-relay"].rules,
+      "@graphql-eslint/description-style": "off",
       // `username` is what everybody calls it, and ErrorExtensions describes what errors hold: no field returns it.
       "@graphql-eslint/no-typename-prefix": "off",
       "@graphql-eslint/no-unreachable-types": "off",
