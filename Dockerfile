@@ -3,27 +3,21 @@
 # ── the browser pages ───────────────────────────────────────────────────────────────────────────────────────────────
 FROM node:20-bookworm-slim AS pages
 WORKDIR /build
-# Dependencies first: they stay in their layer until a lock file changes. Without web/ the stage is empty.
-COPY web/package.json* web/package-lock.json* web/.npmrc* web/
-RUN if [ -f web/package.json ]; then npm ci --prefix web; fi
-COPY web* web/
-RUN mkdir -p web/dist && if [ -f web/package.json ]; then npm run build --prefix web; fi
+COPY web/package.json web/package-lock.json web/.npmrc web/
+RUN --mount=type=cache,target=/root/.npm npm ci --prefix web
+COPY web web
+RUN npm run build --prefix web
 
 # ── the binary ──────────────────────────────────────────────────────────────────────────────────────────────────────
 FROM rust:1.95-bookworm AS binary
 WORKDIR /build
-COPY Cargo.toml Cargo.lock build.rs* ./
-COPY migration/Cargo.toml migration/
-# An empty crate with the same dependencies compiles them all into a layer of their own.
-RUN mkdir -p src migration/src \
-    && echo 'fn main() {}' > src/main.rs && touch src/lib.rs migration/src/lib.rs \
-    && cargo build --release --locked \
-    && rm -r src migration/src
-COPY migration migration
-COPY src src
+COPY . .
 COPY --from=pages /build/web/dist web/dist
-# Cargo goes by the files' times, and a checkout's may be older than the empty crate's.
-RUN find src migration -name '*.rs' -exec touch {} + && cargo build --release --locked
+# What was compiled stays in the caches, so that a change of the code compiles no dependency again.
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/build/target \
+    cargo build --release --locked --bin duologue \
+    && install -m 0755 target/release/duologue /usr/local/bin/duologue
 
 # ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 FROM debian:bookworm-slim
@@ -32,7 +26,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --system --uid 10001 --user-group --no-create-home duologue \
     && install -d -o duologue -g duologue -m 0700 /data
-COPY --from=binary /build/target/release/duologue /usr/local/bin/duologue
+COPY --from=binary /usr/local/bin/duologue /usr/local/bin/duologue
 USER duologue
 WORKDIR /data
 ENV HOST=0.0.0.0 PORT=8000 DATA_DIR=/data LOG_FORMAT=json
