@@ -5,9 +5,10 @@ NPM ?= npm
 HAS_NODE := $(shell command -v node >/dev/null 2>&1 && command -v $(NPM) >/dev/null 2>&1 && echo yes)
 
 CLIENTS := tests/clients
+BROWSER := tests/browser
 PAGES := web
 
-.PHONY: run build test test-server test-clients pages lint format schema help
+.PHONY: run build test test-server test-clients test-browser pages lint format schema help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -18,7 +19,7 @@ run: pages ## builds and serves on the embedded database, with the demo model
 build: pages ## the binary for production: target/release/duologue
 	$(CARGO) build --release
 
-test: pages test-server test-clients ## every test
+test: pages test-server test-clients test-browser ## every test
 
 test-server: pages ## unit and integration tests; those on PostgreSQL only where it answers
 	$(CARGO) test --workspace
@@ -33,6 +34,19 @@ else ifeq ($(CI),true)
 	@echo "no Node: the client tests cannot run" >&2; exit 1
 else
 	@echo "skipped: the client tests, for there is no Node"
+endif
+
+ifneq ($(wildcard $(BROWSER)/package.json),)
+test-browser: pages ## the pages in a real browser, where there are Node and Chromium
+ifeq ($(HAS_NODE),yes)
+	$(CARGO) test --workspace --no-run --quiet
+	$(MAKE) --no-print-directory $(BROWSER)/node_modules/.package-lock.json
+	node $(CLIENTS)/with-server.mjs $(NPM) test --prefix $(BROWSER)
+else ifeq ($(CI),true)
+	@echo "no Node: the browser tests cannot run" >&2; exit 1
+else
+	@echo "skipped: the browser tests, for there is no Node"
+endif
 endif
 
 # The binary holds the pages that are in web/dist when it is built.
