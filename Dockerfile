@@ -24,7 +24,7 @@ FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl \
     && rm -rf /var/lib/apt/lists/* \
-    && useradd --system --uid 10001 --user-group --no-create-home duologue \
+    && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin duologue \
     && install -d -o duologue -g duologue -m 0700 /data
 COPY --from=binary /usr/local/bin/duologue /usr/local/bin/duologue
 USER duologue
