@@ -52,7 +52,8 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let milliseconds = self.start.elapsed().as_secs_f64() * 1_000.0;
+        // To a tenth of a millisecond: more digits would only be noise.
+        let milliseconds = (self.start.elapsed().as_secs_f64() * 10_000.0).round() / 10.0;
         match self.status {
             Some(status) => tracing::info!(parent: &self.span, status = status.as_u16(), milliseconds, "answered"),
             None => tracing::info!(parent: &self.span, milliseconds, "the client went away"),
