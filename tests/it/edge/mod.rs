@@ -3,5 +3,6 @@
 mod http;
 mod limits;
 mod operations;
+mod playground;
 mod support;
 mod websocket;
