@@ -94,6 +94,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::Error;
 
     const ID: SessionId = SessionId(Uuid::from_u128(7));
 
