@@ -10,6 +10,7 @@ import register from "./examples/register.graphql?raw";
 import reply from "./examples/reply.graphql?raw";
 import sendMessage from "./examples/send-message.graphql?raw";
 import stopReply from "./examples/stop-reply.graphql?raw";
+import welcome from "./examples/welcome.graphql?raw";
 
 type Tab = NonNullable<ComponentProps<typeof GraphiQL>["defaultTabs"]>[number];
 
@@ -21,6 +22,8 @@ function tab(query: string, variables?: object): Tab {
 }
 
 export const examples: Tab[] = [
+  // GraphiQL loses the variables of its first tab: this one has none.
+  tab(welcome),
   tab(register, { input: { username, email: `${username}@example.com`, password, device: "Playground" } }),
   tab(login, { input: { login: username, password, device: "Playground" } }),
   tab(characters),

@@ -1,7 +1,7 @@
 // How GraphiQL's operations reach the server: subscriptions over the socket, all else by POST.
 
 import type { Fetcher, FetcherOpts, Observable } from "@graphiql/toolkit";
-import { getOperationAST, GraphQLError, Kind, parse, type DocumentNode, type ExecutionResult } from "graphql";
+import { type ExecutionResult, GraphQLError, Kind, OperationTypeNode, parse } from "graphql";
 import { type Client, CloseCode, createClient } from "graphql-ws";
 import { codes, ENDPOINT, type Operation, post } from "./http";
 import { fill, remember } from "./memory";
@@ -11,10 +11,18 @@ import { authorization, expire, refresh, session } from "./session";
 type Headers = Record<string, string>;
 
 export const fetcher: Fetcher = (parameters, options) => {
-  const operation: Operation = { ...parameters, variables: fill(parameters.variables) };
+  const filled = fill(parameters.variables);
+  if ("missing" in filled) return problem(filled.missing);
+  const { kind, name } = look(parameters.query, parameters.operationName);
+  const operation: Operation = { query: parameters.query, operationName: name, variables: filled.value };
   const headers: Headers = lowerCase(options);
-  return isSubscription(operation, options?.documentAST) ? watch(operation, headers) : run(operation, headers);
+  return kind === OperationTypeNode.SUBSCRIPTION ? watch(operation, headers) : run(operation, headers);
 };
+
+/** Something that went wrong here, in the form of an answer. */
+function problem(message: string): ExecutionResult {
+  return { errors: [new GraphQLError(message)] };
+}
 
 async function run(operation: Operation, headers: Headers): Promise<ExecutionResult> {
   let result = await signed(operation, headers);
@@ -77,7 +85,12 @@ function watch(operation: Operation, headers: Headers): Observable<ExecutionResu
         take(answer);
         sink.next(answer);
       },
-      error: (error) => sink.error(explain(error)),
+      error(error) {
+        // A close event has no message of its own.
+        if (!(error instanceof CloseEvent)) return sink.error(error);
+        sink.next(problem(`The socket closed with ${error.code}${error.reason && `: ${error.reason}`}.`));
+        sink.complete();
+      },
       complete: () => sink.complete(),
     });
     return { unsubscribe };
@@ -86,20 +99,18 @@ function watch(operation: Operation, headers: Headers): Observable<ExecutionResu
   return { subscribe: subscribe as Observable<ExecutionResult>["subscribe"] };
 }
 
-/** Something that can be shown: a close event has no message of its own. */
-function explain(error: unknown): unknown {
-  if (error instanceof CloseEvent) {
-    return new GraphQLError(`The socket closed with ${error.code}${error.reason && `: ${error.reason}`}.`);
-  }
-  return error;
-}
-
-function isSubscription({ query, operationName }: Operation, document: DocumentNode | undefined): boolean {
+/**
+ * What kind of operation is to run, and its name. For a moment after a change of tabs GraphiQL still names that of the tab
+ * before, and gives its document too: the query alone is believed.
+ */
+function look(query: string, wanted: string | null | undefined): { kind?: OperationTypeNode; name?: string | null | undefined } {
   try {
-    const operation = getOperationAST(document ?? parse(query), operationName);
-    return operation?.kind === Kind.OPERATION_DEFINITION && operation.operation === "subscription";
+    const operations = parse(query).definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
+    const chosen = operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === wanted);
+    return chosen ? { kind: chosen.operation, name: chosen.name?.value } : { name: wanted };
   } catch {
-    return false;
+    // The server says what is wrong with it.
+    return { name: wanted };
   }
 }
 

@@ -3,16 +3,31 @@
 import type { ExecutionResult } from "graphql";
 import { adopt, session } from "./session";
 
-const SOURCES = { character: "Characters", chat: "SendMessage", reply: "SendMessage" } as const;
+/** The places, and the example that gives each its value. */
+const SOURCES = {
+  character: "Characters",
+  chat: "SendMessage",
+  reply: "SendMessage",
+  refreshToken: "Register or Login",
+} as const;
 
-const known = new Map<string, string>();
+const KEY = "duologue:known";
+// A reload must not lose them: the tabs that name them stay.
+const known = restore();
 
-/** Puts values into the places `{{…}}` of variables. */
-export function fill(value: unknown): unknown {
-  if (typeof value === "string") return value.replace(/\{\{(\w+)\}\}/g, (_, name: string) => recall(name));
-  if (Array.isArray(value)) return value.map(fill);
-  if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, fill(inner)]));
+/** Puts values into the places `{{…}}` of variables, or says which has none. */
+export function fill(variables: unknown): { value: unknown } | { missing: string } {
+  const missing: string[] = [];
+  const walk = (value: unknown): unknown => {
+    if (typeof value === "string") {
+      return value.replace(/\{\{(\w+)\}\}/g, (place, name: string) => recall(name) ?? (missing.push(name), place));
+    }
+    if (Array.isArray(value)) return value.map(walk);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, walk(inner)]));
+  };
+  const value = walk(variables);
+  return missing[0] === undefined ? { value } : { missing: explain(missing[0]) };
 }
 
 /** Looks for what later operations need: ids, and the tokens of a sign-in. */
@@ -27,19 +42,26 @@ export function remember(result: ExecutionResult): void {
 
 function note(name: keyof typeof SOURCES, node: unknown): void {
   const id = (node as { id?: unknown } | undefined | null)?.id;
-  if (typeof id === "string") known.set(name, id);
+  if (typeof id !== "string") return;
+  known.set(name, id);
+  sessionStorage.setItem(KEY, JSON.stringify([...known]));
 }
 
-function recall(name: string): string {
-  const value = name === "refreshToken" ? session.get()?.refreshToken : known.get(name);
-  if (value !== undefined) return value;
-  if (name === "refreshToken") throw new Error("Nobody is signed in: {{refreshToken}} has no value yet.");
-  const source = SOURCES[name as keyof typeof SOURCES];
-  throw new Error(
-    source ? `{{${name}}} has no value yet: run ${source} first.` : `There is no {{${name}}}; known are ${list()}.`,
-  );
+function restore(): Map<string, string> {
+  try {
+    return new Map(JSON.parse(sessionStorage.getItem(KEY) ?? "[]") as [string, string][]);
+  } catch {
+    return new Map();
+  }
 }
 
-function list(): string {
-  return [...Object.keys(SOURCES), "refreshToken"].map((name) => `{{${name}}}`).join(", ");
+function recall(name: string): string | undefined {
+  return name === "refreshToken" ? session.get()?.refreshToken : known.get(name);
+}
+
+function explain(name: string): string {
+  const source: string | undefined = SOURCES[name as keyof typeof SOURCES];
+  if (source) return `{{${name}}} has no value yet: run ${source} first.`;
+  const names = Object.keys(SOURCES).map((known) => `{{${known}}}`);
+  return `There is no {{${name}}}; known are ${names.join(", ")}.`;
 }

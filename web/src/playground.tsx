@@ -15,7 +15,7 @@ export function Playground() {
         <h1>
           duologue <small>playground</small>
         </h1>
-        <p>Run the tabs from left to right: sign up, send a message, watch the reply arrive.</p>
+        <p>One GraphQL schema: sign in, send a message, watch the reply arrive.</p>
         <Account />
       </header>
       <main>
