@@ -6,4 +6,5 @@ mod commands;
 mod edge;
 mod layers;
 mod migrations;
+mod schema;
 mod support;
