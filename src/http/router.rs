@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_graphql::Executor;
 use axum::Router;
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -30,8 +31,12 @@ pub fn router<E: Executor>(edge: Edge<E>) -> Router {
         .with_state(shared)
 }
 
-async fn asset<E>(State(shared): State<Arc<Shared<E>>>, name: Option<Path<String>>, request: Request) -> Response {
-    let asset = name.filter(|_| shared.edge.playground).and_then(|Path(name)| playground::asset(&name));
+async fn asset<E>(
+    State(shared): State<Arc<Shared<E>>>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let asset = name.ok().filter(|_| shared.edge.playground).and_then(|Path(name)| playground::asset(&name));
     match asset {
         Some(asset) => asset,
         None => not_found(State(shared), request).await,
