@@ -15,6 +15,7 @@ mod m20261120_000007_reply_chunks;
 mod m20261120_000008_idempotency_keys;
 mod m20261120_000009_nodes;
 mod m20261120_000010_default_characters;
+mod m20261120_000011_audit_log;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000008_idempotency_keys::Migration),
             Box::new(m20261120_000009_nodes::Migration),
             Box::new(m20261120_000010_default_characters::Migration),
+            Box::new(m20261120_000011_audit_log::Migration),
         ]
     }
 }

@@ -128,6 +128,11 @@ typed_id!(
     ToolCallId,
     "call"
 );
+typed_id!(
+    /// An entry of the audit log.
+    AuditEntryId,
+    "audit"
+);
 
 /// One run of the server process; never shown to clients.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, DeriveValueType)]

@@ -1,5 +1,6 @@
 //! Rows, ids and enums: plain data that knows nobody.
 
+pub mod audit_entry;
 pub mod character;
 pub mod character_tag;
 pub mod chat;

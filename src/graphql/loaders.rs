@@ -1,5 +1,5 @@
 //! Batching of look-ups within one request: a page of anything is a constant number of statements. Every key is looked up for
-//! the viewer of the request, so a loader cannot hand rows to somebody else.
+//! the viewer of the request, and below a chat for who may read it, so a loader cannot hand rows to somebody else.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_graphql::dataloader::{DataLoader, Loader};
 
 use crate::domain::characters::visible_to;
-use crate::domain::{Error, Requester, Result};
+use crate::domain::{ChatAccess, Error, Requester, Result};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{character, chat, message, role, user};
 use crate::graphql::context::{Loaders, State};
@@ -17,6 +17,10 @@ pub struct Source {
     state: State,
     requester: Requester,
 }
+
+/// Something below chats, looked up in those that may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Within<K>(pub ChatAccess, pub K);
 
 /// The messages right below this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,6 +47,15 @@ impl Source {
     fn viewer(&self) -> Result<UserId, Error> {
         Ok(self.requester.viewer()?.user_id)
     }
+}
+
+/// A request reads its viewer's own chats, and an admin's everybody's: there are two groups at most.
+fn by_access<K: Copy>(keys: &[Within<K>]) -> HashMap<ChatAccess, Vec<K>> {
+    let mut groups = HashMap::new();
+    for Within(access, key) in keys {
+        groups.entry(*access).or_insert_with(Vec::new).push(*key);
+    }
+    groups
 }
 
 impl Loader<UserId> for Source {
@@ -96,36 +109,49 @@ impl Loader<TagsOf> for Source {
     }
 }
 
-impl Loader<ChatId> for Source {
+impl Loader<Within<ChatId>> for Source {
     type Value = chat::Model;
     type Error = Error;
 
-    async fn load(&self, ids: &[ChatId]) -> Result<HashMap<ChatId, chat::Model>, Error> {
-        let chats = self.state.chats.find_all(self.viewer()?, ids).await?;
-        Ok(chats.into_iter().map(|chat| (chat.id, chat)).collect())
+    async fn load(&self, keys: &[Within<ChatId>]) -> Result<HashMap<Within<ChatId>, chat::Model>, Error> {
+        let mut found = HashMap::new();
+        for (access, ids) in by_access(keys) {
+            let chats = self.state.chats.find_all(access, &ids).await?;
+            found.extend(chats.into_iter().map(|chat| (Within(access, chat.id), chat)));
+        }
+        Ok(found)
     }
 }
 
-impl Loader<MessageId> for Source {
+impl Loader<Within<MessageId>> for Source {
     type Value = message::Model;
     type Error = Error;
 
-    async fn load(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, message::Model>, Error> {
-        let messages = self.state.chats.messages(self.viewer()?, ids).await?;
-        Ok(messages.into_iter().map(|message| (message.id, message)).collect())
+    async fn load(&self, keys: &[Within<MessageId>]) -> Result<HashMap<Within<MessageId>, message::Model>, Error> {
+        let mut found = HashMap::new();
+        for (access, ids) in by_access(keys) {
+            let messages = self.state.chats.messages(access, &ids).await?;
+            found.extend(messages.into_iter().map(|message| (Within(access, message.id), message)));
+        }
+        Ok(found)
     }
 }
 
-impl Loader<ChildrenOf> for Source {
+impl Loader<Within<ChildrenOf>> for Source {
     type Value = Vec<message::Model>;
     type Error = Error;
 
-    async fn load(&self, parents: &[ChildrenOf]) -> Result<HashMap<ChildrenOf, Vec<message::Model>>, Error> {
-        let ids: Vec<MessageId> = parents.iter().map(|key| key.0).collect();
+    async fn load(
+        &self,
+        keys: &[Within<ChildrenOf>],
+    ) -> Result<HashMap<Within<ChildrenOf>, Vec<message::Model>>, Error> {
         let mut children = HashMap::new();
-        for child in self.state.chats.children(self.viewer()?, &ids).await? {
-            if let Some(parent) = child.parent_id {
-                children.entry(ChildrenOf(parent)).or_insert_with(Vec::new).push(child);
+        for (access, parents) in by_access(keys) {
+            let parents: Vec<MessageId> = parents.into_iter().map(|key| key.0).collect();
+            for child in self.state.chats.children(access, &parents).await? {
+                if let Some(parent) = child.parent_id {
+                    children.entry(Within(access, ChildrenOf(parent))).or_insert_with(Vec::new).push(child);
+                }
             }
         }
         Ok(children)

@@ -11,6 +11,7 @@ use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message, ToolCall};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+use crate::graphql::loaders::Within;
 
 /// The most ids of one call.
 const MAX_IDS: usize = 100;
@@ -78,9 +79,12 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
             let character = ctx.loaders().load_one(CharacterId(uuid)).await?;
             character.map(|character| Node::Character(Character(character)))
         }
-        ChatId::PREFIX => ctx.loaders().load_one(ChatId(uuid)).await?.map(|chat| Node::Chat(Chat(chat))),
+        ChatId::PREFIX => {
+            let chat = ctx.loaders().load_one(Within(viewer.into(), ChatId(uuid))).await?;
+            chat.map(|chat| Node::Chat(Chat::new(chat)))
+        }
         MessageId::PREFIX => {
-            let message = ctx.loaders().load_one(MessageId(uuid)).await?;
+            let message = ctx.loaders().load_one(Within(viewer.into(), MessageId(uuid))).await?;
             message.map(|message| Node::Message(Message::new(message)))
         }
         ToolCallId::PREFIX => {

@@ -66,7 +66,7 @@ impl Kit {
     }
 
     async fn refresh(&self, token: &str) -> Result<SignedIn> {
-        self.accounts.refresh_session(token).await
+        self.accounts.refresh_session(token, &client()).await
     }
 
     async fn who(&self, access_token: &str) -> Requester {
@@ -316,7 +316,7 @@ on_both_databases!(a_session_that_ends_fails_at_once_everywhere_in_the_process, 
     let who = kit.who(&ada.access_token).await;
     let viewer = who.viewer().unwrap();
     assert!(!viewer.session_ended.is_cancelled());
-    assert_eq!(kit.accounts.logout(&who).await.unwrap(), ada.session.id);
+    assert_eq!(kit.accounts.logout(&who, &client()).await.unwrap(), ada.session.id);
     assert!(viewer.session_ended.is_cancelled() && ada.viewer.session_ended.is_cancelled());
     assert!(kit.is_dead(&ada.access_token).await);
     assert!(is_wrong(&kit.refresh(&ada.refresh_token).await));
@@ -329,7 +329,7 @@ on_both_databases!(what_another_node_ends_fails_within_a_second_or_two, |home| a
     let ada = kit.register("ada").await.unwrap();
     let elsewhere = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
     let who = elsewhere.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
-    elsewhere.logout(&who).await.unwrap();
+    elsewhere.logout(&who, &client()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(kit.is_dead(&ada.access_token).await);
 });
@@ -341,7 +341,7 @@ on_both_databases!(credentials_are_anonymous_dead_or_a_viewer, |home| async move
     assert_eq!(kit.accounts.me(&Requester::Anonymous).await.unwrap(), None);
     assert!(matches!(kit.accounts.me(&Requester::Dead).await, Err(Error::Unauthenticated)));
     assert!(matches!(kit.accounts.current_session(&Requester::Anonymous).await, Err(Error::Unauthenticated)));
-    assert!(matches!(kit.accounts.logout(&Requester::Dead).await, Err(Error::Unauthenticated)));
+    assert!(matches!(kit.accounts.logout(&Requester::Dead, &client()).await, Err(Error::Unauthenticated)));
     let token = &ada.access_token;
     for good in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER  {token} ")] {
         assert!(kit.accounts.authenticate(Some(&good)).await.viewer().is_ok(), "{good}");

@@ -18,7 +18,8 @@ pub use sessions::{Credentials, SignedIn};
 use crate::clock::{Clock, IdGenerator};
 use crate::config::AuthSettings;
 use crate::config::auth::SigningSecrets;
-use crate::domain::{Error, Requester, Result, Viewer};
+use crate::domain::audit::{Action, Entry};
+use crate::domain::{Client, Error, Requester, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user};
@@ -67,6 +68,11 @@ impl Accounts {
             is_registration_open: settings.registration_open,
             refresh_lifetime: TimeDelta::from_std(settings.refresh_token_lifetime()).map_err(Error::internal)?,
         })))
+    }
+
+    /// An entry of the audit log about something that `client` does now.
+    fn audit(&self, action: Action, client: &Client) -> Entry {
+        Entry::new(action, &self.0.ids, self.0.clock.now()).from(client.ip)
     }
 
     /// Whether anybody may register.

@@ -2,8 +2,9 @@
 
 use super::{Accounts, SignedIn, names};
 use crate::config::auth::DefaultAdmin;
+use crate::domain::audit::Action;
 use crate::domain::input::Checks;
-use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result};
+use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, audit};
 use crate::entity::ids::UserId;
 use crate::entity::{role, user};
 use crate::storage::accounts as rows;
@@ -60,6 +61,8 @@ impl Accounts {
         }
         rows::insert_user_role(&transaction, user.id, role::USER).await?;
         rows::insert_session(&transaction, session.row.clone()).await?;
+        let entry = self.audit(Action::UserRegistered, client).by(user.id).on(user.id);
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.signed_in(user, session).await
     }

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
 use super::live_sessions::LiveSession;
 use super::tokens::{VerifiedRefreshToken, refresh_hash};
 use super::{Accounts, names, permissions_of};
+use crate::domain::audit::{Action, Entry};
 use crate::domain::input::Checks;
-use crate::domain::{Client, Error, FieldErrorCode, Requester, Result, Viewer};
+use crate::domain::{Client, Error, FieldErrorCode, Requester, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{session, user};
 use crate::storage::accounts as rows;
@@ -80,13 +82,29 @@ impl Accounts {
         let user = self.user_by_login(&login).await?;
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let is_right = self.0.passwords.verify(password, stored).await?;
-        let user = user.filter(|user| is_right && user.is_active).ok_or(Error::InvalidCredentials)?;
+        let user = match user {
+            Some(user) if is_right && user.is_active => user,
+            other => return Err(self.login_failed(other.map(|user| user.id), client).await),
+        };
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
         rows::insert_session(&transaction, session.row.clone()).await?;
         rows::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
+        let entry = self.audit(Action::UserLoggedIn, client).by(user.id).on(session.row.id);
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.signed_in(user, session).await
+    }
+
+    /// Notes a sign-in that failed, to whichever account; the answer is one for all.
+    async fn login_failed(&self, user_id: Option<UserId>, client: &Client) -> Error {
+        let entry = self.audit(Action::UserLoginFailed, client);
+        let entry = match user_id {
+            Some(user_id) => entry.on(user_id),
+            None => entry,
+        };
+        audit::record_failure(&self.0.database, entry).await;
+        Error::InvalidCredentials
     }
 
     /// Gives a new pair of tokens for a refresh token, which works once. Who asks again within ten seconds, because the answer
@@ -95,7 +113,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason.
-    pub async fn refresh_session(&self, refresh_token: &str) -> Result<SignedIn> {
+    pub async fn refresh_session(&self, refresh_token: &str, client: &Client) -> Result<SignedIn> {
         let token = self.0.tokens.read_refresh(refresh_token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.next_refresh(&token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.write_refresh(&next);
@@ -115,7 +133,8 @@ impl Accounts {
                 Standing::Repeated => return self.signed_in(user, NewSession { row, refresh_token: next }).await,
                 Standing::Reused => {
                     tracing::warn!(session = %row.id, user = %row.user_id, "a used refresh token came again; the session ends");
-                    self.end_session(row.id).await?;
+                    let entry = self.audit(Action::SessionReuseDetected, client).on(row.id);
+                    self.end_session(row.id, entry.detail(json!({ "userId": row.user_id }))).await?;
                     return Err(Error::InvalidCredentials);
                 }
                 Standing::Foreign => return Err(Error::InvalidCredentials),
@@ -128,10 +147,10 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] without a viewer.
-    pub async fn logout(&self, requester: &Requester) -> Result<SessionId> {
-        let session_id = requester.viewer()?.session_id;
-        self.end_session(session_id).await?;
-        Ok(session_id)
+    pub async fn logout(&self, requester: &Requester, client: &Client) -> Result<SessionId> {
+        let Viewer { user_id, session_id, .. } = requester.viewer()?;
+        self.end_session(*session_id, self.audit(Action::UserLoggedOut, client).by(*user_id).on(session_id)).await?;
+        Ok(*session_id)
     }
 
     /// Who asks, by the value of an `Authorization` header (RFC 6750) or of a socket's `connection_init`.
@@ -193,10 +212,11 @@ impl Accounts {
         })
     }
 
-    /// Ends a session here and in the database.
-    async fn end_session(&self, id: SessionId) -> Result<()> {
+    /// Ends a session here and in the database, and says in the audit log why.
+    async fn end_session(&self, id: SessionId, entry: Entry) -> Result<()> {
         let transaction = self.0.database.begin().await?;
         rows::delete_session(&transaction, id).await?;
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.0.live.end(id).await;
         Ok(())

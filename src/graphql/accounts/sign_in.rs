@@ -132,12 +132,12 @@ impl AccountMutations {
         ctx: &Context<'_>,
         #[graphql(desc = "What to stay signed in with.")] input: RefreshSessionInput,
     ) -> Result<Option<AuthPayload>> {
-        Ok(Some(ctx.state().accounts.refresh_session(&input.refresh_token).await?.into()))
+        Ok(Some(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()?).await?.into()))
     }
 
     /// Ends the session of this request's access token, at once: its tokens are dead and its sockets close.
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
-        let session_id = ctx.state().accounts.logout(ctx.requester()).await?;
+        let session_id = ctx.state().accounts.logout(ctx.requester(), ctx.client()?).await?;
         Ok(Some(LogoutPayload { session_id: ids::show(session_id) }))
     }
 }
