@@ -129,6 +129,7 @@ impl Accounts {
             created_at: now,
             updated_at: now,
             last_seen_at: None,
+            deleted_at: None,
         };
         // Before the hash, which costs more; the unique indexes decide in the end.
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
