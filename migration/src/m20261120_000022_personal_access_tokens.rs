@@ -30,7 +30,8 @@ impl MigrationTrait for Migration {
                     .to_owned(),
             )
             .await?;
-        for (name, column) in [("personal_access_tokens_by_user", "user_id"), ("personal_access_tokens_by_expiry", "expires_at")]
+        for (name, column) in
+            [("personal_access_tokens_by_user", "user_id"), ("personal_access_tokens_by_expiry", "expires_at")]
         {
             let index = Index::create().name(name).table("personal_access_tokens").col(column).col("id").to_owned();
             manager.create_index(index).await?;

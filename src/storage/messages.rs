@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::Query;
 use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, Statement};
 
 use crate::entity::enums::{MessageStatus, PieceKind};
@@ -170,6 +171,14 @@ pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Mo
 pub async fn request_stop(db: &impl ConnectionTrait, id: MessageId) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
     update.filter(Column::Id.eq(id)).filter(streaming()).exec(db).await.map(|_| ())
+}
+
+/// Asks the servers that write replies in an owner's chats to stop.
+pub async fn request_stop_of(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
+    let mut chats = Query::select();
+    chats.column(chat::Column::Id).from(chat::Entity).and_where(chat::Column::OwnerId.eq(owner));
+    let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
+    update.filter(Column::ChatId.in_subquery(chats)).filter(streaming()).exec(db).await.map(drop)
 }
 
 /// A reply that a server writes, as its flusher sees it.

@@ -147,7 +147,8 @@ impl Accounts {
     }
 }
 
-fn taken(username: bool, email: bool) -> Error {
+/// What is wrong when these are somebody else's.
+pub(super) fn taken(username: bool, email: bool) -> Error {
     let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
     let fields = [
         field(username, "username", "This username is taken."),

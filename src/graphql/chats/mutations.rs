@@ -129,7 +129,8 @@ impl ChatMutations {
     }
 }
 
-fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
+/// What a field of an update's input asks for.
+pub fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
     match value {
         MaybeUndefined::Undefined => Change::Keep,
         MaybeUndefined::Null => Change::Clear,
