@@ -24,6 +24,7 @@ pub async fn run_until(accounts: Accounts, chats: Chats, stop: CancellationToken
 
 async fn run(accounts: &Accounts, chats: &Chats, stop: &CancellationToken) -> Result<()> {
     chats.sweep(stop).await?;
+    accounts.sweep_deleted(chats, stop).await?;
     chats.forget_old_keys().await?;
-    accounts.delete_expired_sessions().await
+    accounts.delete_expired().await
 }

@@ -13,6 +13,7 @@ use sea_orm::{
 };
 
 pub mod accounts;
+pub mod audit;
 pub mod boot_file;
 pub mod characters;
 pub mod chats;
@@ -21,6 +22,9 @@ pub mod messages;
 pub mod migrations;
 pub mod nodes;
 pub mod page;
+pub mod password_resets;
+pub mod personal_access_tokens;
+pub mod users;
 
 /// How long a request waits for a connection before it is turned away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

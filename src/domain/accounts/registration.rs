@@ -2,8 +2,9 @@
 
 use super::{Accounts, SignedIn, names};
 use crate::config::auth::DefaultAdmin;
+use crate::domain::audit::Action;
 use crate::domain::input::Checks;
-use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result};
+use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, audit};
 use crate::entity::ids::UserId;
 use crate::entity::{role, user};
 use crate::storage::accounts as rows;
@@ -60,6 +61,8 @@ impl Accounts {
         }
         rows::insert_user_role(&transaction, user.id, role::USER).await?;
         rows::insert_session(&transaction, session.row.clone()).await?;
+        let entry = self.audit(Action::UserRegistered, client).by(user.id).on(user.id);
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.signed_in(user, session).await
     }
@@ -126,6 +129,7 @@ impl Accounts {
             created_at: now,
             updated_at: now,
             last_seen_at: None,
+            deleted_at: None,
         };
         // Before the hash, which costs more; the unique indexes decide in the end.
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
@@ -143,7 +147,8 @@ impl Accounts {
     }
 }
 
-fn taken(username: bool, email: bool) -> Error {
+/// What is wrong when these are somebody else's.
+pub(super) fn taken(username: bool, email: bool) -> Error {
     let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
     let fields = [
         field(username, "username", "This username is taken."),
