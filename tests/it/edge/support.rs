@@ -9,6 +9,7 @@ use async_graphql::{Context, Object, Schema, Subscription};
 use duologue::clock::{Clock as _, IdGenerator, SystemClock};
 use duologue::domain::{self, Client, Requester, Viewer};
 use duologue::graphql::RequestId;
+use duologue::graphql::document::{self, Documents, Exact};
 use duologue::http::{Edge, Limits, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -156,8 +157,11 @@ impl Server {
         let is_ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
         let ended = session_ended.clone();
         let ready = is_ready.clone();
+        let schema = Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish();
+        let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
         let edge = Edge {
-            executor: Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish(),
+            executor: Exact::new(schema, documents.clone()),
+            documents,
             authenticate: Arc::new(move |authorization, _| {
                 let requester = authenticate(authorization.as_deref(), ended.clone());
                 Box::pin(async move {
