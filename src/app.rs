@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator, SystemClock};
 use crate::config::Settings;
+use crate::config::auth::SigningSecrets;
 use crate::config::command_line::{CreateUser, MigrateCommand};
 use crate::config::models::ModelSettings;
 use crate::domain::accounts::{Accounts, NewUser};
@@ -26,6 +27,7 @@ use crate::http::{self, Authenticate, Edge, Limits, Ready};
 use crate::lifecycle::Lifecycle;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
+use crate::storage::boot_file::BootFile;
 use crate::storage::migrations::{self, Step};
 use crate::storage::{Database, ServerLock};
 use crate::{jobs, llm};
@@ -76,7 +78,8 @@ pub async fn create_user(settings: &Settings, user: CreateUser, password: String
     let failed = |cause| StartError::new("DATABASE_URL: cannot use the database", cause);
     migrations::run(&url, Step::Up(None)).await.map_err(failed)?;
     let database = Database::connect(&url, 1).await.map_err(failed)?;
-    let accounts = accounts(settings, &database, Arc::new(SystemClock), Arc::default(), TaskTracker::new())?;
+    let accounts =
+        accounts(settings, &secrets(settings)?, &database, Arc::new(SystemClock), Arc::default(), TaskTracker::new())?;
     let CreateUser { username, email, admin } = user;
     let new = NewUser { username, email, password, full_name: None };
     let created = accounts.create_user(new, admin).await.map_err(|cause| refused("the user is not created", &cause))?;
@@ -87,17 +90,20 @@ pub async fn create_user(settings: &Settings, user: CreateUser, password: String
 /// The accounts of this process.
 fn accounts(
     settings: &Settings,
+    secrets: &SigningSecrets,
     database: &Database,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
     tracker: TaskTracker,
 ) -> Result<Accounts, StartError> {
-    let secrets = settings
-        .auth
-        .signing_secrets(&settings.server.data_dir)
-        .map_err(|cause| StartError::new("DATA_DIR: the secret can be neither read nor made", cause))?;
-    Accounts::new(database.clone(), clock, ids, tracker, &secrets, &settings.auth)
+    Accounts::new(database.clone(), clock, ids, tracker, secrets, &settings.auth)
         .map_err(|cause| refused("JWT_SECRET", &cause))
+}
+
+/// The secrets that sign tokens; one is made at the first start.
+fn secrets(settings: &Settings) -> Result<SigningSecrets, StartError> {
+    let failed = |cause| StartError::new("DATA_DIR: the secret can be neither read nor made", cause);
+    settings.auth.signing_secrets(&settings.server.data_dir).map_err(failed)
 }
 
 /// Makes `DATA_DIR`, for the file that may stand in it.
@@ -134,10 +140,13 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
         .map_err(|cause| StartError::new("signals cannot be listened for", cause))?;
     let url = database_url(&settings)?;
     let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
+    let secrets = secrets(&settings)?;
     let (listener, address) = listen(&settings)?;
     let database = open(&url, &settings).await?;
-    let app = App::build(&settings, &models, database.clone(), &lifecycle)?;
-    app.prepare(&settings).await?;
+    let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle)?;
+    let claim = BootFile::claim(&settings.server.data_dir, app.boot)
+        .map_err(|cause| StartError::new("DATA_DIR: the lock file can be neither read nor made", cause))?;
+    app.prepare(&settings, claim.as_ref().and_then(|claim| claim.predecessor)).await?;
     app.start(&settings, &lifecycle, listener);
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}/graphql");
     let code = lifecycle.run_until_stopped().await;
@@ -167,6 +176,7 @@ struct App {
     state: State,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
+    boot: BootId,
     database: Database,
     /// Requests, sockets, replies and loads: what a stop lets finish.
     work: TaskTracker,
@@ -175,11 +185,13 @@ struct App {
 impl App {
     fn build(
         settings: &Settings,
+        secrets: &SigningSecrets,
         models: &ModelSettings,
         database: Database,
         lifecycle: &Lifecycle,
     ) -> Result<Self, StartError> {
         let (clock, ids): (Arc<dyn Clock>, Arc<IdGenerator>) = (Arc::new(SystemClock), Arc::default());
+        let boot = BootId(ids.next(clock.now()));
         let work = TaskTracker::new();
         let failed = |cause| StartError::new("models", cause);
         let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
@@ -190,7 +202,7 @@ impl App {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
-            boot: BootId(ids.next(clock.now())),
+            boot,
             running: running.clone(),
             policy: Policy::default(),
             max_message_length: limits.max_message_length as usize,
@@ -205,7 +217,7 @@ impl App {
             running,
         };
         let state = State {
-            accounts: accounts(settings, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
+            accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
             characters: Characters { db: database.clone() },
             chats,
             replies,
@@ -215,13 +227,13 @@ impl App {
         };
         let api = Api::new(state.clone(), settings.server.introspection);
         let api = api.map_err(|cause| StartError::new("schema", cause))?;
-        Ok(Self { api, state, clock, ids, database, work })
+        Ok(Self { api, state, clock, ids, boot, database, work })
     }
 
     /// What must be done before anybody is served.
-    async fn prepare(&self, settings: &Settings) -> Result<(), StartError> {
+    async fn prepare(&self, settings: &Settings, predecessor: Option<BootId>) -> Result<(), StartError> {
         let failed = |cause| refused("DATABASE_URL: cannot use the database", &cause);
-        self.state.replies.recover().await.map_err(failed)?;
+        self.state.replies.recover(predecessor).await.map_err(failed)?;
         let Some(admin) = settings.auth.default_admin() else { return Ok(()) };
         let username = admin.username.clone();
         let created = self.state.accounts.create_default_admin(admin).await;
@@ -233,21 +245,21 @@ impl App {
 
     /// Starts everything that runs until the stop.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
-        let Self { api, state, clock, ids, database, work } = self;
+        let Self { api, state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // Checkpoints and the lease go on until the last reply has ended.
         let rest = CancellationToken::new();
         for (name, task) in [
             ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
             ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
-            ("jobs", Box::pin(jobs::run_until(state.clone(), database.clone(), Arc::clone(&clock), rest.clone()))),
+            ("jobs", Box::pin(jobs::run_until(state.accounts.clone(), state.chats.clone(), rest.clone()))),
         ] {
             lifecycle.spawn_vital(name, task);
         }
         let edge = Edge {
             documents: api.documents().clone(),
             executor: api,
-            authenticate: authenticate(state.accounts.clone()),
+            authenticate: authenticate(state.accounts),
             ready: ready(database),
             tracker: work.clone(),
             draining: soft.clone(),

@@ -47,7 +47,8 @@ fn run(line: CommandLine) -> Result<ExitCode, Box<dyn Error>> {
 
 fn log_to_stderr(settings: &ServerSettings) -> Result<(), Box<dyn Error>> {
     let filter = tracing_subscriber::EnvFilter::builder().parse(&settings.log)?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let is_colourful = io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colourful).with_writer(io::stderr);
     match settings.log_format {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),

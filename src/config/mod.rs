@@ -39,7 +39,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The rules that hold between settings; each value alone was checked when it was read.
+    /// The rules that hold between settings, for a server; each value alone was checked when it was read.
     pub fn validate(&self) -> Result<(), SettingError> {
         if self.server.environment == server::Environment::Production {
             self.auth.validate_for_production()?;

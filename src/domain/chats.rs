@@ -211,6 +211,16 @@ impl Chats {
         Ok(())
     }
 
+    /// Forgets idempotency keys that are older than their lifetime.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_old_keys(&self) -> Result<()> {
+        let tx = self.db.begin().await?;
+        storage::idempotency::delete_older(&tx, self.clock.now() - idempotency::LIFETIME).await?;
+        Ok(tx.commit().await?)
+    }
+
     /// A message in a chat of the viewer.
     pub async fn message(&self, viewer: &Viewer, id: MessageId) -> Result<Option<message::Model>> {
         Ok(storage::messages::find(self.db.reader(), viewer.user_id, id).await?)

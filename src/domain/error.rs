@@ -68,9 +68,10 @@ impl Error {
 impl From<sea_orm::DbErr> for Error {
     fn from(cause: sea_orm::DbErr) -> Self {
         match cause {
-            sea_orm::DbErr::ConnectionAcquire(_) => {
-                Self::Unavailable { message: "The database is busy.", retry_after: Some(Duration::from_secs(1)) }
-            }
+            sea_orm::DbErr::ConnectionAcquire(_) | sea_orm::DbErr::Conn(_) => Self::Unavailable {
+                message: "The database cannot be reached.",
+                retry_after: Some(Duration::from_secs(1)),
+            },
             other => Self::Internal(Arc::new(other)),
         }
     }

@@ -7,6 +7,7 @@ use chrono::{SecondsFormat, Utc};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime(pub chrono::DateTime<Utc>);
 
+/// A moment, as RFC 3339 writes it, in UTC and with milliseconds: `2026-11-20T09:30:00.000Z`.
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
@@ -24,6 +25,7 @@ impl ScalarType for DateTime {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Microdollars(pub i64);
 
+/// An amount of money in millionths of a US dollar. Fits a JavaScript number.
 #[Scalar]
 impl ScalarType for Microdollars {
     fn parse(value: Value) -> InputValueResult<Self> {

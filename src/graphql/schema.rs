@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response};
+use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions};
 use futures_util::stream::BoxStream;
 
 use crate::domain::Requester;
@@ -42,7 +42,8 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
 
 /// The schema in the schema definition language, as clients commit it.
 pub fn sdl() -> String {
-    builder().finish().sdl()
+    let options = SDLExportOptions::new().include_specified_by().prefer_single_line_descriptions();
+    builder().finish().sdl_with_options(options)
 }
 
 /// Runs operations on the schema.

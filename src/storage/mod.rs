@@ -13,6 +13,7 @@ use sea_orm::{
 };
 
 pub mod accounts;
+pub mod boot_file;
 pub mod characters;
 pub mod chats;
 pub mod idempotency;

@@ -40,13 +40,6 @@ pub async fn delete(db: &impl ConnectionTrait, boot: BootId) -> Result<(), DbErr
     Entity::delete_by_id(boot).exec(db).await.map(|_| ())
 }
 
-/// Forgets a server whose lease has run out.
-pub async fn delete_expired(db: &impl ConnectionTrait, boot: BootId) -> Result<(), DbErr> {
-    let now = now(db).await?;
-    let expired = Entity::delete_many().filter(Column::BootId.eq(boot)).filter(Column::AliveUntil.lt(now));
-    expired.exec(db).await.map(|_| ())
-}
-
 /// The database's clock, in Unix milliseconds.
 async fn now(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
     let sql = match db.get_database_backend() {

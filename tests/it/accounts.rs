@@ -128,7 +128,7 @@ on_both_databases!(a_registered_user_is_signed_in_and_known, |home| async move {
     assert_eq!(kit.accounts.me(&who).await.unwrap(), Some(ada.user.clone()), "stored as it was answered");
     assert_eq!(kit.accounts.current_session(&who).await.unwrap(), ada.session);
     assert!(who.viewer().unwrap().permissions.is_empty());
-    let roles = kit.accounts.roles_of_users(&[ada.user.id]).await.unwrap();
+    let roles = kit.accounts.roles_of(&[ada.user.id]).await.unwrap();
     assert_eq!(roles.iter().map(|(_, role)| role.name.as_str()).collect::<Vec<_>>(), ["user"]);
 
     for login in ["ada", " ADA", "ada@lovelace.example", "ADA@LOVELACE.EXAMPLE "] {

@@ -8,7 +8,7 @@ const FLOORS: [&[&str]; 7] = [
     &["main"],
     &["app"],
     &["http"],
-    &["graphql"],
+    &["graphql", "jobs"],
     &["domain"],
     &["storage", "llm", "events"],
     &["entity", "config", "clock", "lifecycle"],

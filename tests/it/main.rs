@@ -1,9 +1,10 @@
 //! The integration tests: one binary, one file a subject.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
 mod commands;
 mod edge;
 mod layers;
 mod migrations;
+mod schema;
 mod support;

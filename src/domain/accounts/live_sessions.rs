@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use moka::future::Cache;
 use moka::notification::RemovalCause;
+use moka::policy::EvictionPolicy;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::Result;
@@ -45,9 +46,15 @@ impl LiveSessions {
         };
         Self {
             loaded: Cache::builder().max_capacity(CAPACITY).time_to_live(ACCOUNT_LIFETIME).build(),
-            ended: Cache::builder().max_capacity(CAPACITY).time_to_live(ENDED_LIFETIME).build(),
+            // The oldest goes, never the newest, as the default policy may have it.
+            ended: Cache::builder()
+                .max_capacity(CAPACITY)
+                .eviction_policy(EvictionPolicy::lru())
+                .time_to_live(ENDED_LIFETIME)
+                .build(),
             endings: Cache::builder()
                 .max_capacity(CAPACITY)
+                .eviction_policy(EvictionPolicy::lru())
                 .time_to_idle(access_lifetime + ENDED_LIFETIME)
                 .eviction_listener(close)
                 .build(),
@@ -87,6 +94,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::domain::Error;
 
     const ID: SessionId = SessionId(Uuid::from_u128(7));
 

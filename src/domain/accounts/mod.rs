@@ -98,6 +98,16 @@ impl Accounts {
         found.map(|(session, _)| session).ok_or(Error::Unauthenticated)
     }
 
+    /// Removes sessions whose refresh token has expired.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_expired_sessions(&self) -> Result<()> {
+        let transaction = self.0.database.begin().await?;
+        rows::delete_expired_sessions(&transaction, self.0.clock.now()).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// A session of the viewer's.
     pub async fn session(&self, viewer: &Viewer, id: SessionId) -> Result<Option<session::Model>> {
         let found = rows::session_with_user(self.0.database.reader(), id).await?;

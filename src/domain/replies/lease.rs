@@ -20,11 +20,12 @@ const LOST_AFTER: Duration = Duration::from_secs(60);
 const BATCH: u64 = 100;
 
 impl Replies {
-    /// Takes this server's lease and ends what dead servers left; on SQLite every other server is dead.
+    /// Takes this server's lease and ends what dead servers left: `predecessor`, and those whose lease has run out. On SQLite
+    /// every other server is dead.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn recover(&self) -> Result<()> {
+    pub async fn recover(&self, predecessor: Option<BootId>) -> Result<()> {
         if self.0.db.is_sqlite() {
             let interrupted = self.0.interrupt_all(None, Duration::ZERO).await?;
             if interrupted > 0 {
@@ -33,6 +34,9 @@ impl Replies {
             return Ok(());
         }
         self.0.renew().await?;
+        if let Some(dead) = predecessor {
+            self.0.end_server(dead).await?;
+        }
         self.0.end_dead().await
     }
 
@@ -78,13 +82,21 @@ impl Engine {
 
     async fn end_dead(&self) -> Result<()> {
         for boot in storage::nodes::expired(self.db.reader()).await? {
-            let interrupted = self.interrupt_all(Some(boot), Duration::ZERO).await?;
-            tracing::warn!(interrupted, "a server died; its replies are interrupted");
-            let tx = self.db.begin().await?;
-            storage::nodes::delete_expired(&tx, boot).await?;
-            tx.commit().await?;
+            self.end_server(boot).await?;
         }
         Ok(())
+    }
+
+    /// Ends what a dead server left, and forgets the server. One that only slept finds its replies ended, and is known again
+    /// at its next renewal.
+    async fn end_server(&self, boot: BootId) -> Result<()> {
+        let interrupted = self.interrupt_all(Some(boot), Duration::ZERO).await?;
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "a server died; its replies are interrupted");
+        }
+        let tx = self.db.begin().await?;
+        storage::nodes::delete(&tx, boot).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Ends every reply of a server (of all, without one) that is older than `age` and that no task here writes.

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 use super::parts::{self, Piece, is_text};
-use crate::entity::enums::PieceKind;
 use crate::entity::message;
 
 /// The most bytes of text that one event brings.
@@ -169,7 +168,124 @@ fn slice(piece: &Piece, from: usize, limit: usize) -> Result<Piece, InsideCharac
     Ok(Piece { kind: piece.kind, body })
 }
 
-/// A text piece.
-pub fn text(body: impl Into<String>) -> Piece {
-    Piece { kind: PieceKind::Text, body: body.into() }
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::entity::enums::PieceKind;
+
+    fn piece(kind: PieceKind, body: &str) -> Piece {
+        Piece { kind, body: body.to_owned() }
+    }
+
+    fn text(body: &str) -> Piece {
+        piece(PieceKind::Text, body)
+    }
+
+    /// Everything from a position on, as a reader would take it.
+    fn read(log: &ReplyLog, mut position: i32) -> Vec<Piece> {
+        let mut pieces = Vec::new();
+        while let Ok(Next::Piece { end, piece }) = log.next(position) {
+            assert!(end > position, "positions only grow");
+            position = end;
+            pieces.push(piece);
+        }
+        pieces
+    }
+
+    #[test]
+    fn text_joins_and_calls_count_one() {
+        let log = ReplyLog::default();
+        log.append(piece(PieceKind::Reasoning, "hm"));
+        log.append(text("Grü"));
+        log.append(text("ße"));
+        log.append(piece(PieceKind::Call, "{}"));
+        assert_eq!(log.append(piece(PieceKind::Result, "{}")), 2 + 7 + 2);
+        let kinds: Vec<PieceKind> = read(&log, 0).iter().map(|piece| piece.kind).collect();
+        assert_eq!(kinds, [PieceKind::Reasoning, PieceKind::Text, PieceKind::Call, PieceKind::Result]);
+        assert_eq!(read(&log, 2)[0].body, "Grüße");
+        assert_eq!(log.next(5).unwrap_err(), InsideCharacter);
+        assert!(matches!(log.next(11), Ok(Next::Nothing)));
+        log.end(Outcome::Lost);
+        assert!(matches!(log.next(99), Ok(Next::End { end: 11, .. })));
+    }
+
+    #[test]
+    fn a_backlog_comes_as_events_of_bounded_size() {
+        let log = ReplyLog::default();
+        let body = "aé".repeat(MAX_EVENT_BYTES / 3 + 100);
+        log.append(text(&body));
+        let pieces = read(&log, 0);
+        assert!(pieces.iter().all(|piece| piece.body.len() <= MAX_EVENT_BYTES));
+        assert_eq!(pieces.len(), 2);
+        assert_eq!(pieces.iter().map(|piece| piece.body.as_str()).collect::<String>(), body);
+    }
+
+    #[test]
+    fn a_checkpoint_takes_what_is_new_and_nothing_twice() {
+        let log = ReplyLog::default();
+        log.append(text("abc"));
+        let (unsaved, end) = log.unsaved();
+        assert_eq!(unsaved, [(0, text("abc"))]);
+        log.append(text("dé"));
+        log.mark_saved(end);
+        log.append(piece(PieceKind::Call, "{}"));
+        let (unsaved, end) = log.unsaved();
+        assert_eq!(unsaved, [(3, text("dé")), (6, piece(PieceKind::Call, "{}"))]);
+        assert!(log.has_unsaved());
+        log.mark_saved(end);
+        assert!(!log.has_unsaved() && log.unsaved().0.is_empty());
+    }
+
+    fn any_piece() -> impl Strategy<Value = Piece> {
+        let kind = prop_oneof![
+            4 => Just(PieceKind::Text),
+            2 => Just(PieceKind::Reasoning),
+            1 => Just(PieceKind::Call),
+            1 => Just(PieceKind::Result)
+        ];
+        (kind, "[a-zé€😀]{1,6}").prop_map(|(kind, text)| {
+            let body = if is_text(kind) { text } else { format!("{{\"k\":\"{text}\"}}") };
+            Piece { kind, body }
+        })
+    }
+
+    proptest! {
+        /// However a reader is cut, and however checkpoints fall, it reads what is stored.
+        #[test]
+        fn any_cut_reads_on(pieces in proptest::collection::vec(any_piece(), 0..30), cut in 0_usize..200) {
+            let log = ReplyLog::default();
+            let mut chunks = Vec::new();
+            for (index, piece) in pieces.iter().enumerate() {
+                log.append(piece.clone());
+                if index % 3 == 0 {
+                    let (unsaved, end) = log.unsaved();
+                    chunks.extend(unsaved.into_iter().map(|(_, piece)| piece));
+                    log.mark_saved(end);
+                }
+            }
+            chunks.extend(log.unsaved().0.into_iter().map(|(_, piece)| piece));
+            let whole = read(&log, 0);
+            prop_assert_eq!(&whole, &log.pieces());
+            prop_assert_eq!(&parts::join(chunks), &whole);
+            let end = log.position();
+            let cut = i32::try_from(cut).unwrap().min(end);
+            if log.next(cut).is_ok() {
+                let mut before = Vec::new();
+                let mut position = 0;
+                for piece in &whole {
+                    let room = usize::try_from((cut - position).clamp(0, piece.span())).unwrap();
+                    if room > 0 {
+                        let body = if is_text(piece.kind) { piece.body[..room].to_owned() } else { piece.body.clone() };
+                        before.push(Piece { kind: piece.kind, body });
+                    }
+                    position += piece.span();
+                }
+                prop_assert_eq!(parts::join(before.into_iter().chain(read(&log, cut))), whole);
+            }
+            let (body, layout) = parts::fold(&log.pieces());
+            prop_assert_eq!(parts::unfold_parts(&body, layout.as_deref()), log.pieces());
+        }
+    }
 }

@@ -121,10 +121,15 @@ pub fn fold(pieces: &[Piece]) -> (String, Option<String>) {
     (body, layout)
 }
 
-/// The pieces of a stored message. A layout that does not fit its body gives what fits, and the rest as text.
+/// The pieces of a stored message.
 pub fn unfold(message: &message::Model) -> Vec<Piece> {
-    let layout = message.layout.as_deref().and_then(|layout| serde_json::from_str::<Vec<Segment>>(layout).ok());
-    let mut rest = message.body.as_str();
+    unfold_parts(&message.body, message.layout.as_deref())
+}
+
+/// The pieces that a body and its layout hold. A layout that does not fit its body gives what fits, and the rest as text.
+pub fn unfold_parts(body: &str, layout: Option<&str>) -> Vec<Piece> {
+    let layout = layout.and_then(|layout| serde_json::from_str::<Vec<Segment>>(layout).ok());
+    let mut rest = body;
     let mut take = |length: usize| {
         let (taken, after) = rest.split_at_checked(length).unwrap_or((rest, ""));
         rest = after;
@@ -193,4 +198,41 @@ pub fn content(message: &message::Model) -> String {
         return message.body.clone();
     }
     unfold(message).iter().filter(|piece| piece.kind == PieceKind::Text).map(|piece| piece.body.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_needs_no_layout() {
+        let pieces = [Piece { kind: PieceKind::Text, body: "Hello".to_owned() }];
+        assert_eq!(fold(&pieces), ("Hello".to_owned(), None));
+        assert_eq!(fold(&[]), (String::new(), None));
+        assert_eq!(unfold_parts("Hello", None), pieces);
+    }
+
+    #[test]
+    fn a_damaged_layout_loses_no_text() {
+        for layout in ["[]", "nonsense", r#"[{"text":99}]"#, r#"[{"reasoning":2}]"#, r#"[{"text":1}]"#] {
+            let pieces = unfold_parts("é!", Some(layout));
+            assert_eq!(pieces.iter().map(|piece| piece.body.as_str()).collect::<String>(), "é!", "{layout}");
+        }
+    }
+
+    #[test]
+    fn a_call_meets_its_result() {
+        let id = ToolCallId(uuid::Uuid::from_u128(7));
+        let call = Call { id, name: "clock".to_owned(), arguments: Value::Null, started_at: DateTime::UNIX_EPOCH };
+        let result = CallResult { id, outcome: Ok(Value::from(12)), duration_ms: 3 };
+        let pieces = [
+            Piece { kind: PieceKind::Call, body: serde_json::to_string(&call).unwrap() },
+            Piece { kind: PieceKind::Result, body: serde_json::to_string(&result).unwrap() },
+        ];
+        assert_eq!(find_call(&pieces[..1], id).unwrap().state, ToolCallState::Running);
+        let whole = ToolCall { call, state: ToolCallState::Ended(result) };
+        assert_eq!(find_call(&pieces, id), Some(whole.clone()));
+        assert_eq!(parts(&pieces), [Part::ToolCall(whole)]);
+        assert_eq!(find_call(&pieces, ToolCallId(uuid::Uuid::from_u128(8))), None);
+    }
 }

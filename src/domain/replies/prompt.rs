@@ -92,3 +92,62 @@ pub(super) fn request_tokens(request: &CompletionRequest) -> i32 {
     let system = request.system.as_deref().map_or(0, message_tokens);
     request.messages.iter().fold(system, |sum, message| sum.saturating_add(message_tokens(&message.content)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::models::{ModelSettings, ProviderKeys};
+    use crate::domain::chats;
+    use crate::entity::ids::{ChatId, MessageId};
+    use crate::llm::registry::Registry;
+
+    fn demo(context_window: u32, max_output_tokens: Option<u32>) -> Model {
+        let settings = ModelSettings::load(None, &ProviderKeys::default(), None, &|_| None).unwrap();
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let registry = Registry::build(&settings, crate::llm::http_client().unwrap()).unwrap();
+        Model { context_window, max_output_tokens, ..Model::clone(&Arc::clone(registry.default_model())) }
+    }
+
+    fn branch(contents: &[&str]) -> Vec<message::Model> {
+        let (id, chat) = (MessageId(uuid::Uuid::nil()), ChatId(uuid::Uuid::nil()));
+        let roles = [MessageRole::User, MessageRole::Assistant].into_iter().cycle();
+        let now = chrono::DateTime::UNIX_EPOCH;
+        contents.iter().zip(roles).map(|(content, role)| chats::message(id, chat, role, content, None, now)).collect()
+    }
+
+    fn contents(request: &CompletionRequest) -> Vec<&str> {
+        request.messages.iter().map(|message| message.content.as_str()).collect()
+    }
+
+    #[test]
+    fn the_newest_messages_that_fit_are_sent() {
+        let (old, long) = ("o".repeat(400), "n".repeat(200));
+        let prompt = Prompt::new(None, &branch(&[&old, "answer", &long]));
+        assert_eq!(contents(&prompt.request(&demo(1_000, None))), [&old, "answer", &long]);
+        assert_eq!(contents(&prompt.request(&demo(100, None))), ["answer", &long]);
+        assert_eq!(contents(&prompt.request(&demo(4, None))), [&long], "the last one always goes along");
+    }
+
+    #[test]
+    fn replies_that_came_to_nothing_are_left_out() {
+        let prompt = Prompt::new(None, &branch(&["one", "", "two", " \n"]));
+        assert_eq!(contents(&prompt.request(&demo(1_000, None))), ["one", "two"]);
+    }
+
+    #[test]
+    fn a_reply_is_as_long_as_the_model_allows() {
+        let prompt = Prompt { max_output_tokens: Some(500), ..Prompt::new(None, &[]) };
+        assert_eq!(prompt.request(&demo(1_000, Some(300))).max_output_tokens, Some(300));
+        assert_eq!(prompt.request(&demo(1_000, None)).max_output_tokens, Some(500));
+        assert_eq!(Prompt::new(None, &[]).request(&demo(1_000, Some(300))).max_output_tokens, Some(300));
+    }
+
+    #[test]
+    fn estimates_err_on_the_high_side() {
+        assert_eq!(estimate_tokens(""), 0);
+        assert_eq!(estimate_tokens("Hello, world!"), 4);
+        assert_eq!(estimate_tokens("日本語"), 3);
+    }
+}

@@ -33,6 +33,7 @@ pub enum Permission {
 #[derive(Debug, Clone)]
 pub struct Role(pub role::Model);
 
+/// A named set of permissions.
 #[Object]
 impl Role {
     /// Opaque, and unique among all objects.

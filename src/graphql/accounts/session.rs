@@ -15,6 +15,7 @@ pub struct Session {
     pub is_current: bool,
 }
 
+/// A sign-in on one device.
 #[Object]
 impl Session {
     /// Opaque, and unique among all objects.

@@ -51,6 +51,7 @@ impl User {
     }
 }
 
+/// A user. What is private is visible to the user themself and with USERS_READ, and null, without an error, for anybody else.
 #[Object]
 impl User {
     /// Opaque, and unique among all objects.
@@ -104,7 +105,6 @@ impl User {
     }
 
     /// The user's chats, newest activity first. The user themself only; null, without an error, for anybody else.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn chats(
         &self,
         ctx: &Context<'_>,

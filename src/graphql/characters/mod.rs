@@ -124,7 +124,6 @@ impl CharacterQueries {
     }
 
     /// The characters that the viewer may talk to, by name: the public ones and their own.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn characters(
         &self,
         ctx: &Context<'_>,

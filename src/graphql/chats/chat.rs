@@ -90,7 +90,6 @@ impl Chat {
 
     /// One branch, oldest first: the active one, or the one through the message `branch`, without selecting it. A cursor
     /// pages its own branch. Without arguments these are the newest 20 messages.
-    #[expect(clippy::too_many_arguments, reason = "the arguments of a Relay connection")]
     async fn messages(
         &self,
         ctx: &Context<'_>,

@@ -11,6 +11,7 @@ use crate::graphql::chats::{Message, ToolCall};
 /// otherwise opaque. An event that starts before the client's own position (a transport that reconnected by itself sends the
 /// old `after`) replaces what the client has from `start` on.
 #[derive(Debug, Interface)]
+#[expect(clippy::duplicated_attributes, reason = "two fields of one type")]
 #[graphql(
     field(name = "start", ty = "&i32", desc = "The position before the event."),
     field(name = "position", ty = "&i32", desc = "The position after the event: pass it as `after` to read on.")

@@ -135,7 +135,7 @@ async fn who_does_not_read_is_dropped() {
     // One byte at a time is not reading.
     let mut byte = [0];
     let start = Instant::now();
-    while server.tracker.len() > 0 {
+    while !server.tracker.is_empty() {
         assert!(start.elapsed() < PATIENCE, "the socket lives on");
         connection.read_exact(&mut byte).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;

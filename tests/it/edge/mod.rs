@@ -2,6 +2,7 @@
 
 mod http;
 mod limits;
+mod log;
 mod operations;
 mod support;
 mod websocket;

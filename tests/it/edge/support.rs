@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_graphql::{Context, Object, Schema, Subscription};
@@ -22,9 +22,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// No test waits longer for anything.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-pub struct Query;
+pub(super) struct Query;
 
 #[Object]
 impl Query {
@@ -37,8 +37,9 @@ impl Query {
         milliseconds
     }
 
-    async fn panics(&self) -> Option<i32> {
-        Some(None.expect("hunter2"))
+    async fn panics(&self, context: &Context<'_>) -> Option<i32> {
+        assert!(context.data_opt::<Requester>().is_none(), "hunter2");
+        None
     }
 
     async fn fails(&self) -> domain::Result<Option<i32>> {
@@ -58,7 +59,7 @@ impl Query {
     }
 }
 
-pub struct Mutation;
+pub(super) struct Mutation;
 
 #[Object]
 impl Mutation {
@@ -69,7 +70,7 @@ impl Mutation {
     }
 }
 
-pub struct Subscriptions;
+pub(super) struct Subscriptions;
 
 #[Subscription(name = "Subscription")]
 impl Subscriptions {
@@ -108,14 +109,14 @@ impl Subscriptions {
 }
 
 /// A running server. Dropping it cuts everything.
-pub struct Server {
-    pub address: SocketAddr,
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
     /// What `count` has counted.
-    pub counted: Arc<AtomicUsize>,
-    pub session_ended: CancellationToken,
-    pub is_ready: Arc<std::sync::atomic::AtomicBool>,
-    pub tracker: TaskTracker,
-    pub soft_stop: CancellationToken,
+    pub(super) counted: Arc<AtomicUsize>,
+    pub(super) session_ended: CancellationToken,
+    pub(super) is_ready: Arc<AtomicBool>,
+    pub(super) tracker: TaskTracker,
+    pub(super) soft_stop: CancellationToken,
     hard_stop: CancellationToken,
 }
 
@@ -126,11 +127,13 @@ impl Drop for Server {
     }
 }
 
-/// `Bearer good` is a viewer, `Bearer short` one whose token expires in a moment, everything else is dead.
-fn authenticate(authorization: Option<&str>, session_ended: CancellationToken) -> Requester {
+/// `Bearer good` is a viewer, `Bearer short` one whose token expires in a moment, `Bearer once` is good the first time,
+/// everything else is dead.
+fn authenticate(authorization: Option<&str>, session_ended: CancellationToken, once: &AtomicBool) -> Requester {
     let lifetime = match authorization {
         None => return Requester::Anonymous,
         Some("Bearer good") => 900_000,
+        Some("Bearer once") if !once.swap(true, Ordering::SeqCst) => 900_000,
         Some("Bearer short") => 300,
         Some(_) => return Requester::Dead,
     };
@@ -144,26 +147,27 @@ fn authenticate(authorization: Option<&str>, session_ended: CancellationToken) -
 }
 
 impl Server {
-    pub async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         Self::with(Limits::default()).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
-    pub async fn with(limits: Limits) -> Self {
+    pub(super) async fn with(limits: Limits) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let session_ended = CancellationToken::new();
         let [soft_stop, hard_stop] = [CancellationToken::new(), CancellationToken::new()];
         let tracker = TaskTracker::new();
-        let is_ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        let is_ready = Arc::new(AtomicBool::new(true));
         let ended = session_ended.clone();
         let ready = is_ready.clone();
         let schema = Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish();
         let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
+        let once = AtomicBool::new(false);
         let edge = Edge {
             executor: Exact::new(schema, documents.clone()),
             documents,
             authenticate: Arc::new(move |authorization, _| {
-                let requester = authenticate(authorization.as_deref(), ended.clone());
+                let requester = authenticate(authorization.as_deref(), ended.clone(), &once);
                 Box::pin(async move {
                     tokio::task::yield_now().await;
                     requester
@@ -186,12 +190,12 @@ impl Server {
         Self { address, counted, session_ended, is_ready, tracker, soft_stop, hard_stop }
     }
 
-    pub fn counted(&self) -> usize {
+    pub(super) fn counted(&self) -> usize {
         self.counted.load(Ordering::SeqCst)
     }
 
     /// Waits for a count, and fails when it does not come.
-    pub async fn expect_count(&self, wanted: usize) {
+    pub(super) async fn expect_count(&self, wanted: usize) {
         let counted = async {
             while self.counted() < wanted {
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -201,38 +205,38 @@ impl Server {
     }
 
     /// Sends bytes and reads until the server closes the connection.
-    pub async fn raw(&self, request: &str) -> Answer {
+    pub(super) async fn raw(&self, request: &str) -> Answer {
         let mut connection = self.send(request).await;
         let mut bytes = Vec::new();
         tokio::time::timeout(PATIENCE, connection.read_to_end(&mut bytes)).await.expect("no answer").unwrap();
         Answer::parse(&bytes)
     }
 
-    pub async fn send(&self, request: &str) -> TcpStream {
+    pub(super) async fn send(&self, request: &str) -> TcpStream {
         let mut connection = TcpStream::connect(self.address).await.unwrap();
         connection.write_all(request.as_bytes()).await.unwrap();
         connection
     }
 
-    pub async fn post(&self, headers: &str, body: &str) -> Answer {
+    pub(super) async fn post(&self, headers: &str, body: &str) -> Answer {
         self.raw(&post(headers, body)).await
     }
 
     /// Runs one document, as most clients would.
-    pub async fn query(&self, document: &str) -> Value {
+    pub(super) async fn query(&self, document: &str) -> Value {
         let body = json!({ "query": document }).to_string();
         self.post("content-type: application/json\r\n", &body).await.json()
     }
 
-    pub async fn get(&self, path: &str, headers: &str) -> Answer {
+    pub(super) async fn get(&self, path: &str, headers: &str) -> Answer {
         self.raw(&format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")).await
     }
 
-    pub async fn socket(&self, protocol: &str) -> Socket {
+    pub(super) async fn socket(&self, protocol: &str) -> Socket {
         self.socket_with(protocol, None).await
     }
 
-    pub async fn socket_with(&self, protocol: &str, authorization: Option<&str>) -> Socket {
+    pub(super) async fn socket_with(&self, protocol: &str, authorization: Option<&str>) -> Socket {
         let mut request = format!("ws://{}/graphql", self.address).into_client_request().unwrap();
         if !protocol.is_empty() {
             request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
@@ -245,24 +249,24 @@ impl Server {
     }
 
     /// A socket whose connection is acknowledged.
-    pub async fn ready_socket(&self) -> Socket {
+    pub(super) async fn ready_socket(&self) -> Socket {
         let mut socket = self.socket("graphql-transport-ws").await;
         socket.init(json!({})).await;
         socket
     }
 }
 
-pub fn post(headers: &str, body: &str) -> String {
+pub(super) fn post(headers: &str, body: &str) -> String {
     let length = body.len();
     format!("POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
 }
 
 /// An answer over HTTP.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub head: String,
-    pub body: String,
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) head: String,
+    pub(super) body: String,
 }
 
 impl Answer {
@@ -273,16 +277,16 @@ impl Answer {
         Self { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
     }
 
-    pub fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("not JSON: {self:?}"))
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
     /// The code of the only error, after a look at what every error has.
-    pub fn code(&self) -> String {
+    pub(super) fn code(&self) -> String {
         let body = self.json();
         let errors = body["errors"].as_array().unwrap_or_else(|| panic!("no errors: {self:?}"));
         assert_eq!(errors.len(), 1, "{self:?}");
@@ -293,28 +297,28 @@ impl Answer {
 }
 
 /// A client's end of a WebSocket.
-pub struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub(super) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Socket {
-    pub async fn send(&mut self, message: Value) {
+    pub(super) async fn send(&mut self, message: Value) {
         self.send_raw(Message::text(message.to_string())).await;
     }
 
-    pub async fn send_raw(&mut self, message: Message) {
+    pub(super) async fn send_raw(&mut self, message: Message) {
         self.0.send(message).await.unwrap();
     }
 
-    pub async fn init(&mut self, payload: Value) {
+    pub(super) async fn init(&mut self, payload: Value) {
         self.send(json!({ "type": "connection_init", "payload": payload })).await;
         assert_eq!(self.next().await, json!({ "type": "connection_ack" }));
     }
 
-    pub async fn subscribe(&mut self, id: &str, document: &str) {
+    pub(super) async fn subscribe(&mut self, id: &str, document: &str) {
         self.send(json!({ "type": "subscribe", "id": id, "payload": { "query": document } })).await;
     }
 
     /// The next message of the protocol; pings of the WebSocket are passed over.
-    pub async fn next(&mut self) -> Value {
+    pub(super) async fn next(&mut self) -> Value {
         match self.next_frame().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
             other => panic!("not a text frame: {other:?}"),
@@ -332,7 +336,7 @@ impl Socket {
     }
 
     /// The code and the reason that the server closes with; what it says before is passed over.
-    pub async fn closed(&mut self) -> (u16, String) {
+    pub(super) async fn closed(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(frame) = self.next_frame().await {
                 let frame = frame.expect("a close frame without a code");
@@ -342,17 +346,17 @@ impl Socket {
     }
 
     /// Whether the connection ended, whatever was said before.
-    pub async fn ends(&mut self) -> bool {
+    pub(super) async fn ends(&mut self) -> bool {
         let end = async { while let Some(Ok(_)) = self.0.next().await {} };
         tokio::time::timeout(PATIENCE, end).await.is_ok()
     }
 
     /// What arrives within a while.
-    pub async fn within(&mut self, time: Duration) -> Option<Value> {
+    pub(super) async fn within(&mut self, time: Duration) -> Option<Value> {
         tokio::time::timeout(time, self.next()).await.ok()
     }
 
-    pub fn into_tcp(self) -> TcpStream {
+    pub(super) fn into_tcp(self) -> TcpStream {
         match self.0.into_inner() {
             MaybeTlsStream::Plain(stream) => stream,
             _ => panic!("not a plain connection"),

@@ -165,6 +165,15 @@ async fn a_session_that_ends_is_4403_at_once() {
 }
 
 #[tokio::test]
+async fn credentials_that_die_while_the_socket_lives_are_4403() {
+    let server = Server::start().await;
+    let mut socket = new_socket(&server).await;
+    socket.init(json!({ "authorization": "Bearer once" })).await;
+    socket.subscribe("1", "{ hello }").await;
+    assert_eq!(socket.closed().await, (4403, "Forbidden".to_owned()));
+}
+
+#[tokio::test]
 async fn no_common_subprotocol_is_4406() {
     let server = Server::start().await;
     for protocol in ["", "unknown", "mqtt, soap"] {

@@ -1,0 +1,24 @@
+// The audits of GraphQL over HTTP, of npm graphql-http: all of them, also those that are only recommendations.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { serverAudits } from "graphql-http";
+
+const url = process.env.DUOLOGUE_URL ?? "http://127.0.0.1:8000/graphql";
+
+/** Sends credentials that are dead: they must not matter to a request that needs none. */
+const withAuthorization = (input, init = {}) =>
+  fetch(input, { ...init, headers: { ...init.headers, authorization: "Bearer of-bad-news" } });
+
+for (const [name, fetchFn] of [["anonymous", fetch], ["with an Authorization header", withAuthorization]]) {
+  test(`audits, ${name}`, async (t) => {
+    const audits = serverAudits({ url, fetchFn });
+    assert.equal(audits.length, 61);
+    for (const audit of audits) {
+      await t.test(`${audit.id} ${audit.name}`, async () => {
+        const result = await audit.fn();
+        assert.equal(result.status, "ok", result.reason);
+      });
+    }
+  });
+}
