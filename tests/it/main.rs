@@ -3,6 +3,7 @@
 
 mod accounts;
 mod commands;
+mod document;
 mod edge;
 mod layers;
 mod migrations;

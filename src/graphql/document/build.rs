@@ -64,7 +64,7 @@ impl Build<'_> {
         }
         let mut cost = 0;
         match &selection.fields {
-            Fields::Same(fields) => cost = self.fields(fields, &mut items)?,
+            Fields::OfObject(fields) => cost = self.fields(fields, &mut items)?,
             Fields::ByType(types) => {
                 for (object, fields) in types {
                     let mut own = Vec::with_capacity(fields.len());

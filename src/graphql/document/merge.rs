@@ -41,9 +41,9 @@ pub(super) struct Selection {
 
 #[derive(Debug)]
 pub(super) enum Fields {
-    /// The same of every type.
-    Same(Vec<Planned>),
-    /// Of each object type, in alphabetical order; nothing of those that are not here.
+    OfObject(Vec<Planned>),
+    /// Of each object type that an abstract type may be; nothing of those that are not here. Fields are never asked of an
+    /// interface itself, where async-graphql tells errors without their path.
     ByType(Vec<(Name, Vec<Planned>)>),
 }
 
@@ -65,7 +65,7 @@ impl Selection {
     /// What is asked of an object of a type.
     pub(super) fn of(&self, object: &str) -> &[Planned] {
         match &self.fields {
-            Fields::Same(fields) => fields,
+            Fields::OfObject(fields) => fields,
             Fields::ByType(types) => {
                 types.iter().find(|(name, _)| name == object).map_or(&[], |(_, fields)| fields.as_slice())
             }
@@ -88,7 +88,7 @@ pub(super) fn merge(
     let root = merge.selection(&operation.root, vec![operation.set], 1)?;
     let size = root.size;
     let roots = match &root.fields {
-        Fields::Same(fields) => fields.len(),
+        Fields::OfObject(fields) => fields.len(),
         Fields::ByType(_) => 0,
     };
     if operation.kind == OperationType::Subscription && roots != 1 {
@@ -133,13 +133,13 @@ impl Merge<'_> {
         let is_object = self.types.is_object(parent);
         let mut size = Size::default();
         let mut has_marks = false;
-        let fields = if is_object || self.is_same_for_all(parent, sets)? {
-            let collected = self.collect(sets, if is_object { Some(parent) } else { None })?;
-            Fields::Same(self.fields(parent, collected, depth, &mut size, &mut has_marks)?)
+        let fields = if is_object {
+            let collected = self.collect(sets, parent)?;
+            Fields::OfObject(self.fields(parent, collected, depth, &mut size, &mut has_marks)?)
         } else {
             let mut by_type = Vec::new();
             for object in self.types.possible(parent) {
-                let collected = self.collect(sets, Some(object))?;
+                let collected = self.collect(sets, object)?;
                 if !collected.is_empty() {
                     let mut own = Size::default();
                     let fields = self.fields(object, collected, depth, &mut own, &mut has_marks)?;
@@ -151,7 +151,7 @@ impl Merge<'_> {
             }
             Fields::ByType(by_type)
         };
-        let is_empty = matches!(&fields, Fields::Same(fields) if fields.is_empty());
+        let is_empty = matches!(&fields, Fields::OfObject(fields) if fields.is_empty());
         let is_marked = !is_object || is_empty;
         let has_marks = has_marks || is_marked;
         let selection = Arc::new(Selection { parent: parent.clone(), fields, is_marked, has_marks, size });
@@ -159,29 +159,8 @@ impl Merge<'_> {
         Ok(selection)
     }
 
-    /// Whether no fragment tells the types apart that an abstract type may be.
-    fn is_same_for_all(&mut self, parent: &Name, sets: &[SetId]) -> Result<bool, Refusal> {
-        let mut seen = HashSet::new();
-        let mut pending = sets.to_vec();
-        while let Some(id) = pending.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            for selected in &self.sets[id].selections {
-                self.step()?;
-                if let What::Fragment { on, set } = &selected.what {
-                    if on.as_ref().is_some_and(|on| on != parent) {
-                        return Ok(false);
-                    }
-                    pending.push(*set);
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    /// `CollectFields` for an object type, or for whatever there may be.
-    fn collect(&mut self, sets: &[SetId], object: Option<&Name>) -> Result<Collected, Refusal> {
+    /// `CollectFields` for an object type.
+    fn collect(&mut self, sets: &[SetId], object: &Name) -> Result<Collected, Refusal> {
         let mut collected = Collected::new();
         let mut seen = HashSet::new();
         for set in sets {
@@ -194,7 +173,7 @@ impl Merge<'_> {
     fn collect_set(
         &mut self,
         set: SetId,
-        object: Option<&Name>,
+        object: &Name,
         seen: &mut HashSet<SetId>,
         collected: &mut Collected,
     ) -> Result<(), Refusal> {
@@ -217,12 +196,8 @@ impl Merge<'_> {
                     }
                 }
                 What::Fragment { on, set } => {
-                    let is_of = |object: &Name, on: &Name| self.types.possible(on).binary_search(object).is_ok();
-                    let applies = match (object, on) {
-                        (Some(object), Some(on)) => is_of(object, on),
-                        _ => true,
-                    };
-                    if applies {
+                    let is_of = |on: &Name| self.types.possible(on).binary_search(object).is_ok();
+                    if on.as_ref().is_none_or(is_of) {
                         self.collect_set(*set, object, seen, collected)?;
                     }
                 }

@@ -96,10 +96,20 @@ impl<'a> Parser<'a> {
         Ok(items)
     }
 
+    /// Definitions and variables may be described; it is of no consequence.
+    fn description(&mut self) -> Result<bool, Refusal> {
+        let is_there = matches!(self.next.kind, Kind::String(_));
+        if is_there {
+            self.advance()?;
+        }
+        Ok(is_there)
+    }
+
     fn definition(&mut self, source: &mut Source) -> Result<(), Refusal> {
+        let is_described = self.description()?;
         let pos = self.next.pos;
         let ty = match self.next.kind {
-            Kind::Punctuator(b'{') => {
+            Kind::Punctuator(b'{') if !is_described => {
                 let operation = OperationDefinition {
                     ty: OperationType::Query,
                     variable_definitions: Vec::new(),
@@ -150,6 +160,7 @@ impl<'a> Parser<'a> {
     }
 
     fn variable_definition(&mut self) -> Result<Positioned<VariableDefinition>, Refusal> {
+        self.description()?;
         let pos = self.expect(b'$')?;
         let name = self.name()?;
         self.expect(b':')?;

@@ -303,7 +303,7 @@ impl<'a> Validation<'a> {
             };
             if let Err(misfit) = values::check(self.types, &value.node, &input.ty, input.has_default, &mut variable) {
                 let message = misfit.describe(&format!("Argument \"{}\" of {owner}", name.node));
-                self.refusals.invalid(message, value.pos);
+                self.refusals.invalid(message, name.pos);
             }
         }
         let mut missing: Vec<&Name> = known

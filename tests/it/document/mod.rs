@@ -1,0 +1,5 @@
+//! The layer around async-graphql, against graphql-js and against documents that mean harm.
+
+mod differential;
+mod limits;
+mod toy;
