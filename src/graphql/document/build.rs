@@ -8,12 +8,13 @@ use std::collections::HashMap;
 
 use async_graphql::parser::Positioned;
 use async_graphql::parser::types::{
-    DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition, Selection as Item,
+    BaseType, DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition, Selection as Item,
     SelectionSet, TypeCondition,
 };
 use async_graphql::{Name, Pos};
 use async_graphql_value::Value;
 
+use super::document;
 use super::errors::{Refusal, too_complex};
 use super::limits::Limits;
 use super::merge::{Fields, Plan, Planned, Selection};
@@ -26,6 +27,8 @@ pub(super) const MARK: &str = " typename";
 
 /// The page of a connection that names none.
 const DEFAULT_PAGE: u64 = 20;
+/// How long a list without pages is taken to be.
+const PLAIN_LIST: u64 = 10;
 
 /// # Errors
 /// The fields cost too much, or the variables are too large for how often they are used.
@@ -35,9 +38,10 @@ pub(super) fn build(
     variables: &Coerced,
     limits: &Limits,
 ) -> Result<ExecutableDocument, Refusal> {
-    let build = Build { types, variables, bytes: Cell::new(0), limit: limits.variable_bytes };
+    let (bytes, introspection) = (Cell::new(0), Cell::new(0));
+    let build = Build { types, variables, bytes, introspection, limit: limits.variable_bytes };
     let (selection_set, cost) = build.selection(&plan.root, plan.pos)?;
-    if cost > limits.complexity {
+    if cost > limits.complexity || build.introspection.get() > limits.introspection {
         return Err(too_complex("The query is too complex.", Some(plan.pos)));
     }
     let operation =
@@ -53,6 +57,8 @@ struct Build<'a> {
     variables: &'a Coerced,
     /// Of values written out so far.
     bytes: Cell<usize>,
+    /// What introspection costs.
+    introspection: Cell<u64>,
     limit: usize,
 }
 
@@ -92,16 +98,19 @@ impl Build<'_> {
                     arguments.push((name.clone(), value));
                 }
             }
-            cost = cost.saturating_add(1);
-            let selection_set = match &planned.selection {
+            let (selection_set, below) = match &planned.selection {
                 Some(selection) => {
                     let (set, below) = self.selection(selection, pos)?;
-                    let times = self.times(named(&field.ty), &arguments);
-                    cost = cost.saturating_add(below.saturating_mul(times));
-                    set
+                    (set, below.saturating_mul(self.times(field, &arguments)))
                 }
-                None => Positioned::default(),
+                None => Default::default(),
             };
+            let own = below.saturating_add(1);
+            if matches!(field.name.node.as_str(), "__schema" | "__type") {
+                self.introspection.set(self.introspection.get().saturating_add(own));
+            } else {
+                cost = cost.saturating_add(own);
+            }
             let field = Field {
                 alias: field.alias.clone(),
                 name: field.name.clone(),
@@ -128,8 +137,9 @@ impl Build<'_> {
         Ok(written.map(|written| Positioned::new(written, value.pos)))
     }
 
-    /// How often what a field contains is there, at most.
-    fn times(&self, ty: &str, arguments: &[(Positioned<Name>, Positioned<Value>)]) -> u64 {
+    /// How often what a field contains is there, about.
+    fn times(&self, field: &document::Field, arguments: &[(Positioned<Name>, Positioned<Value>)]) -> u64 {
+        let ty = named(&field.ty);
         let argument =
             |wanted: &str| arguments.iter().find(|(name, _)| name.node == wanted).map(|(_, value)| &value.node);
         if self.types.is_connection(ty) {
@@ -137,12 +147,18 @@ impl Build<'_> {
                 Some(Value::Number(number)) => number.as_u64(),
                 _ => None,
             };
-            // A field costs at least once: what does not depend on the page is in there too.
+            // Not every field of a connection is about its page.
             return page("first").or_else(|| page("last")).unwrap_or(DEFAULT_PAGE).max(1);
         }
-        match argument("ids") {
-            Some(Value::List(ids)) => ids.len().max(1) as u64,
-            _ => 1,
+        if let Some(Value::List(ids)) = argument("ids") {
+            return ids.len().max(1) as u64;
+        }
+        match &field.ty.base {
+            BaseType::Named(_) => 1,
+            BaseType::List(_) if field.parent == "__Schema" => self.types.len() as u64,
+            // Its page is counted already.
+            BaseType::List(_) if self.types.is_connection(&field.parent) => 1,
+            BaseType::List(_) => PLAIN_LIST,
         }
     }
 }

@@ -10,7 +10,7 @@ use moka::sync::Cache;
 use super::build::build;
 use super::complete::complete;
 use super::document::{Document, Operation};
-use super::errors::invalid_input;
+use super::errors::{invalid_input, too_complex};
 use super::limits::Limits;
 use super::merge::{self, Plan};
 use super::parser::parse;
@@ -84,6 +84,9 @@ impl Documents {
     /// INVALID_DOCUMENT for what is no valid document of the schema, QUERY_TOO_COMPLEX for one beyond the limits.
     pub fn parse(&self, text: &str) -> Result<Arc<Document>, Vec<ServerError>> {
         let inner = &*self.0;
+        if text.len() > inner.limits.bytes {
+            return Err(vec![*too_complex("The document is too long.", None)]);
+        }
         if let Some(document) = inner.documents.get(text) {
             return Ok(document);
         }

@@ -39,11 +39,8 @@ pub(super) struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a str, limits: &'a Limits) -> Result<Self, Refusal> {
-        if text.len() > limits.bytes {
-            return Err(too_complex("The document is too long.", None));
-        }
-        Ok(Self { text, at: 0, pos: Pos { line: 1, column: 1 }, counted: 0, tokens: 0, nesting: 0, limits })
+    pub(super) fn new(text: &'a str, limits: &'a Limits) -> Self {
+        Self { text, at: 0, pos: Pos { line: 1, column: 1 }, counted: 0, tokens: 0, nesting: 0, limits }
     }
 
     pub(super) fn next(&mut self) -> Result<Token<'a>, Refusal> {
@@ -280,4 +277,69 @@ fn block_value(raw: &str) -> String {
     let first = lines.iter().position(|line| !is_blank(line)).unwrap_or(lines.len());
     let last = lines.iter().rposition(|line| !is_blank(line)).map_or(first, |last| last + 1);
     lines[first..last].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lex(text: &str) -> Result<Vec<(Kind<'_>, usize, usize)>, String> {
+        let limits = Limits::default();
+        let mut lexer = Lexer::new(text, &limits);
+        let mut tokens = Vec::new();
+        loop {
+            let token = lexer.next().map_err(|refusal| refusal.message)?;
+            if token.kind == Kind::End {
+                return Ok(tokens);
+            }
+            tokens.push((token.kind, token.pos.line, token.pos.column));
+        }
+    }
+
+    #[test]
+    fn knows_where_tokens_stand() {
+        let text = "\u{feff}{ a, # é { \"\r\n  \"é😀\" ... b\r}\n";
+        let tokens = lex(text).unwrap();
+        let places: Vec<_> = tokens.iter().map(|(_, line, column)| (*line, *column)).collect();
+        assert_eq!(places, [(1, 2), (1, 4), (2, 3), (2, 8), (2, 12), (3, 1)]);
+        assert_eq!(tokens[3].0, Kind::Spread);
+    }
+
+    #[test]
+    fn reads_strings() {
+        for (text, wanted) in [
+            (r#""""#, ""),
+            (r#""a\n\"\\\/\u00e9""#, "a\n\"\\/é"),
+            (r#""\uD83D\uDE00\u{1F600}""#, "😀😀"),
+            (r#""""""""#, ""),
+            ("\"\"\"\n    a\n      b\r\n\n    c \\\"\"\" d\n  \"\"\"", "a\n  b\n\nc \"\"\" d"),
+            ("\"\"\"a\n  b\"\"\"", "a\nb"),
+        ] {
+            assert_eq!(lex(text).unwrap()[0].0, Kind::String(wanted.into()), "{text}");
+        }
+        for text in [
+            "\"",
+            "\"a\n\"",
+            r#""\x""#,
+            r#""\uD83D""#,
+            r#""\uDE00""#,
+            r#""\u{110000}""#,
+            r#""\u{}""#,
+            "\"\"\" \"\"",
+            r#""\u12"#,
+        ] {
+            assert!(lex(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_numbers() {
+        for (text, is_float) in [("0", false), ("-12", false), ("0.5", true), ("1e9", true), ("-1.5E-3", true)] {
+            let wanted = if is_float { Kind::Float(text) } else { Kind::Int(text) };
+            assert_eq!(lex(text).unwrap()[0].0, wanted);
+        }
+        for text in ["01", "-", "1.", "1.a", "1e", "1a", "1.5.2", "0x1", ".5", "..", "?", "é"] {
+            assert!(lex(text).is_err(), "{text}");
+        }
+    }
 }

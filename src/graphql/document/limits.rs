@@ -20,9 +20,12 @@ pub struct Limits {
     pub root_fields: usize,
     /// Fields of all levels; those of a fragment on an interface count for each type that it may be.
     pub fields: usize,
-    /// The sum of all fields' costs: a field costs 1 and what it contains; a connection's content is multiplied by its page
-    /// (`first` or `last`, 20 without), a lookup's by the number of its `ids`.
+    /// The sum of all fields' costs: a field costs 1 and what it contains, a connection's content its page (`first` or
+    /// `last`, 20 without) as often, a lookup's as often as it has `ids`, any other list's ten times.
     pub complexity: u64,
+    /// The same for `__schema` and `__type`, where the lists of the schema count as they are. Tools ask for it whole, which
+    /// costs some hundreds a type.
+    pub introspection: u64,
     /// The values of variables, each as often as it is used, in bytes.
     pub variable_bytes: usize,
 }
@@ -38,6 +41,7 @@ impl Default for Limits {
             root_fields: 20,
             fields: 5_000,
             complexity: 20_000,
+            introspection: 1_000_000,
             variable_bytes: 4 << 20,
         }
     }

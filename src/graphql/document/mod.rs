@@ -25,8 +25,6 @@ mod limits;
 mod merge;
 mod overlap;
 mod parser;
-#[cfg(test)]
-mod tests;
 mod types;
 mod validate;
 mod values;

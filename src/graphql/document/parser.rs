@@ -29,7 +29,7 @@ pub(super) struct Source {
 /// # Errors
 /// The first thing that is no GraphQL, or beyond the limits of a text.
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<Source, Refusal> {
-    let mut lexer = Lexer::new(text, limits)?;
+    let mut lexer = Lexer::new(text, limits);
     let next = lexer.next()?;
     let mut parser = Parser { lexer, next };
     let mut source = Source::default();

@@ -143,6 +143,11 @@ impl Types {
         self.definitions.get(name)
     }
 
+    /// How many types there are.
+    pub(super) fn len(&self) -> usize {
+        self.definitions.len()
+    }
+
     pub(super) fn root(&self, operation: OperationType) -> Option<&Name> {
         let [query, mutation, subscription] = &self.roots;
         match operation {

@@ -153,7 +153,7 @@ impl Branch {
     }
 }
 
-pub struct Stone(i32);
+pub struct Stone(pub i32);
 
 #[Object]
 impl Stone {
