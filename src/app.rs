@@ -172,6 +172,7 @@ async fn open(url: &str, settings: &Settings) -> Result<Database, StartError> {
 
 /// Every part of the server, built once.
 struct App {
+    api: Api,
     state: State,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
@@ -224,7 +225,9 @@ impl App {
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
         };
-        Ok(Self { state, clock, ids, boot, database, work })
+        let api = Api::new(state.clone(), settings.server.introspection);
+        let api = api.map_err(|cause| StartError::new("schema", cause))?;
+        Ok(Self { api, state, clock, ids, boot, database, work })
     }
 
     /// What must be done before anybody is served.
@@ -242,7 +245,7 @@ impl App {
 
     /// Starts everything that runs until the stop.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
-        let Self { state, clock, ids, boot: _, database, work } = self;
+        let Self { api, state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // Checkpoints and the lease go on until the last reply has ended.
         let rest = CancellationToken::new();
@@ -254,7 +257,8 @@ impl App {
             lifecycle.spawn_vital(name, task);
         }
         let edge = Edge {
-            executor: Api::new(state.clone(), settings.server.introspection),
+            documents: api.documents().clone(),
+            executor: api,
             authenticate: authenticate(state.accounts),
             ready: ready(database),
             tracker: work.clone(),

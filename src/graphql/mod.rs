@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod characters;
 pub mod chats;
 pub mod context;
+pub mod document;
 pub mod error;
 mod for_writers;
 mod ids;

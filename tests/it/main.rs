@@ -7,6 +7,7 @@ mod branches;
 mod chats;
 mod commands;
 mod crashes;
+mod document;
 mod edge;
 mod idempotency;
 mod layers;

@@ -175,9 +175,9 @@ pub(super) fn events<E: Executor>(
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
             Requester::Anonymous | Requester::Unknown => {}
         }
-        let operation = match Operation::parse(parameters) {
+        let operation = match Operation::parse(parameters, &shared.edge.documents) {
             Ok(operation) => operation,
-            Err(error) => return only(Event::Error(refused(error, request_id).errors)),
+            Err(errors) => return only(Event::Error(refused(errors, request_id).errors)),
         };
         let caller = Caller { requester, client, request_id };
         if operation.kind == OperationType::Subscription {

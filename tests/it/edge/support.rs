@@ -10,6 +10,7 @@ use duologue::clock::{Clock as _, IdGenerator, SystemClock};
 use duologue::domain::viewer::Permissions;
 use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
+use duologue::graphql::document::{self, Documents, Exact};
 use duologue::http::{Edge, Limits, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -169,9 +170,12 @@ impl Server {
         let is_ready = Arc::new(AtomicBool::new(true));
         let ended = session_ended.clone();
         let ready = is_ready.clone();
+        let schema = Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish();
+        let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
         let once = AtomicBool::new(false);
         let edge = Edge {
-            executor: Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish(),
+            executor: Exact::new(schema, documents.clone()),
+            documents,
             authenticate: Arc::new(move |authorization, _| {
                 let requester = authenticate(authorization.as_deref(), ended.clone(), &once);
                 Box::pin(async move {
