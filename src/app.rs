@@ -260,6 +260,7 @@ impl App {
             tracker: work.clone(),
             draining: soft.clone(),
             limits: Limits::default(),
+            playground: settings.server.playground,
             trusted_proxies: settings.server.trusted_proxies.clone(),
             clock,
             ids,

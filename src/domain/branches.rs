@@ -87,6 +87,11 @@ impl Chats {
         chat: &chat::Model,
         cursor: Place,
     ) -> Result<Option<message::Model>> {
+        let unknown = || Error::invalid("after", FieldErrorCode::Unknown, "The cursor is of another list.");
+        // What a client made up may name any depth; a look-up ends only for one that a tree can have.
+        if !(0..i32::MAX).contains(&cursor.depth) {
+            return Err(unknown());
+        }
         if let Some(active) = self.leaf(viewer, chat, chat.leaf_id).await? {
             let there = storage::messages::ancestor(self.db.reader(), active.id, cursor.depth).await?;
             if there.is_some_and(|message| message.id == cursor.id) {
@@ -94,7 +99,7 @@ impl Chats {
             }
         }
         let leaf = self.leaf(viewer, chat, Some(cursor.leaf_id)).await?;
-        leaf.map(Some).ok_or_else(|| Error::invalid("after", FieldErrorCode::Unknown, "The cursor is of another list."))
+        leaf.map(Some).ok_or_else(unknown)
     }
 
     async fn leaf(&self, viewer: &Viewer, chat: &chat::Model, id: Option<MessageId>) -> Result<Option<message::Model>> {

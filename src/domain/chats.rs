@@ -12,7 +12,7 @@ use crate::domain::input::{Change, Checks, Lines};
 use crate::domain::replies::{RunningReplies, message_tokens};
 use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters, tree};
 use crate::entity::enums::{MessageRole, MessageStatus};
-use crate::entity::ids::{CharacterId, ChatId, MessageId, ToolCallId, UserId};
+use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{character, chat, message};
 use crate::llm::registry::{Model, Registry};
 use crate::storage::chats::{Filter, Place};
@@ -186,6 +186,7 @@ impl Chats {
         if !storage::chats::mark_deleted(&tx, viewer.user_id, id, self.clock.now()).await? {
             return Err(Error::NotFound);
         }
+        storage::messages::request_stop_in(&tx, id).await?;
         tx.commit().await?;
         self.running.stop_chat(id);
         Ok(())
@@ -229,11 +230,6 @@ impl Chats {
     /// Those of these messages that stand in the viewer's chats.
     pub async fn messages(&self, viewer: UserId, ids: &[MessageId]) -> Result<Vec<message::Model>> {
         Ok(storage::messages::find_all(self.db.reader(), viewer, ids).await?)
-    }
-
-    /// The message that holds a tool call, in a chat of the viewer.
-    pub async fn message_of_call(&self, viewer: &Viewer, id: ToolCallId) -> Result<Option<message::Model>> {
-        Ok(storage::messages::find_by_call(self.db.reader(), viewer.user_id, id).await?)
     }
 
     /// The messages right below each of these, oldest first, at most [`MAX_SIBLINGS`] each.

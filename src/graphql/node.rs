@@ -3,7 +3,6 @@
 use async_graphql::{Context, ID, Interface, Object};
 use futures_util::future::join_all;
 
-use crate::domain::replies::parts;
 use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, RoleId, SessionId, ToolCallId, UserId, parse_any};
 use crate::graphql::accounts::{Role, Session, User};
@@ -84,10 +83,7 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
             message.map(|message| Node::Message(Message::new(message)))
         }
         ToolCallId::PREFIX => {
-            let id = ToolCallId(uuid);
-            let Some(message) = state.chats.message_of_call(viewer, id).await? else { return Ok(None) };
-            let pieces = state.replies.pieces(&message).await?;
-            parts::find_call(&pieces, id).map(|call| Node::ToolCall(ToolCall(call)))
+            state.replies.call(viewer, ToolCallId(uuid)).await?.map(|call| Node::ToolCall(ToolCall(call)))
         }
         _ => return Err(ids::malformed(path)),
     })

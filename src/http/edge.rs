@@ -34,6 +34,8 @@ pub struct Edge<E> {
     pub draining: CancellationToken,
     /// The bounds.
     pub limits: Limits,
+    /// Whether browsers get the playground.
+    pub playground: bool,
     /// The peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// The time of day.

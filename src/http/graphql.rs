@@ -21,18 +21,20 @@ use crate::http::edge::{Edge, Limits, Shared};
 use crate::http::media::{self, Media};
 use crate::http::operation::{Caller, Operation, refused};
 use crate::http::parameters::{Malformed, Parameters};
-use crate::http::websocket;
+use crate::http::{playground, websocket};
 
 /// The longest `User-Agent` that is kept, in bytes.
 const MAX_USER_AGENT: usize = 512;
 
-/// Answers `/graphql`: GET, POST, and the upgrade to a WebSocket.
+/// Answers `/graphql`: GET, POST, the upgrade to a WebSocket, and browsers that come to look.
 pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let media = Media::negotiate(&parts.headers);
     let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| shared.new_request_id());
     let outcome = if websocket::is_upgrade(&parts) {
         websocket::upgrade(shared, parts).await
+    } else if shared.edge.playground && playground::is_wanted(&parts) {
+        Ok(playground::page(&parts.headers))
     } else {
         run(&shared.edge, &parts, body, media, request_id).await
     };

@@ -1,4 +1,4 @@
-//! The protocol edge: GraphQL over HTTP and over WebSocket, health, request ids and the request log.
+//! The protocol edge: GraphQL over HTTP and over WebSocket, the playground, health, request ids and the request log.
 //!
 //! The rules are those of the GraphQL-over-HTTP specification (<https://graphql.github.io/graphql-over-http/draft/>, with the
 //! audits of npm `graphql-http`) and of the `graphql-transport-ws` protocol (`PROTOCOL.md` of npm `graphql-ws`).
@@ -12,7 +12,7 @@ mod health;
 mod media;
 mod operation;
 mod parameters;
-
+mod playground;
 mod request_log;
 mod router;
 mod server;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object};
 use futures_util::future::BoxFuture;
 
+use crate::domain::input::search_key;
 use crate::domain::{Result, characters};
 use crate::entity::character;
 use crate::graphql::accounts::User;
@@ -137,8 +138,8 @@ impl CharacterQueries {
         let window = PageArguments { first, after, last, before }.window::<Place>(false)?;
         let filter = filter.unwrap_or_default();
         let filter = Filter {
-            name_key: filter.query.map(|query| query.trim().to_lowercase()).filter(|query| !query.is_empty()),
-            tags: filter.tags.unwrap_or_default(),
+            name_key: search_key("filter.query", filter.query.as_deref())?,
+            tags: characters::check_tags(filter.tags.unwrap_or_default())?,
             is_of: filter.is_mine.map(|is_mine| (viewer.user_id, is_mine)),
         };
         let page = ctx.state().characters.page(viewer, &filter, window).await?;

@@ -6,6 +6,7 @@ use async_graphql::{Context, ID, InputObject, Object};
 
 use super::Message;
 use crate::domain::branches::Place;
+use crate::domain::input::search_key;
 use crate::domain::{Error, Result, Viewer};
 use crate::entity::chat;
 use crate::graphql::accounts::User;
@@ -132,7 +133,7 @@ pub struct ChatFilter {
 impl ChatFilter {
     fn parse(self) -> Result<Filter> {
         Ok(Filter {
-            title_key: self.query.map(|query| query.trim().to_lowercase()).filter(|query| !query.is_empty()),
+            title_key: search_key("filter.query", self.query.as_deref())?,
             is_archived: self.is_archived,
             is_pinned: self.is_pinned,
             character_id: ids::parse_optional(self.character_id.as_ref(), "filter.characterId")?,

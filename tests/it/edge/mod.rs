@@ -4,5 +4,6 @@ mod http;
 mod limits;
 mod log;
 mod operations;
+mod playground;
 mod support;
 mod websocket;

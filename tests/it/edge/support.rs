@@ -150,8 +150,16 @@ impl Server {
         Self::with(Limits::default()).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
     pub(super) async fn with(limits: Limits) -> Self {
+        Self::serve(limits, true)
+    }
+
+    pub(super) async fn without_playground() -> Self {
+        Self::serve(Limits::default(), false)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
+    fn serve(limits: Limits, playground: bool) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let session_ended = CancellationToken::new();
         let [soft_stop, hard_stop] = [CancellationToken::new(), CancellationToken::new()];
@@ -176,6 +184,7 @@ impl Server {
             tracker: tracker.clone(),
             draining: soft_stop.clone(),
             limits,
+            playground,
             trusted_proxies: "127.0.0.0/8".parse().unwrap(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(IdGenerator::default()),
