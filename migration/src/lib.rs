@@ -16,6 +16,7 @@ mod m20261120_000008_idempotency_keys;
 mod m20261120_000009_nodes;
 mod m20261120_000010_default_characters;
 mod m20261120_000011_audit_log;
+mod m20261120_000012_role_names;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000009_nodes::Migration),
             Box::new(m20261120_000010_default_characters::Migration),
             Box::new(m20261120_000011_audit_log::Migration),
+            Box::new(m20261120_000012_role_names::Migration),
         ]
     }
 }

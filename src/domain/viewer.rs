@@ -31,6 +31,18 @@ impl Viewer {
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(&permission)
     }
+
+    /// # Errors
+    /// [`Error::Forbidden`] unless the viewer may.
+    pub fn require(&self, permission: Permission) -> Result<()> {
+        self.require_all(&[permission])
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] unless the viewer may do all of these: nobody can grant or touch what is beyond them.
+    pub fn require_all(&self, permissions: &[Permission]) -> Result<()> {
+        if permissions.iter().all(|permission| self.may(*permission)) { Ok(()) } else { Err(Error::Forbidden) }
+    }
 }
 
 /// What a request's credentials amount to.

@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 
 use crate::domain::Requester;
 use crate::graphql::accounts::{AccountMutations, AccountQueries};
+use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
@@ -18,12 +19,12 @@ use crate::graphql::server::ServerQueries;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries);
+pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries, AdminQueries);
 
 /// What can be done. Each takes one `input` and answers one payload with what it changed, whole; null, with an error, when it
 /// failed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutations, ChatMutations, ReplyMutations);
+pub struct Mutation(AccountMutations, ChatMutations, ReplyMutations, UserMutations, RoleMutations);
 
 /// What can be watched.
 #[derive(MergedSubscription, Default)]

@@ -119,6 +119,26 @@ pub async fn delete_session(db: &impl ConnectionTrait, id: SessionId) -> Result<
     Ok(session::Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
 
+/// Ends every session of a user; answers which.
+pub async fn delete_sessions_of(db: &impl ConnectionTrait, user_id: UserId) -> Result<Vec<SessionId>, DbErr> {
+    let of_user = session::Column::UserId.eq(user_id);
+    let ids = session::Entity::find().filter(of_user.clone()).select_only().column(session::Column::Id);
+    let ids: Vec<SessionId> = ids.into_tuple().all(db).await?;
+    session::Entity::delete_many().filter(of_user).exec(db).await?;
+    Ok(ids)
+}
+
+/// A user, locked until the transaction ends.
+pub async fn lock_user(db: &impl ConnectionTrait, id: UserId) -> Result<Option<user::Model>, DbErr> {
+    user::Entity::find_by_id(id).lock_exclusive().one(db).await
+}
+
+/// Says whether a user may sign in.
+pub async fn set_active(db: &impl ConnectionTrait, id: UserId, is_active: bool) -> Result<(), DbErr> {
+    let update = user::Entity::update_many().col_expr(user::Column::IsActive, Expr::value(is_active));
+    update.filter(user::Column::Id.eq(id)).exec(db).await.map(drop)
+}
+
 /// Removes sessions whose refresh token has expired.
 pub async fn delete_expired_sessions(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<u64, DbErr> {
     Ok(session::Entity::delete_many().filter(session::Column::ExpiresAt.lt(now)).exec(db).await?.rows_affected)

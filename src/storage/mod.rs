@@ -17,11 +17,13 @@ pub mod audit;
 pub mod boot_file;
 pub mod characters;
 pub mod chats;
+pub mod directory;
 pub mod idempotency;
 pub mod messages;
 pub mod migrations;
 pub mod nodes;
 pub mod page;
+pub mod roles;
 
 /// How long a request waits for a connection before it is turned away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -77,6 +77,11 @@ impl LiveSessions {
         Ok(loaded.map(|session| (session, ending)))
     }
 
+    /// Looks everybody's permissions up anew from now on: roles changed.
+    pub(super) fn forget_permissions(&self) {
+        self.loaded.invalidate_all();
+    }
+
     /// Forgets a session that is no longer in the database, and closes what it holds open.
     pub(super) async fn end(&self, id: SessionId) {
         self.ended.insert(id, ()).await;

@@ -1,9 +1,12 @@
 //! Accounts: who there is, how they get in, and how long they stay.
 
+mod administration;
+mod last_admin;
 mod live_sessions;
 mod names;
 pub mod passwords;
 mod registration;
+mod roles;
 mod sessions;
 pub mod tokens;
 
@@ -13,6 +16,7 @@ use chrono::TimeDelta;
 use tokio_util::task::TaskTracker;
 
 pub use registration::{NewUser, Registration};
+pub use roles::{NewRole, RoleChanges};
 pub use sessions::{Credentials, SignedIn};
 
 use crate::clock::{Clock, IdGenerator};
@@ -145,6 +149,20 @@ impl Accounts {
 pub fn account_of<'a>(viewer: Option<&Viewer>, user: &'a user::Model) -> Option<&'a user::Model> {
     let may = viewer.is_some_and(|viewer| viewer.user_id == user.id || viewer.may(Permission::UsersRead));
     may.then_some(user)
+}
+
+/// Whether somebody has any permission beyond their own data.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] with dead credentials.
+pub fn may_administer(requester: &Requester) -> Result<bool> {
+    match requester {
+        Requester::Anonymous => Ok(false),
+        other => {
+            let viewer = other.viewer()?;
+            Ok(Permission::ALL.iter().any(|(permission, _)| viewer.may(*permission)))
+        }
+    }
 }
 
 /// What several roles allow together, each permission once.

@@ -129,7 +129,8 @@ impl ChatMutations {
     }
 }
 
-fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
+/// What a field of an update input does: absent leaves, null clears.
+pub fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
     match value {
         MaybeUndefined::Undefined => Change::Keep,
         MaybeUndefined::Null => Change::Clear,
