@@ -25,7 +25,8 @@ pub async fn run_until(accounts: Accounts, chats: Chats, audit: AuditLog, stop: 
 
 async fn run(accounts: &Accounts, chats: &Chats, audit: &AuditLog, stop: &CancellationToken) -> Result<()> {
     chats.sweep(stop).await?;
+    accounts.sweep_deleted(chats, stop).await?;
     chats.forget_old_keys().await?;
     audit.sweep(stop).await?;
-    accounts.delete_expired_sessions().await
+    accounts.delete_expired().await
 }

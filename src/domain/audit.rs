@@ -60,7 +60,9 @@ pub enum Action {
     PasswordReset,
     /// Somebody gave a reset token that does not work. A failure.
     PasswordResetFailed,
-    /// A user changed the e-mail address.
+    /// A user changed the own profile, without the e-mail address.
+    ProfileChanged,
+    /// A user changed the e-mail address, and perhaps more.
     EmailChanged,
     /// An admin made an account.
     UserCreated,
@@ -110,6 +112,7 @@ impl Action {
             Self::PasswordResetIssued => "user.password_reset_issued",
             Self::PasswordReset => "user.password_reset",
             Self::PasswordResetFailed => "user.password_reset_failed",
+            Self::ProfileChanged => "user.profile_changed",
             Self::EmailChanged => "user.email_changed",
             Self::UserCreated => "user.created",
             Self::UserDeactivated => "user.deactivated",

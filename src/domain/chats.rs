@@ -12,7 +12,7 @@ use crate::domain::input::{Change, Checks, Lines};
 use crate::domain::replies::{RunningReplies, message_tokens};
 use crate::domain::{ChatAccess, Error, FieldErrorCode, Result, Viewer, characters, tree};
 use crate::entity::enums::{MessageRole, MessageStatus};
-use crate::entity::ids::{CharacterId, ChatId, MessageId, ToolCallId};
+use crate::entity::ids::{CharacterId, ChatId, MessageId, ToolCallId, UserId};
 use crate::entity::{character, chat, message};
 use crate::llm::registry::{Model, Registry};
 use crate::storage::chats::{Filter, Place};
@@ -188,6 +188,19 @@ impl Chats {
         }
         tx.commit().await?;
         self.running.stop_chat(id);
+        Ok(())
+    }
+
+    /// Lets every chat of a user go, as [`Chats::delete`] does one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_all(&self, owner: UserId) -> Result<()> {
+        let tx = self.db.begin().await?;
+        storage::chats::mark_all_deleted(&tx, owner, self.clock.now()).await?;
+        storage::messages::request_stop_of(&tx, owner).await?;
+        tx.commit().await?;
+        self.running.stop_user(owner);
         Ok(())
     }
 

@@ -16,4 +16,4 @@ pub mod viewer;
 
 pub use chat_access::ChatAccess;
 pub use error::{Error, FieldError, FieldErrorCode, Result};
-pub use viewer::{Client, Requester, Viewer};
+pub use viewer::{Client, Credential, Requester, Viewer};

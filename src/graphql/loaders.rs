@@ -9,7 +9,7 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use crate::domain::characters::visible_to;
 use crate::domain::{ChatAccess, Error, Requester, Result};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
-use crate::entity::{character, chat, message, role, user};
+use crate::entity::{character, chat, message, personal_access_token, role, session, user};
 use crate::graphql::context::{Loaders, State};
 
 /// Where the loaders look things up, and for whom.
@@ -33,6 +33,14 @@ pub struct TagsOf(pub CharacterId);
 /// The roles of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RolesOf(pub UserId);
+
+/// The sessions of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionsOf(pub UserId);
+
+/// The personal access tokens of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokensOf(pub UserId);
 
 /// The loaders of one request. The delay is zero: what a level of the document asks for is there when the task runs.
 pub fn make(state: State, requester: Requester) -> Loaders {
@@ -81,6 +89,36 @@ impl Loader<RolesOf> for Source {
             roles.entry(RolesOf(user)).or_insert_with(Vec::new).push(role);
         }
         Ok(roles)
+    }
+}
+
+impl Loader<SessionsOf> for Source {
+    type Value = Vec<session::Model>;
+    type Error = Error;
+
+    async fn load(&self, users: &[SessionsOf]) -> Result<HashMap<SessionsOf, Vec<session::Model>>, Error> {
+        self.viewer()?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let mut sessions = HashMap::new();
+        for session in self.state.accounts.sessions_of(&ids).await? {
+            sessions.entry(SessionsOf(session.user_id)).or_insert_with(Vec::new).push(session);
+        }
+        Ok(sessions)
+    }
+}
+
+impl Loader<TokensOf> for Source {
+    type Value = Vec<personal_access_token::Model>;
+    type Error = Error;
+
+    async fn load(&self, users: &[TokensOf]) -> Result<HashMap<TokensOf, Vec<personal_access_token::Model>>, Error> {
+        self.viewer()?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let mut tokens = HashMap::new();
+        for token in self.state.accounts.tokens_of(&ids).await? {
+            tokens.entry(TokensOf(token.user_id)).or_insert_with(Vec::new).push(token);
+        }
+        Ok(tokens)
     }
 }
 

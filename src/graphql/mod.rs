@@ -6,6 +6,7 @@ pub mod characters;
 pub mod chats;
 pub mod context;
 pub mod error;
+mod for_writers;
 mod ids;
 pub mod loaders;
 mod node;

@@ -3,12 +3,14 @@
 use async_graphql::{Context, ID, Interface, Object};
 use futures_util::future::join_all;
 
+use crate::domain::accounts::is_visible;
 use crate::domain::replies::parts;
 use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::{
-    AuditEntryId, CharacterId, ChatId, MessageId, RoleId, SessionId, ToolCallId, UserId, parse_any,
+    AuditEntryId, CharacterId, ChatId, MessageId, PersonalAccessTokenId, RoleId, SessionId, ToolCallId, UserId,
+    parse_any,
 };
-use crate::graphql::accounts::{Role, Session, User};
+use crate::graphql::accounts::{PersonalAccessToken, Role, Session, User};
 use crate::graphql::admin::AuditEntry;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message, ToolCall};
@@ -31,6 +33,8 @@ pub enum Node {
     User(User),
     /// A sign-in.
     Session(Session),
+    /// A token for a program.
+    PersonalAccessToken(PersonalAccessToken),
     /// A role.
     Role(Role),
     /// A character.
@@ -73,11 +77,18 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
     let (state, viewer) = (ctx.state(), ctx.viewer()?);
     let (prefix, uuid) = parse_any(id).map_err(|_| ids::malformed(path))?;
     Ok(match prefix.as_str() {
-        UserId::PREFIX => ctx.loaders().load_one(UserId(uuid)).await?.map(|user| Node::User(User::from(user))),
+        UserId::PREFIX => {
+            let user = ctx.loaders().load_one(UserId(uuid)).await?.filter(|user| is_visible(viewer, user));
+            user.map(|user| Node::User(User::from(user)))
+        }
         SessionId::PREFIX => {
             let session = state.accounts.session(viewer, SessionId(uuid)).await?;
-            let is_current = viewer.session_id == SessionId(uuid);
+            let is_current = viewer.session_id() == Some(SessionId(uuid));
             session.map(|row| Node::Session(Session { row, is_current }))
+        }
+        PersonalAccessTokenId::PREFIX => {
+            let token = state.accounts.token(viewer, PersonalAccessTokenId(uuid)).await?;
+            token.map(|token| Node::PersonalAccessToken(PersonalAccessToken(token)))
         }
         RoleId::PREFIX => state.accounts.role(viewer, RoleId(uuid)).await?.map(|role| Node::Role(Role(role))),
         CharacterId::PREFIX => {

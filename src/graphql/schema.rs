@@ -6,12 +6,13 @@ use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, R
 use futures_util::stream::BoxStream;
 
 use crate::domain::Requester;
-use crate::graphql::accounts::{AccountMutations, AccountQueries};
+use crate::graphql::accounts::{AccountMutations, AccountQueries, SelfServiceMutations};
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
 use crate::graphql::error::{ErrorExtensions, FieldError};
+use crate::graphql::for_writers::ForWriters;
 use crate::graphql::loaders;
 use crate::graphql::node::{Node, NodeQueries};
 use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
@@ -24,7 +25,18 @@ pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, C
 /// What can be done. Each takes one `input` and answers one payload with what it changed, whole; null, with an error, when it
 /// failed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutations, ChatMutations, ReplyMutations, UserMutations, RoleMutations);
+#[graphql(name = "Mutation")]
+pub struct Mutations(
+    AccountMutations,
+    SelfServiceMutations,
+    ChatMutations,
+    ReplyMutations,
+    UserMutations,
+    RoleMutations,
+);
+
+/// The root of what can be done.
+type Mutation = ForWriters<Mutations>;
 
 /// What can be watched.
 #[derive(MergedSubscription, Default)]

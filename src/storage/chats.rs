@@ -148,6 +148,17 @@ pub async fn mark_deleted(
     Ok(marked.rows_affected > 0)
 }
 
+/// Hides every chat of an owner from everybody.
+pub async fn mark_all_deleted(db: &impl ConnectionTrait, owner: UserId, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::DeletedAt, Expr::value(now))
+        .filter(Column::OwnerId.eq(owner))
+        .filter(Column::DeletedAt.is_null())
+        .exec(db)
+        .await
+        .map(drop)
+}
+
 /// Some chat that waits to be swept.
 pub async fn find_deleted(db: &impl ConnectionTrait) -> Result<Option<ChatId>, DbErr> {
     Entity::find().filter(Column::DeletedAt.is_not_null()).select_only().column(Column::Id).into_tuple().one(db).await

@@ -53,6 +53,7 @@ impl Filter {
             Column::Id.in_subquery(holders)
         });
         Condition::all()
+            .add(Column::DeletedAt.is_null())
             .add_option(found)
             .add_option(self.is_active.map(|wanted| Column::IsActive.eq(wanted)))
             .add_option(with_role)

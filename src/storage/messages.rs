@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::Query;
 use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, Statement};
 
 use crate::entity::enums::{MessageStatus, PieceKind};
@@ -9,6 +10,7 @@ use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use crate::entity::message::{ActiveModel, Column, Entity, Model};
 use crate::entity::{chat, reply_chunk, tool_call};
 use crate::storage::chats::Readable;
+use crate::storage::nodes;
 
 /// Rows of one insert; SQLite takes 32,766 values at most.
 const INSERT_ROWS: usize = 500;
@@ -171,6 +173,14 @@ pub async fn request_stop(db: &impl ConnectionTrait, id: MessageId) -> Result<()
     update.filter(Column::Id.eq(id)).filter(streaming()).exec(db).await.map(|_| ())
 }
 
+/// Asks the servers that write replies in an owner's chats to stop.
+pub async fn request_stop_of(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
+    let mut chats = Query::select();
+    chats.column(chat::Column::Id).from(chat::Entity).and_where(chat::Column::OwnerId.eq(owner));
+    let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
+    update.filter(Column::ChatId.in_subquery(chats)).filter(streaming()).exec(db).await.map(drop)
+}
+
 /// A reply that a server writes, as its flusher sees it.
 #[derive(Debug, Clone, Copy, FromQueryResult)]
 pub struct Running {
@@ -192,19 +202,38 @@ pub async fn lock_running(db: &impl ConnectionTrait, boot: BootId) -> Result<Vec
         .await
 }
 
-/// Up to `limit` replies that a server (or any) was writing, made until `before`, by id from `after` on.
+/// Whose running replies are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// Every server's.
+    All,
+    /// One server's.
+    One(BootId),
+    /// Those of servers without a lease that holds.
+    Dead,
+}
+
+/// Up to `limit` replies that these servers were writing, made until `before`, by id from `after` on.
 pub async fn find_running(
     db: &impl ConnectionTrait,
-    boot: Option<BootId>,
-    before: DateTime<Utc>,
+    writers: Writers,
+    before: Option<DateTime<Utc>>,
     after: Option<MessageId>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
+    let written = match writers {
+        Writers::All => Condition::all(),
+        Writers::One(boot) => Condition::all().add(Column::BootId.eq(boot)),
+        Writers::Dead => {
+            let alive = nodes::alive(nodes::now(db).await?);
+            Condition::any().add(Column::BootId.not_in_subquery(alive)).add(Column::BootId.is_null())
+        }
+    };
     Entity::find()
         .filter(streaming())
-        .filter(Condition::all().add_option(boot.map(|boot| Column::BootId.eq(boot))))
+        .filter(written)
         .filter(Condition::all().add_option(after.map(|after| Column::Id.gt(after))))
-        .filter(Column::CreatedAt.lte(before))
+        .filter(Condition::all().add_option(before.map(|before| Column::CreatedAt.lte(before))))
         .order_by_asc(Column::Id)
         .limit(limit)
         .all(db)

@@ -23,7 +23,10 @@ pub mod messages;
 pub mod migrations;
 pub mod nodes;
 pub mod page;
+pub mod password_resets;
+pub mod personal_access_tokens;
 pub mod roles;
+pub mod users;
 
 /// How long a request waits for a connection before it is turned away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,11 +2,11 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::LockType;
-use sea_orm::{IntoActiveModel as _, JoinType, QueryOrder, QuerySelect, SqlErr};
+use sea_orm::{IntoActiveModel as _, QueryOrder, QuerySelect, SqlErr};
 
 use crate::entity::ids::{RoleId, UserId};
 use crate::entity::role::{ActiveModel, Column, Entity, Model};
-use crate::entity::{user, user_role};
+use crate::entity::user_role;
 
 /// Up to `limit` roles, by name.
 ///
@@ -52,21 +52,6 @@ pub async fn set(db: &impl ConnectionTrait, user_id: UserId, roles: &[RoleId]) -
     }
     let rows = roles.iter().map(|role_id| user_role::Model { user_id, role_id: *role_id }.into_active_model());
     user_role::Entity::insert_many(rows).exec_without_returning(db).await.map(drop)
-}
-
-/// Up to `limit` users who have a role and may sign in.
-pub async fn active_holders(db: &impl ConnectionTrait, role: RoleId, limit: u64) -> Result<Vec<UserId>, DbErr> {
-    let holder = user_role::Entity::belongs_to(user::Entity).from(user_role::Column::UserId).to(user::Column::Id);
-    user_role::Entity::find()
-        .join(JoinType::InnerJoin, holder.into())
-        .filter(user_role::Column::RoleId.eq(role))
-        .filter(user::Column::IsActive.eq(true))
-        .limit(limit)
-        .select_only()
-        .column(user_role::Column::UserId)
-        .into_tuple()
-        .all(db)
-        .await
 }
 
 fn was_free(outcome: Result<(), DbErr>) -> Result<bool, DbErr> {

@@ -3,8 +3,15 @@
 
 mod accounts;
 mod commands;
+mod crashes;
 mod edge;
+mod idempotency;
 mod layers;
+mod limits;
 mod migrations;
+mod reading;
+mod replies;
 mod schema;
+mod sessions;
+mod stopping;
 mod support;

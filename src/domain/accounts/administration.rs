@@ -6,16 +6,17 @@ use serde_json::json;
 
 use super::last_admin::ensure_another_admin;
 use super::registration::Strength;
-use super::{Accounts, NewUser, permissions_of};
+use super::{Accounts, NewUser, PasswordReset, permissions_of};
 use crate::domain::audit::{self, Action};
+use crate::domain::chats::Chats;
 use crate::domain::input::Checks;
 use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::Permission;
-use crate::entity::ids::{RoleId, SessionId, UserId};
+use crate::entity::ids::{RoleId, UserId};
 use crate::entity::{role, user};
 use crate::storage::directory::{Filter, Place};
 use crate::storage::page::{Page, Window};
-use crate::storage::{accounts as rows, directory, roles};
+use crate::storage::{accounts as rows, directory, roles, users};
 
 /// The most roles of one user.
 const MAX_ROLES_OF_USER: usize = 50;
@@ -84,7 +85,7 @@ impl Accounts {
         viewer.require(Permission::RolesWrite)?;
         let wanted = wanted_roles(role_ids)?;
         let transaction = self.0.database.begin().await?;
-        let (user, before) = self.lock_subject(&transaction, viewer, user_id).await?;
+        let (user, before) = lock_subject(&transaction, viewer, user_id).await?;
         let is_demoted = before.iter().any(|role| role.id == role::ADMIN) && !wanted.contains(&role::ADMIN);
         if is_demoted {
             ensure_another_admin(&transaction, user_id).await?;
@@ -96,7 +97,7 @@ impl Accounts {
         let entry = self.audit(Action::UserRolesSet, client).by(viewer.user_id).on(user_id).detail(detail);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
-        self.0.live.forget_permissions();
+        self.roles_changed(Some(user_id)).await;
         Ok(user)
     }
 
@@ -114,24 +115,64 @@ impl Accounts {
     ) -> Result<user::Model> {
         viewer.require(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
-        let (mut user, _) = self.lock_subject(&transaction, viewer, user_id).await?;
+        let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         if user.is_active == is_active {
             return Ok(user);
         }
         not_oneself(viewer, user_id)?;
-        let mut ended = Vec::new();
-        if !is_active {
+        let after = user::Model { is_active, ..user.clone() };
+        let (action, ended) = if is_active {
+            users::update(&transaction, after.clone()).await?;
+            (Action::UserActivated, None)
+        } else {
             ensure_another_admin(&transaction, user_id).await?;
-            ended = rows::delete_sessions_of(&transaction, user_id).await?;
-        }
-        rows::set_active(&transaction, user_id, is_active).await?;
-        user.is_active = is_active;
-        let action = if is_active { Action::UserActivated } else { Action::UserDeactivated };
-        let entry = self.audit(action, client).by(viewer.user_id).on(user_id);
-        audit::record(&transaction, entry.detail(json!({ "sessionCount": ended.len() }))).await?;
+            (Action::UserDeactivated, Some(self.deactivate(&transaction, user).await?))
+        };
+        audit::record(&transaction, self.audit(action, client).by(viewer.user_id).on(user_id)).await?;
         transaction.commit().await?;
-        self.forget(ended).await;
-        Ok(user)
+        if let Some(ended) = ended {
+            self.close_all(ended).await;
+        }
+        Ok(after)
+    }
+
+    /// Removes a user with all that they own: gone for every reader at once, swept later.
+    ///
+    /// # Errors
+    /// As [`Accounts::set_user_active`].
+    pub async fn delete_user(&self, viewer: &Viewer, client: &Client, user_id: UserId, chats: &Chats) -> Result<()> {
+        viewer.require(Permission::UsersWrite)?;
+        not_oneself(viewer, user_id)?;
+        let transaction = self.0.database.begin().await?;
+        let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
+        ensure_another_admin(&transaction, user_id).await?;
+        let entry = self.audit(Action::UserDeleted, client).by(viewer.user_id).on(user_id);
+        let ended = self.mark_deleted(&transaction, user, entry).await?;
+        transaction.commit().await?;
+        self.let_go(user_id, ended, chats).await;
+        Ok(())
+    }
+
+    /// Makes a one-time token with which a user chooses a new password. Not for the viewer, who has to know the current one.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user who may do what the viewer may not; [`Error::NotFound`];
+    /// [`Error::Conflict`] for the viewer themself.
+    pub async fn issue_password_reset_for(
+        &self,
+        viewer: &Viewer,
+        client: &Client,
+        user_id: UserId,
+    ) -> Result<(user::Model, PasswordReset)> {
+        viewer.require(Permission::UsersWrite)?;
+        not_oneself(viewer, user_id)?;
+        let transaction = self.0.database.begin().await?;
+        let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
+        let reset = self.issue_password_reset(&transaction, user_id).await?;
+        let entry = self.audit(Action::PasswordResetIssued, client).by(viewer.user_id).on(user_id);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        Ok((user, reset))
     }
 
     /// Ends every session of a user: tokens are dead and sockets close, at once. Answers how many there were.
@@ -146,35 +187,33 @@ impl Accounts {
     ) -> Result<(user::Model, usize)> {
         viewer.require(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
-        let (user, _) = self.lock_subject(&transaction, viewer, user_id).await?;
-        let ended = rows::delete_sessions_of(&transaction, user_id).await?;
-        let entry = self.audit(Action::UserSessionsEnded, client).by(viewer.user_id).on(user_id);
-        audit::record(&transaction, entry.detail(json!({ "sessionCount": ended.len() }))).await?;
-        transaction.commit().await?;
+        let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
+        let ended = users::delete_sessions(&transaction, user_id, None).await?;
         let count = ended.len();
-        self.forget(ended).await;
+        let entry = self.audit(Action::UserSessionsEnded, client).by(viewer.user_id).on(user_id);
+        audit::record(&transaction, entry.detail(json!({ "sessionCount": count }))).await?;
+        transaction.commit().await?;
+        self.close_sessions(ended).await;
         Ok((user, count))
     }
+}
 
-    /// A user whom the viewer is about to change, and their roles; nobody else changes them until the transaction ends.
-    async fn lock_subject(
-        &self,
-        db: &impl ConnectionTrait,
-        viewer: &Viewer,
-        user_id: UserId,
-    ) -> Result<(user::Model, Vec<role::Model>)> {
-        let user = rows::lock_user(db, user_id).await?.ok_or(Error::NotFound)?;
-        let roles = rows::roles_of_users(db, &[user_id]).await?;
-        let roles: Vec<role::Model> = roles.into_iter().map(|(_, role)| role).collect();
-        viewer.require_all(&permissions_of(&roles))?;
-        Ok((user, roles))
-    }
-
-    async fn forget(&self, sessions: Vec<SessionId>) {
-        for session in sessions {
-            self.0.live.end(session).await;
-        }
-    }
+/// A user whom the viewer is about to change, and their roles. Nobody else changes them, or who is an admin, until the
+/// transaction ends: whoever does takes these two locks in this order.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Forbidden`] when the user may do what the viewer may not.
+async fn lock_subject(
+    db: &impl ConnectionTrait,
+    viewer: &Viewer,
+    user_id: UserId,
+) -> Result<(user::Model, Vec<role::Model>)> {
+    users::lock_role(db, role::ADMIN).await?;
+    let user = users::lock(db, user_id).await?.ok_or(Error::NotFound)?;
+    let roles = rows::roles_of_users(db, &[user_id]).await?;
+    let roles: Vec<role::Model> = roles.into_iter().map(|(_, role)| role).collect();
+    viewer.require_all(&permissions_of(&roles))?;
+    Ok((user, roles))
 }
 
 /// The roles that are meant: each once, with the one that everybody has.

@@ -1,22 +1,21 @@
-//! There is always somebody who can mend everything.
+//! Somebody must be able to administer the server.
 
 use sea_orm::ConnectionTrait;
 
 use crate::domain::{Error, Result};
 use crate::entity::ids::UserId;
 use crate::entity::role;
-use crate::storage::roles as rows;
+use crate::storage::users;
 
-/// Holds back, until this transaction ends, everybody else who would take an admin away, and makes sure that the server keeps an
-/// active one without this user. To be called before the user is demoted, deactivated or deleted.
+/// Makes sure that an admin who may sign in is left when this user is one no more. To be asked first in a transaction: it locks
+/// the role until the end, so that of two who go at once the second sees the first gone.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the user is the last admin.
-pub(super) async fn ensure_another_admin(db: &impl ConnectionTrait, user_id: UserId) -> Result<()> {
-    rows::lock_all(db, &[role::ADMIN]).await?;
-    let admins = rows::active_holders(db, role::ADMIN, 2).await?;
-    if admins == [user_id] {
-        return Err(Error::Conflict { message: "This is the last admin.", fields: Vec::new() });
+/// [`Error::Conflict`] when this is the last one.
+pub async fn ensure_another_admin(tx: &impl ConnectionTrait, user_id: UserId) -> Result<()> {
+    users::lock_role(tx, role::ADMIN).await?;
+    match users::who_has(tx, role::ADMIN, user_id).await? {
+        (true, false) => Err(Error::Conflict { message: "This is the last admin.", fields: Vec::new() }),
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -129,6 +129,7 @@ impl Accounts {
             created_at: now,
             updated_at: now,
             last_seen_at: None,
+            deleted_at: None,
         };
         // Before the hash, which costs more; the unique indexes decide in the end.
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
@@ -146,7 +147,8 @@ impl Accounts {
     }
 }
 
-fn taken(username: bool, email: bool) -> Error {
+/// What is wrong when these are somebody else's.
+pub(super) fn taken(username: bool, email: bool) -> Error {
     let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
     let fields = [
         field(username, "username", "This username is taken."),

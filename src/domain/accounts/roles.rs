@@ -134,7 +134,7 @@ impl Accounts {
         let entry = self.audit(Action::RoleUpdated, client).by(viewer.user_id).on(id).detail(detail);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
-        self.0.live.forget_permissions();
+        self.roles_changed(None).await;
         Ok(role)
     }
 
@@ -155,7 +155,7 @@ impl Accounts {
         let entry = self.audit(Action::RoleDeleted, client).by(viewer.user_id).on(id).detail(detail);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
-        self.0.live.forget_permissions();
+        self.roles_changed(None).await;
         Ok(())
     }
 }

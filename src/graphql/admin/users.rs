@@ -8,6 +8,7 @@ use crate::entity::ids::RoleId;
 use crate::graphql::accounts::User;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+use crate::graphql::scalars::DateTime;
 use crate::storage::directory::Filter;
 
 /// Which users are wanted. Every field that is given must fit.
@@ -71,11 +72,43 @@ pub struct EndUserSessionsInput {
     user_id: ID,
 }
 
+/// Who is removed.
+#[derive(Debug, Clone, InputObject)]
+pub struct DeleteUserInput {
+    /// The user; not oneself.
+    user_id: ID,
+}
+
+/// Who may choose a new password.
+#[derive(Debug, Clone, InputObject)]
+pub struct IssuePasswordResetInput {
+    /// The user; not oneself.
+    user_id: ID,
+}
+
 /// What `createUser` made.
 #[derive(SimpleObject)]
 pub struct CreateUserPayload {
     /// The new user.
     user: User,
+}
+
+/// What `deleteUser` removed.
+#[derive(SimpleObject)]
+pub struct DeleteUserPayload {
+    /// The id of the user who is gone.
+    user_id: ID,
+}
+
+/// What `issuePasswordReset` made.
+#[derive(SimpleObject)]
+pub struct IssuePasswordResetPayload {
+    /// The user.
+    user: User,
+    /// For `resetPassword`: works once, and is shown here and never again.
+    reset_token: String,
+    /// When it stops working.
+    expires_at: DateTime,
 }
 
 /// What `setUserActive` changed.
@@ -132,6 +165,32 @@ impl UserMutations {
         let accounts = &ctx.state().accounts;
         let user = accounts.set_user_active(viewer, ctx.client()?, id, input.is_active).await?;
         Ok(Some(SetUserActivePayload { user: User::from(user) }))
+    }
+
+    /// Removes a user with all that they own: gone at once, for good. USERS_WRITE, and every permission of the user. CONFLICT for
+    /// oneself and for the last admin.
+    async fn delete_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who is removed.")] input: DeleteUserInput,
+    ) -> Result<Option<DeleteUserPayload>> {
+        let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
+        let state = ctx.state();
+        state.accounts.delete_user(viewer, ctx.client()?, id, &state.chats).await?;
+        Ok(Some(DeleteUserPayload { user_id: input.user_id }))
+    }
+
+    /// Makes a one-time token, in the place of an earlier one, that the admin hands over to the user: no admin ever sets or sees
+    /// a password. USERS_WRITE, and every permission of the user. CONFLICT for oneself.
+    async fn issue_password_reset(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Who may choose a new password.")] input: IssuePasswordResetInput,
+    ) -> Result<Option<IssuePasswordResetPayload>> {
+        let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
+        let (user, reset) = ctx.state().accounts.issue_password_reset_for(viewer, ctx.client()?, id).await?;
+        let expires_at = DateTime(reset.expires_at);
+        Ok(Some(IssuePasswordResetPayload { user: User::from(user), reset_token: reset.token, expires_at }))
     }
 
     /// Gives a user other roles; it holds for their live sessions within a second. ROLES_WRITE, and every permission of the

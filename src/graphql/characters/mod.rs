@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object};
 use futures_util::future::BoxFuture;
 
+use crate::domain::accounts::is_visible;
 use crate::domain::{Result, characters};
 use crate::entity::character;
 use crate::graphql::accounts::User;
@@ -78,10 +79,12 @@ impl Character {
         Ok(ctx.loaders().load_one(TagsOf(self.0.id)).await?.unwrap_or_default())
     }
 
-    /// Who made it; null for the server's own.
+    /// Who made it; null for the server's own, and for somebody whose account is closed.
     async fn owner(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         let Some(id) = self.0.owner_id else { return Ok(None) };
-        Ok(ctx.loaders().load_one(id).await?.map(User::from))
+        let viewer = ctx.viewer()?;
+        let owner = ctx.loaders().load_one(id).await?.filter(|owner| is_visible(viewer, owner));
+        Ok(owner.map(User::from))
     }
 
     /// When it was made.

@@ -129,7 +129,7 @@ impl ChatMutations {
     }
 }
 
-/// What a field of an update input does: absent leaves, null clears.
+/// What a field of an update's input asks for.
 pub fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
     match value {
         MaybeUndefined::Undefined => Change::Keep,

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use async_graphql::{Context, Object, Schema, Subscription};
 use duologue::clock::{Clock as _, IdGenerator, SystemClock};
-use duologue::domain::{self, Client, Requester, Viewer};
+use duologue::domain::viewer::Permissions;
+use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
 use duologue::http::{Edge, Limits, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
@@ -138,9 +139,10 @@ fn authenticate(authorization: Option<&str>, session_ended: CancellationToken, o
     };
     Requester::Viewer(Arc::new(Viewer {
         user_id: "user_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
-        session_id: "sess_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
-        permissions: Arc::new([]),
-        token_expires_at: SystemClock.now() + chrono::Duration::milliseconds(lifetime),
+        credential: Credential::Session("sess_01h455vb4pex5vsknk084sn02q".parse().unwrap()),
+        may_write: true,
+        permissions: Permissions::default(),
+        token_expires_at: Some(SystemClock.now() + chrono::Duration::milliseconds(lifetime)),
         session_ended,
     }))
 }
