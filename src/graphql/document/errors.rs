@@ -40,15 +40,15 @@ pub(super) fn invalid_input(message: impl AsRef<str>, pos: Pos) -> Refusal {
 pub(super) struct Refusals(Vec<ServerError>);
 
 impl Refusals {
-    pub(super) fn push(&mut self, refusal: Refusal) {
+    pub(super) fn push(&mut self, refusal: ServerError) {
         if self.0.len() < MAX_REFUSALS {
-            self.0.push(*refusal);
+            self.0.push(refusal);
         }
     }
 
     pub(super) fn invalid(&mut self, message: impl AsRef<str>, pos: Pos) {
         if self.0.len() < MAX_REFUSALS {
-            self.push(invalid(message, pos));
+            self.push(*invalid(message, pos));
         }
     }
 

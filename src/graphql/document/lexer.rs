@@ -35,12 +35,12 @@ pub(super) struct Lexer<'a> {
     counted: usize,
     tokens: usize,
     nesting: usize,
-    limits: &'a Limits,
+    limits: Limits,
 }
 
 impl<'a> Lexer<'a> {
-    pub(super) fn new(text: &'a str, limits: &'a Limits) -> Self {
-        Self { text, at: 0, pos: Pos { line: 1, column: 1 }, counted: 0, tokens: 0, nesting: 0, limits }
+    pub(super) fn new(text: &'a str, limits: &Limits) -> Self {
+        Self { text, at: 0, pos: Pos { line: 1, column: 1 }, counted: 0, tokens: 0, nesting: 0, limits: *limits }
     }
 
     pub(super) fn next(&mut self) -> Result<Token<'a>, Refusal> {

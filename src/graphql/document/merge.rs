@@ -189,11 +189,7 @@ impl Merge<'_> {
             match what {
                 What::Field(field) => {
                     let entry = collected.entry(field.key().clone()).or_insert_with(|| (field.clone(), Vec::new()));
-                    if let Some(set) = field.set
-                        && !entry.1.contains(&set)
-                    {
-                        entry.1.push(set);
-                    }
+                    entry.1.extend(field.set);
                 }
                 What::Fragment { on, set } => {
                     let is_of = |on: &Name| self.types.possible(on).binary_search(object).is_ok();

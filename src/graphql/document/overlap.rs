@@ -26,7 +26,7 @@ pub(super) fn check(operations: &[Operation], sets: &Sets, types: &Types, limits
     };
     for operation in operations {
         if let Err(refusal) = overlap.operation(operation) {
-            refusals.push(refusal);
+            refusals.push(*refusal);
         }
     }
 }

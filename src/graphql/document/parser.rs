@@ -40,6 +40,8 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Source, Refusal> {
     Ok(source)
 }
 
+type Arguments = Vec<(Positioned<Name>, Positioned<Value>)>;
+
 struct Parser<'a> {
     lexer: Lexer<'a>,
     next: Token<'a>,
@@ -237,7 +239,7 @@ impl<'a> Parser<'a> {
         Ok(directives)
     }
 
-    fn arguments(&mut self, is_const: bool) -> Result<Vec<(Positioned<Name>, Positioned<Value>)>, Refusal> {
+    fn arguments(&mut self, is_const: bool) -> Result<Arguments, Refusal> {
         if !self.is(b'(') {
             return Ok(Vec::new());
         }

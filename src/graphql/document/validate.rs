@@ -383,12 +383,12 @@ fn height(
         if path.contains(&spread) {
             refusals.invalid(format!("Fragment \"{}\" spreads itself.", fragments[spread].name), pos);
         } else if path.len() >= limit {
-            refusals.push(too_complex("Fragments are nested too deep.", Some(pos)));
+            refusals.push(*too_complex("Fragments are nested too deep.", Some(pos)));
         } else {
             highest = highest.max(1 + height(spread, fragments, limit, heights, path, refusals));
         }
         if highest >= limit {
-            refusals.push(too_complex("Fragments are nested too deep.", Some(pos)));
+            refusals.push(*too_complex("Fragments are nested too deep.", Some(pos)));
         }
     }
     path.pop();
@@ -414,7 +414,7 @@ fn finish_operation(
     while let Some(scope) = pending.pop() {
         *steps = steps.saturating_sub(1 + scope.usages.len() + scope.spreads.len());
         if *steps == 0 {
-            refusals.push(too_complex("The document has too many operations over too many fragments.", None));
+            refusals.push(*too_complex("The document has too many operations over too many fragments.", None));
             return;
         }
         for usage in &scope.usages {

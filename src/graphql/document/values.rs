@@ -121,7 +121,6 @@ fn whole(number: &Number) -> Option<i32> {
         return i32::try_from(number).ok();
     }
     let number = number.as_f64().filter(|number| number.fract() == 0.0)?;
-    #[expect(clippy::cast_possible_truncation, reason = "the bounds are checked")]
     let is_in_range = (f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&number);
     is_in_range.then_some(number as i32)
 }

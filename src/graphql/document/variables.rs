@@ -43,7 +43,7 @@ impl Coerced {
                         let message = misfit.describe(&format!("Variable \"${name}\""));
                         let mut refusal = invalid_input(&message, pos);
                         name_field(&mut refusal, misfit.path(), &misfit.kind, &message);
-                        refusals.push(refusal);
+                        refusals.push(*refusal);
                         continue;
                     }
                 },
@@ -51,7 +51,7 @@ impl Coerced {
                     Some(default) => default.node.clone(),
                     None if ty.nullable => continue,
                     None => {
-                        refusals.push(invalid_input(format!("Variable \"${name}\" is required."), pos));
+                        refusals.push(*invalid_input(format!("Variable \"${name}\" is required."), pos));
                         continue;
                     }
                 },

@@ -42,6 +42,7 @@ fn setting(name: &str, default: u64) -> u64 {
 }
 
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "which documents there were, to run them again")]
 async fn answers_as_graphql_js_does() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     if !folder.join("node_modules/graphql").exists() {

@@ -195,6 +195,16 @@ async fn documents_that_are_not_valid_say_why() {
     }
 }
 
+#[tokio::test]
+async fn introspection_is_answered_whole() {
+    let answer = answer(include_str!("real/introspection.graphql"), json!({})).await;
+    assert_eq!(answer.get("errors"), None);
+    let types = answer["data"]["__schema"]["types"].as_array().unwrap();
+    let branch = types.iter().find(|found| found["name"] == "Branch").unwrap();
+    let kin = branch["fields"].as_array().unwrap().iter().find(|field| field["name"] == "firm").unwrap();
+    assert_eq!(kin["type"]["ofType"]["ofType"]["name"], "Thing");
+}
+
 struct Query;
 
 #[Object]
