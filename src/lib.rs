@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! main.rs → app.rs                   the only two that see everything
-//!   http/                            router, GraphQL over HTTP, WebSocket, health
+//!   http/                            router, GraphQL over HTTP, WebSocket, playground, health
 //!     graphql/ jobs                  types and resolvers: parse → one domain call → wrap; periodic work
 //!       domain/                      rules: who may, what happens, in what order
 //!         storage/ llm/ events/      the ways out of the process; they do not know each other

@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(settings.server.environment, Environment::Development);
         assert_eq!(settings.database_url().expose(), "sqlite:./data/duologue.db");
         assert_eq!(settings.replies.max_message_length, 8000);
-        assert!(settings.auth.registration_open && settings.server.introspection);
+        assert!(settings.auth.registration_open && settings.server.introspection && settings.server.playground);
     }
 
     #[test]

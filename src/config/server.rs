@@ -33,6 +33,9 @@ pub struct ServerSettings {
     /// Whether clients may ask for the schema.
     #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
     pub introspection: bool,
+    /// Whether browsers that open /graphql get the playground.
+    #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
+    pub playground: bool,
     /// What is logged: a level, or a list such as `info,sea_orm=warn`.
     #[arg(long, default_value = "info", value_parser = log_filter)]
     pub log: String,

@@ -104,6 +104,11 @@ typed_id!(
     "sess"
 );
 typed_id!(
+    /// A token for a program that acts for a user.
+    PersonalAccessTokenId,
+    "pat"
+);
+typed_id!(
     /// A role.
     RoleId,
     "role"

@@ -11,6 +11,8 @@ pub mod login_failure;
 pub mod login_network;
 pub mod message;
 pub mod node;
+pub mod password_reset;
+pub mod personal_access_token;
 pub mod reply_chunk;
 pub mod role;
 pub mod session;

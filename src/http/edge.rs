@@ -12,6 +12,7 @@ use crate::config::protection::Origins;
 use crate::config::server::TrustedProxies;
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
+use crate::graphql::document::Documents;
 use crate::http::cost::Cost;
 use crate::http::operation::Operation;
 use crate::http::rate_limit::{RateLimiter, Verdict};
@@ -28,6 +29,8 @@ pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 pub struct Edge<E> {
     /// Runs the operations.
     pub executor: E,
+    /// Knows the documents that `executor` runs.
+    pub documents: Documents,
     /// Knows who asks.
     pub authenticate: Authenticate,
     /// Knows whether the server is ready.
@@ -38,6 +41,8 @@ pub struct Edge<E> {
     pub draining: CancellationToken,
     /// The bounds.
     pub limits: Limits,
+    /// Whether browsers get the playground.
+    pub playground: bool,
     /// The peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
     /// The origins whose pages may call and open sockets, besides those of the server's own host.

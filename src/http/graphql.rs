@@ -21,18 +21,20 @@ use crate::http::edge::{Edge, Limits, Shared};
 use crate::http::media::{self, Media};
 use crate::http::operation::{Caller, Operation, refused};
 use crate::http::parameters::{Malformed, Parameters};
-use crate::http::websocket;
+use crate::http::{playground, websocket};
 
 /// The longest `User-Agent` that is kept, in bytes.
 const MAX_USER_AGENT: usize = 512;
 
-/// Answers `/graphql`: GET, POST, and the upgrade to a WebSocket.
+/// Answers `/graphql`: GET, POST, the upgrade to a WebSocket, and browsers that come to look.
 pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let media = Media::negotiate(&parts.headers);
     let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| shared.new_request_id());
     let outcome = if websocket::is_upgrade(&parts) {
         websocket::upgrade(shared, parts).await
+    } else if shared.edge.playground && playground::is_wanted(&parts) {
+        Ok(playground::page(&parts.headers))
     } else {
         run(&shared, &parts, body, media, request_id).await
     };
@@ -63,18 +65,18 @@ async fn run<E: Executor>(
     if let Requester::Viewer(viewer) = &requester {
         Span::current().record("user", tracing::field::display(viewer.user_id));
     }
-    let operation = Operation::parse(parameters);
+    let operation = Operation::parse(parameters, &shared.edge.documents);
     let verdict = shared.count(&requester, &client, &operation);
-    let response = match (verdict.refusal(), operation) {
-        (Some(error), _) | (None, Err(error)) => refused(error, request_id),
-        (None, Ok(operation)) if parts.method == Method::GET && operation.kind != OperationType::Query => {
+    let response = match verdict.admit(operation) {
+        Err(errors) => refused(errors, request_id),
+        Ok(operation) if parts.method == Method::GET && operation.kind != OperationType::Query => {
             return Err(not_by_get(operation.kind));
         }
-        (None, Ok(operation)) if operation.kind == OperationType::Subscription => {
+        Ok(operation) if operation.kind == OperationType::Subscription => {
             let message = "Subscriptions go over a WebSocket to this address.";
             refused(request_error(ErrorCode::InvalidDocument, message), request_id)
         }
-        (None, Ok(operation)) => shared.edge.execute(operation, Caller { requester, client, request_id }).await,
+        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }).await,
     };
     shared.edge.hold_back(&response).await;
     let mut answer = answer(media, &response);

@@ -23,10 +23,9 @@ impl Media {
     /// one named first. JSON where it leaves the choice, and also where it accepts neither: the specification allows to
     /// disregard such a header.
     pub(super) fn negotiate(headers: &HeaderMap) -> Self {
-        let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
         let [mut json, mut graphql] = [Preference::NONE; 2];
-        for (position, range) in accept.flat_map(|value| value.split(',')).enumerate() {
-            let Some((range, weight)) = parse_range(range) else { continue };
+        for (position, (name, weight)) in accepted(headers).enumerate() {
+            let Some(range) = Range::named(&name) else { continue };
             let named = Preference { weight, specificity: range.specificity(), earliness: -(position as i64) };
             if range != Range::GraphqlResponse {
                 json = json.refined(named);
@@ -65,6 +64,17 @@ enum Range {
 }
 
 impl Range {
+    /// A media range that covers one of the two types.
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "application/json" => Some(Self::Json),
+            "application/graphql-response+json" => Some(Self::GraphqlResponse),
+            "application/*" => Some(Self::Application),
+            "*/*" => Some(Self::Any),
+            _ => None,
+        }
+    }
+
     const fn specificity(self) -> u8 {
         match self {
             Self::Json | Self::GraphqlResponse => 3,
@@ -74,19 +84,28 @@ impl Range {
     }
 }
 
-/// A media range that covers one of the two types, and its weight in thousandths.
-fn parse_range(text: &str) -> Option<(Range, u16)> {
-    let mut parts = text.split(';').map(str::trim);
-    let range = match parts.next()?.to_ascii_lowercase().as_str() {
-        "application/json" => Range::Json,
-        "application/graphql-response+json" => Range::GraphqlResponse,
-        "application/*" => Range::Application,
-        "*/*" => Range::Any,
-        _ => return None,
+/// Whether a client asks for a page rather than for an answer of GraphQL, as a browser does for an address that somebody types:
+/// it names HTML, and every type of an answer that it names too has a lower weight. Ranges such as `*/*` name nothing.
+pub(super) fn prefers_page(headers: &HeaderMap) -> bool {
+    let weight = |names: &[&str]| {
+        let named = accepted(headers).filter(|(name, _)| names.contains(&name.as_str()));
+        named.map(|(_, weight)| weight).max().unwrap_or_default()
     };
+    weight(&["text/html"]) > weight(&["application/json", "application/graphql-response+json"])
+}
+
+/// The media ranges of `Accept`, in lower case, each with its weight in thousandths.
+fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
+    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(parse_range)
+}
+
+fn parse_range(text: &str) -> Option<(String, u16)> {
+    let mut parts = text.split(';').map(str::trim);
+    let name = parts.next()?.to_ascii_lowercase();
     let weight = parts.find_map(|parameter| parameter.strip_prefix("q=").or_else(|| parameter.strip_prefix("Q=")));
     let weight: f32 = weight.map_or(Ok(1.0), str::parse).ok()?;
-    Some((range, (weight.clamp(0.0, 1.0) * 1_000.0) as u16))
+    Some((name, (weight.clamp(0.0, 1.0) * 1_000.0) as u16))
 }
 
 /// Whether a body is JSON in UTF-8 (RFC 8259, section 8.1), as its `Content-Type` says. No other type is taken: a page of
@@ -139,6 +158,36 @@ mod tests {
             (&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], Media::Json),
         ] {
             assert_eq!(Media::negotiate(&headers(header::ACCEPT, accept)), wanted, "{accept:?}");
+        }
+    }
+
+    #[test]
+    fn browsers_prefer_pages_and_clients_do_not() {
+        for (accept, wanted) in [
+            // Chrome, Firefox, Safari, and what older ones sent.
+            (
+                &["text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,\
+                   application/signed-exchange;v=b3;q=0.7"][..],
+                true,
+            ),
+            (&["text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"], true),
+            (&["text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"], true),
+            (&["text/html, */*"], true),
+            (&["Text/HTML"], true),
+            (&["text/html", "application/json;q=0.9"], true),
+            (&[], false),
+            (&[""], false),
+            (&["*/*"], false),
+            (&["text/*"], false),
+            (&["application/json"], false),
+            (&["application/json, text/plain, */*"], false),
+            (&["application/graphql-response+json, application/json;q=0.9"], false),
+            (&["application/json, text/html"], false),
+            (&["text/html;q=0.9, application/json"], false),
+            (&["text/html;q=0.9, application/graphql-response+json"], false),
+            (&["text/html;q=0"], false),
+        ] {
+            assert_eq!(prefers_page(&headers(header::ACCEPT, accept)), wanted, "{accept:?}");
         }
     }
 

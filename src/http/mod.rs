@@ -1,4 +1,4 @@
-//! The protocol edge: GraphQL over HTTP and over WebSocket, health, request ids and the request log.
+//! The protocol edge: GraphQL over HTTP and over WebSocket, the playground, health, request ids and the request log.
 //!
 //! The rules are those of the GraphQL-over-HTTP specification (<https://graphql.github.io/graphql-over-http/draft/>, with the
 //! audits of npm `graphql-http`) and of the `graphql-transport-ws` protocol (`PROTOCOL.md` of npm `graphql-ws`).
@@ -11,11 +11,11 @@ mod first_bytes;
 mod graphql;
 mod health;
 mod holder;
-mod introspection;
 mod media;
 mod operation;
 mod origins;
 mod parameters;
+mod playground;
 mod rate_limit;
 mod request_log;
 mod router;

@@ -81,12 +81,12 @@ impl RateLimiter {
 }
 
 impl Verdict {
-    /// The answer to a request that is refused.
-    pub(super) fn refusal(&self) -> Option<ServerError> {
-        let cause = self.refusal.clone()?;
+    /// What comes of a request: its refusal, or what was to come of it.
+    pub(super) fn admit<T>(&self, request: Result<T, Vec<ServerError>>) -> Result<T, Vec<ServerError>> {
+        let Some(cause) = self.refusal.clone() else { return request };
         let mut error = ServerError::new("too many requests", None);
         error.source = Some(Arc::new(cause));
-        Some(error)
+        Err(vec![error])
     }
 
     /// `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-10), and with a refusal `Retry-After` (RFC 9110,

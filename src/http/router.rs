@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_graphql::Executor;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{any, get};
@@ -14,13 +15,14 @@ use crate::graphql::error::ErrorCode;
 use crate::http::answer::Refusal;
 use crate::http::edge::{Edge, Shared};
 use crate::http::media::Media;
-use crate::http::{graphql, health, origins, request_log};
+use crate::http::{graphql, health, origins, playground, request_log};
 
 /// Everything that the server answers.
 pub fn router<E: Executor>(edge: Edge<E>) -> Router {
     let shared = Shared::new(edge);
     Router::new()
         .route("/graphql", any(graphql::handle::<E>))
+        .route("/graphql/assets/{name}", get(asset::<E>))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready::<E>))
         .fallback(not_found::<E>)
@@ -28,6 +30,18 @@ pub fn router<E: Executor>(edge: Edge<E>) -> Router {
         .layer(axum::middleware::from_fn_with_state(shared.clone(), origins::allow::<E>))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), request_log::log::<E>))
         .with_state(shared)
+}
+
+async fn asset<E>(
+    State(shared): State<Arc<Shared<E>>>,
+    name: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
+    let asset = name.ok().filter(|_| shared.edge.playground).and_then(|Path(name)| playground::asset(&name));
+    match asset {
+        Some(asset) => asset,
+        None => not_found(State(shared), request).await,
+    }
 }
 
 async fn not_found<E>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {

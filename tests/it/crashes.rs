@@ -177,7 +177,7 @@ on_both_databases!(the_talk_goes_on_right_after_a_crash, |database| async move {
     let rows = connect(&database).await;
     let start = std::time::Instant::now();
     while saved_texts(&rows).await.is_empty() {
-        assert!(start.elapsed().as_secs() < 10, "no checkpoint");
+        assert!(start.elapsed().as_secs() < 40, "no checkpoint");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     server.kill().await;
@@ -228,12 +228,12 @@ on_both_databases!(a_client_that_goes_away_in_the_middle_leaves_no_orphan, |data
     for wait in 0..30 {
         let input = json!({ "newChat": { "modelId": "demo/fast" }, "content": format!("Message {wait}") });
         let sending = ada.try_send(input);
-        let _: Option<_> = tokio::time::timeout(Duration::from_micros(wait * 700), sending).await.ok();
+        let _: Option<_> = tokio::time::timeout(Duration::from_micros(wait * wait * 500), sending).await.ok();
     }
     let start = std::time::Instant::now();
     let rows = connect(&database).await;
     while streaming(&rows).await > 0 {
-        assert!(start.elapsed().as_secs() < 10, "a reply is left that nobody writes");
+        assert!(start.elapsed().as_secs() < 40, "a reply is left that nobody writes");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let replies = message::Entity::find().filter(message::Column::Depth.eq(1)).all(&rows).await.unwrap();

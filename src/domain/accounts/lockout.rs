@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use crate::config::AuthSettings;
-use crate::domain::audit::{self, Action};
+use crate::domain::audit::{self, Action, Entry};
 use crate::domain::{Client, Error, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::UserId;
@@ -90,13 +90,18 @@ impl Accounts {
     /// Counts a sign-in that failed, and notes it in the audit log; answers what to tell the client. The attempt that locks is
     /// told like those before.
     pub(super) async fn login_failed(&self, attempt: &Attempt, client: &Client) -> Error {
-        self.count_failure(attempt, client).await.unwrap_or_else(|cause| cause)
+        let entry = on_user(self.audit(Action::UserLoginFailed, client), attempt);
+        self.password_failed(attempt, entry, client).await
     }
 
-    async fn count_failure(&self, attempt: &Attempt, client: &Client) -> Result<Error> {
+    /// Counts a wrong password, and notes it in the audit log by this entry; answers what to tell the client.
+    pub(super) async fn password_failed(&self, attempt: &Attempt, entry: Entry, client: &Client) -> Error {
+        self.count_failure(attempt, entry, client).await.unwrap_or_else(|cause| cause)
+    }
+
+    async fn count_failure(&self, attempt: &Attempt, entry: Entry, client: &Client) -> Result<Error> {
         let transaction = self.0.database.begin().await?;
         let standing = self.check_lock(&transaction, attempt).await;
-        let mut actions = vec![Action::UserLoginFailed];
         if let (Some(policy), Ok(())) = (self.0.lockout, &standing) {
             let now = self.0.clock.now();
             let failure = |source: &str| login_failure::Model {
@@ -109,17 +114,11 @@ impl Accounts {
             let failures = login_failures::count(&transaction, failure(&attempt.source), now).await?;
             login_failures::count(&transaction, failure(login_failures::EVERYWHERE), now).await?;
             if failures == policy.attempts {
-                actions.push(Action::UserLockedOut);
+                let entry = on_user(self.audit(Action::UserLockedOut, client), attempt);
+                audit::record(&transaction, entry).await?;
             }
         }
-        for action in actions {
-            let entry = self.audit(action, client);
-            let entry = match attempt.user_id {
-                Some(user_id) => entry.on(user_id),
-                None => entry,
-            };
-            audit::record(&transaction, entry).await?;
-        }
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         standing.map(|()| Error::InvalidCredentials)
     }
@@ -160,9 +159,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Forbidden`] without USERS_WRITE, [`Error::NotFound`] where there is no such user.
     pub async fn unlock_user(&self, viewer: &Viewer, user_id: UserId, client: &Client) -> Result<user::Model> {
-        if !viewer.may(Permission::UsersWrite) {
-            return Err(Error::Forbidden);
-        }
+        viewer.require(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
         let user = rows::users_by_ids(&transaction, &[user_id]).await?.pop().ok_or(Error::NotFound)?;
         login_failures::forget_user(&transaction, user_id).await?;
@@ -182,5 +179,12 @@ impl Accounts {
         login_failures::sweep(&transaction, MAX_PAIRS, now).await?;
         login_failures::forget_networks(&transaction, now - KNOWN_FOR).await?;
         Ok(transaction.commit().await?)
+    }
+}
+
+fn on_user(entry: Entry, attempt: &Attempt) -> Entry {
+    match attempt.user_id {
+        Some(user_id) => entry.on(user_id),
+        None => entry,
     }
 }

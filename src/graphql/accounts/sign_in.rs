@@ -90,10 +90,19 @@ impl AccountQueries {
         Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
     }
 
-    /// The session of this request's access token.
+    /// The session of this request's access token; null with a personal access token.
     async fn current_session(&self, ctx: &Context<'_>) -> Result<Option<Session>> {
         let row = ctx.state().accounts.current_session(ctx.requester()).await?;
-        Ok(Some(Session { row, is_current: true }))
+        Ok(row.map(|row| Session { row, is_current: true }))
+    }
+
+    /// A user by username, without regard to case; null when there is none, or the account is closed.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The whole username.")] username: String,
+    ) -> Result<Option<User>> {
+        Ok(ctx.state().accounts.user_by_username(ctx.viewer()?, &username).await?.map(User::from))
     }
 }
 

@@ -1,11 +1,11 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use chrono::DateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::*;
-use crate::domain::Viewer;
+use crate::domain::viewer::Permissions;
+use crate::domain::{Credential, Viewer};
 use crate::entity::ids::{SessionId, UserId};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -17,9 +17,10 @@ fn client(ip: &str) -> Client {
 fn user(number: u128) -> Requester {
     Requester::Viewer(Arc::new(Viewer {
         user_id: UserId(Uuid::from_u128(number)),
-        session_id: SessionId(Uuid::nil()),
-        permissions: Arc::new([]),
-        token_expires_at: DateTime::UNIX_EPOCH,
+        credential: Credential::Session(SessionId(Uuid::nil())),
+        permissions: Permissions::default(),
+        may_write: true,
+        token_expires_at: None,
         session_ended: CancellationToken::new(),
     }))
 }

@@ -70,7 +70,7 @@ async fn refuses_in_the_shape_of_graphql() {
     }
     let answer = server.get("/nowhere", "").await;
     assert_eq!((answer.status, answer.code().as_str()), (404, "NOT_FOUND"));
-    let answer = server.get("/graphql", "accept: text/html\r\n").await;
+    let answer = server.get("/graphql", "accept: application/json\r\n").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, invalid));
     for (method, path, allow) in [("PUT", "/graphql", "get, post"), ("POST", "/health/live", "get, head")] {
         let answer = server.raw(&format!("{method} {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;

@@ -83,6 +83,22 @@ async fn a_message_may_be_so_large_and_no_larger() {
 }
 
 #[tokio::test]
+async fn a_document_may_be_so_complex_and_no_more_on_either_transport() {
+    let server = Server::start().await;
+    let document = |tokens: usize| format!("{{{}}}", "hello ".repeat(tokens - 2));
+    for (document, code) in [(document(10_000), None), (document(10_001), Some("QUERY_TOO_COMPLEX"))] {
+        let answer = server.query(&document).await;
+        assert_eq!(answer["errors"][0]["extensions"]["code"].as_str(), code);
+        assert_eq!(answer.get("data").is_some(), code.is_none());
+        let mut socket = server.ready_socket().await;
+        socket.subscribe("1", &document).await;
+        let message = socket.next().await;
+        assert_eq!(message["type"], if code.is_some() { "error" } else { "next" });
+        assert_eq!(message["payload"][0]["extensions"]["code"].as_str(), code);
+    }
+}
+
+#[tokio::test]
 async fn so_many_operations_run_on_a_socket() {
     let server = Server::with(Limits { operations_per_socket: 2, ..Limits::default() }).await;
     let mut socket = server.ready_socket().await;

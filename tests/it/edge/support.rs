@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use async_graphql::{Context, Object, Schema, Subscription};
 use duologue::clock::{Clock as _, IdGenerator, SystemClock};
-use duologue::domain::{self, Client, Requester, Viewer};
+use duologue::domain::viewer::Permissions;
+use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
+use duologue::graphql::document::{self, Documents, Exact};
 use duologue::http::{Edge, Limits, Tls, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -138,9 +140,10 @@ fn authenticate(authorization: Option<&str>, session_ended: CancellationToken, o
     };
     Requester::Viewer(Arc::new(Viewer {
         user_id: "user_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
-        session_id: "sess_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
-        permissions: Arc::new([]),
-        token_expires_at: SystemClock.now() + chrono::Duration::milliseconds(lifetime),
+        credential: Credential::Session("sess_01h455vb4pex5vsknk084sn02q".parse().unwrap()),
+        may_write: true,
+        permissions: Permissions::default(),
+        token_expires_at: Some(SystemClock.now() + chrono::Duration::milliseconds(lifetime)),
         session_ended,
     }))
 }
@@ -151,12 +154,20 @@ impl Server {
     }
 
     pub(super) async fn with(limits: Limits) -> Self {
-        Self::start_with(limits, "", None).await
+        Self::serve(limits, true, "", None)
+    }
+
+    pub(super) async fn without_playground() -> Self {
+        Self::serve(Limits::default(), false, "", None)
     }
 
     /// With pages of these origins allowed, and over TLS where it is given.
-    #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
     pub(super) async fn start_with(limits: Limits, origins: &str, tls: Option<Tls>) -> Self {
+        Self::serve(limits, true, origins, tls)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
+    fn serve(limits: Limits, playground: bool, origins: &str, tls: Option<Tls>) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let session_ended = CancellationToken::new();
         let [soft_stop, hard_stop] = [CancellationToken::new(), CancellationToken::new()];
@@ -164,9 +175,12 @@ impl Server {
         let is_ready = Arc::new(AtomicBool::new(true));
         let ended = session_ended.clone();
         let ready = is_ready.clone();
+        let schema = Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish();
+        let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
         let once = AtomicBool::new(false);
         let edge = Edge {
-            executor: Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish(),
+            executor: Exact::new(schema, documents.clone()),
+            documents,
             authenticate: Arc::new(move |authorization, _| {
                 let requester = authenticate(authorization.as_deref(), ended.clone(), &once);
                 Box::pin(async move {
@@ -181,6 +195,7 @@ impl Server {
             tracker: tracker.clone(),
             draining: soft_stop.clone(),
             limits,
+            playground,
             trusted_proxies: "127.0.0.0/8".parse().unwrap(),
             origins: origins.parse().unwrap(),
             is_tls: tls.is_some(),

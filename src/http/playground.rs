@@ -1,0 +1,224 @@
+//! The playground: GraphiQL for browsers that open `/graphql`. Its pages are the npm package in `web/`, which the binary
+//! carries when they were there as it was built; a debug build reads them anew for every request.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::response::{IntoResponse as _, Response};
+use rust_embed::RustEmbed;
+
+use crate::http::media;
+
+/// What `npm run build` made.
+#[derive(RustEmbed)]
+#[folder = "web/dist"]
+#[allow_missing = true]
+struct Pages;
+
+/// The name of an asset holds a hash of its content, so it never changes.
+const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
+
+/// Whether a request is a browser's that comes to look, and no operation.
+pub(super) fn is_wanted(parts: &Parts) -> bool {
+    let parameters = parts.uri.query().unwrap_or_default();
+    matches!(parts.method, Method::GET | Method::HEAD)
+        && media::prefers_page(&parts.headers)
+        && !form_urlencoded::parse(parameters.as_bytes()).any(|(name, _)| name == "query")
+}
+
+/// The page.
+pub(super) fn page(headers: &HeaderMap) -> Response {
+    page_of(read("index.html"), headers)
+}
+
+/// A file that the page asks for, by its name in `assets/`.
+pub(super) fn asset(name: &str) -> Option<Response> {
+    asset_of(read, name)
+}
+
+fn read(path: &str) -> Option<Cow<'static, [u8]>> {
+    Pages::get(path).map(|file| file.data)
+}
+
+fn page_of(page: Option<Cow<'static, [u8]>>, headers: &HeaderMap) -> Response {
+    let host = host(headers);
+    let page = page.unwrap_or_else(|| Cow::Owned(stand_in(host).into_bytes()));
+    let mut response = file("text/html; charset=utf-8", page);
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, content_security_policy(host)),
+        (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+        (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+        // The same address answers clients in JSON.
+        (header::VARY, HeaderValue::from_static("accept, host")),
+    ] {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn asset_of(read: impl Fn(&str) -> Option<Cow<'static, [u8]>>, name: &str) -> Option<Response> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    if name.starts_with('.') || !name.bytes().all(is_plain) {
+        return None;
+    }
+    let mut response = file(content_type(name), read(&format!("assets/{name}"))?);
+    response.headers_mut().insert(header::CACHE_CONTROL, FOREVER);
+    Some(response)
+}
+
+fn file(content_type: &'static str, content: Cow<'static, [u8]>) -> Response {
+    let body = match content {
+        Cow::Borrowed(content) => Body::from(content),
+        Cow::Owned(content) => Body::from(content),
+    };
+    ([(header::CONTENT_TYPE, content_type)], body).into_response()
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit_once('.').map(|(_, extension)| extension) {
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("svg") => "image/svg+xml",
+        Some("ttf") => "font/ttf",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Everything comes from here (<https://www.w3.org/TR/CSP3/>). Styles may stand in the page because the editor writes the place
+/// of every line into a `style` attribute, and data addresses may be pictures because its style sheet draws its squiggles so;
+/// neither can run a script. The addresses of sockets are for browsers to which `'self'` is HTTP only.
+fn content_security_policy(host: Option<&str>) -> HeaderValue {
+    const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
+                          base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'";
+    let sockets = host.map(|host| format!("{POLICY} ws://{host} wss://{host}"));
+    sockets.and_then(|policy| policy.try_into().ok()).unwrap_or(HeaderValue::from_static(POLICY))
+}
+
+/// The host and port that the browser asked, when it is nothing else: it goes into a header and a page.
+fn host(headers: &HeaderMap) -> Option<&str> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
+    (!host.is_empty() && host.bytes().all(is_plain)).then_some(host)
+}
+
+fn stand_in(host: Option<&str>) -> String {
+    let host = host.unwrap_or("127.0.0.1:8000");
+    format!(
+        r#"<!doctype html>
+<html lang="en">
+<title>duologue</title>
+<h1>duologue</h1>
+<p>GraphQL answers here. The playground is not in this binary: it was built without the pages of <code>web/</code>. To have
+it, run this where the sources are, and build again:</p>
+<pre>npm ci --prefix web &amp;&amp; npm run build --prefix web</pre>
+<p>Without it, ask by curl:</p>
+<pre>curl http://{host}/graphql -H 'content-type: application/json' -d '{{"query":"{{ server {{ version }} }}"}}'</pre>
+</html>
+"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use axum::http::{Request, StatusCode};
+
+    use super::*;
+
+    const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+
+    fn request(method: &str, address: &str, accept: &str) -> Parts {
+        let request = Request::builder().method(method).uri(address).header(header::ACCEPT, accept);
+        request.body(()).unwrap().into_parts().0
+    }
+
+    fn headers(host: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::HOST, host.parse().unwrap())])
+    }
+
+    fn dist(path: &str) -> Option<Cow<'static, [u8]>> {
+        matches!(path, "index.html" | "assets/main-a1_B.js" | "assets/../index.html")
+            .then_some(Cow::Borrowed(b"content"))
+    }
+
+    async fn text(response: Response) -> String {
+        String::from_utf8(to_bytes(response.into_body(), 1 << 16).await.unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn browsers_that_look_get_the_page() {
+        for (method, address, accept, wanted) in [
+            ("GET", "/graphql", BROWSER, true),
+            ("HEAD", "/graphql", BROWSER, true),
+            ("GET", "/graphql?theme=dark&subquery=1", BROWSER, true),
+            ("POST", "/graphql", BROWSER, false),
+            ("PUT", "/graphql", BROWSER, false),
+            ("GET", "/graphql?query=%7Bme%7Bid%7D%7D", BROWSER, false),
+            ("GET", "/graphql?a=1&q%75ery=", BROWSER, false),
+            ("GET", "/graphql", "*/*", false),
+            ("GET", "/graphql", "application/json", false),
+        ] {
+            assert_eq!(is_wanted(&request(method, address, accept)), wanted, "{method} {address} {accept}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_page_takes_nothing_from_elsewhere() {
+        let response = page_of(dist("index.html"), &headers("[::1]:8000"));
+        assert_eq!(response.status(), StatusCode::OK);
+        let header = |name: &str| response.headers()[name].to_str().unwrap();
+        assert_eq!(header("content-type"), "text/html; charset=utf-8");
+        assert_eq!(header("referrer-policy"), "no-referrer");
+        assert_eq!(header("vary"), "accept, host");
+        let policy = header("content-security-policy");
+        assert!(policy.starts_with("default-src 'self';") && policy.contains("frame-ancestors 'none'"), "{policy}");
+        assert!(policy.ends_with("; connect-src 'self' ws://[::1]:8000 wss://[::1]:8000"), "{policy}");
+        assert!(!policy.contains("script-src") && !policy.contains("unsafe-eval"), "{policy}");
+        assert_eq!(text(response).await, "content");
+    }
+
+    #[tokio::test]
+    async fn a_host_that_is_more_than_a_host_goes_nowhere() {
+        for host in ["", "a b", "a;script-src *", "a'", "a<b>", "a/b", "a,b"] {
+            let response = page_of(None, &headers(host));
+            let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+            assert!(policy.ends_with("; connect-src 'self'"), "{policy}");
+            assert!(text(response).await.contains("curl http://127.0.0.1:8000/graphql "), "{host}");
+        }
+    }
+
+    #[tokio::test]
+    async fn says_when_the_pages_are_not_there() {
+        let response = page_of(None, &headers("duologue.example:8080"));
+        assert_eq!(response.status(), StatusCode::OK);
+        assert!(response.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        let page = text(response).await;
+        assert!(page.contains("npm ci --prefix web &amp;&amp; npm run build --prefix web"), "{page}");
+        let curl = r#"curl http://duologue.example:8080/graphql -H 'content-type: application/json' -d '{"query":"{ server { version } }"}'"#;
+        assert!(page.contains(curl), "{page}");
+    }
+
+    #[tokio::test]
+    async fn assets_keep_for_ever() {
+        let response = asset_of(dist, "main-a1_B.js").unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+        assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
+        assert_eq!(text(response).await, "content");
+        for (name, wanted) in [("a.css", "text/css; charset=utf-8"), ("a.svg", "image/svg+xml"), ("a.ttf", "font/ttf")]
+        {
+            assert_eq!(content_type(name), wanted);
+        }
+        assert_eq!(content_type("a"), "application/octet-stream");
+    }
+
+    #[test]
+    fn there_are_no_other_assets() {
+        for name in
+            ["", ".", "..", "../index.html", "..\\index.html", "/etc/passwd", ".env", "main-a1_B", "a\0.js", "é.js"]
+        {
+            assert!(asset_of(dist, name).is_none(), "{name:?}");
+        }
+    }
+}

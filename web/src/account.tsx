@@ -1,0 +1,145 @@
+import { type FormEvent, useEffect, useId, useRef, useState } from "react";
+import { codes, post } from "./http";
+import { adopt, authorization, forget, notice, session } from "./session";
+import { useStore } from "./store";
+
+const PAYLOAD = "{ user { username } session { id } accessToken accessTokenExpiresAt refreshToken }";
+const LOGIN = `mutation Login($input: LoginInput!) { payload: login(input: $input) ${PAYLOAD} }`;
+const REGISTER = `mutation Register($input: RegisterInput!) { payload: register(input: $input) ${PAYLOAD} }`;
+const LOGOUT = "mutation Logout { logout { sessionId } }";
+
+/** Who is signed in, and the way in and out. */
+export function Account() {
+  const current = useStore(session);
+  const why = useStore(notice);
+  const [isOpen, setIsOpen] = useState(false);
+  return (
+    <div className="account">
+      <span role="status">
+        {current ? (
+          <>
+            Signed in as <strong>{current.username}</strong>
+          </>
+        ) : (
+          (why ?? "Not signed in")
+        )}
+      </span>
+      {current ? (
+        <button type="button" onClick={() => void signOut()}>
+          Sign out
+        </button>
+      ) : (
+        <button type="button" className="primary" onClick={() => setIsOpen(true)}>
+          Sign in
+        </button>
+      )}
+      {isOpen && <SignIn onClose={() => setIsOpen(false)} />}
+    </div>
+  );
+}
+
+async function signOut(): Promise<void> {
+  const value = await authorization();
+  // Without the server the tokens are forgotten here all the same.
+  if (value) await post({ query: LOGOUT }, { authorization: value }).catch(() => null);
+  forget();
+}
+
+function SignIn({ onClose }: { onClose: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const title = useId();
+  const [isNew, setIsNew] = useState(false);
+  const [isBusy, setIsBusy] = useState(false);
+  const [problems, setProblems] = useState<string[]>([]);
+
+  useEffect(() => dialog.current?.showModal(), []);
+
+  async function submit(event: FormEvent<HTMLFormElement>): Promise<void> {
+    event.preventDefault();
+    const input = { ...Object.fromEntries(new FormData(event.currentTarget)), device: "Playground" };
+    setIsBusy(true);
+    setProblems(await enter(isNew ? REGISTER : LOGIN, input));
+    setIsBusy(false);
+    if (session.get()) onClose();
+  }
+
+  return (
+    <dialog ref={dialog} className="sign-in" aria-labelledby={title} onClose={onClose}>
+      <form onSubmit={(event) => void submit(event)}>
+        <h2 id={title}>{isNew ? "Create an account" : "Sign in"}</h2>
+        {isNew ? (
+          <>
+            <Field key="username" label="Username" name="username" autoComplete="username" autoFocus />
+            <Field key="email" label="E-mail" name="email" type="email" autoComplete="email" />
+          </>
+        ) : (
+          <Field key="login" label="Username or e-mail" name="login" autoComplete="username" autoFocus />
+        )}
+        <Field
+          key={isNew ? "new-password" : "password"}
+          label="Password"
+          name="password"
+          type="password"
+          autoComplete={isNew ? "new-password" : "current-password"}
+          hint={isNew ? "At least 8 characters that are not easily guessed." : undefined}
+        />
+        <div role="alert">
+          {problems.map((problem) => (
+            <p key={problem}>{problem}</p>
+          ))}
+        </div>
+        <div className="actions">
+          <button
+            type="button"
+            className="link"
+            onClick={() => {
+              setIsNew(!isNew);
+              setProblems([]);
+            }}
+          >
+            {isNew ? "I have an account" : "Create an account"}
+          </button>
+          <button type="button" onClick={onClose}>
+            Cancel
+          </button>
+          <button type="submit" className="primary" disabled={isBusy}>
+            {isNew ? "Create" : "Sign in"}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
+
+interface FieldProps {
+  label: string;
+  name: string;
+  autoComplete: string;
+  type?: string;
+  hint?: string | undefined;
+  autoFocus?: boolean;
+}
+
+function Field({ label, hint, ...input }: FieldProps) {
+  const id = useId();
+  return (
+    <p>
+      <label htmlFor={id}>{label}</label>
+      <input id={id} required aria-describedby={hint && `${id}-hint`} {...input} />
+      {hint && <small id={`${id}-hint`}>{hint}</small>}
+    </p>
+  );
+}
+
+/** Signs in; answers what is wrong, nothing when it worked. */
+async function enter(query: string, input: object): Promise<string[]> {
+  try {
+    const result = await post({ query, variables: { input } });
+    if (adopt(result.data?.["payload"])) return [];
+    const fields = result.errors?.flatMap((error) => (error.extensions?.["fields"] as { message: string }[]) ?? []);
+    const sentences = (fields?.length ? fields : (result.errors ?? [])).map(({ message }) => message);
+    return sentences.length ? sentences : [`The server said ${codes(result).join(", ")}.`];
+  } catch (error) {
+    return [error instanceof Error ? error.message : String(error)];
+  }
+}

@@ -1,0 +1,67 @@
+// What one example gives to the next: `{{reply}}` in variables is the reply that came last.
+
+import type { ExecutionResult } from "graphql";
+import { adopt, session } from "./session";
+
+/** The places, and the example that gives each its value. */
+const SOURCES = {
+  character: "Characters",
+  chat: "SendMessage",
+  reply: "SendMessage",
+  refreshToken: "Register or Login",
+} as const;
+
+const KEY = "duologue:known";
+// A reload must not lose them: the tabs that name them stay.
+const known = restore();
+
+/** Puts values into the places `{{…}}` of variables, or says which has none. */
+export function fill(variables: unknown): { value: unknown } | { missing: string } {
+  const missing: string[] = [];
+  const walk = (value: unknown): unknown => {
+    if (typeof value === "string") {
+      return value.replace(/\{\{(\w+)\}\}/g, (place, name: string) => recall(name) ?? (missing.push(name), place));
+    }
+    if (Array.isArray(value)) return value.map(walk);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, walk(inner)]));
+  };
+  const value = walk(variables);
+  return missing[0] === undefined ? { value } : { missing: explain(missing[0]) };
+}
+
+/** Looks for what later operations need: ids, and the tokens of a sign-in. */
+export function remember(result: ExecutionResult): void {
+  for (const value of Object.values(result.data ?? {})) {
+    const payload = (value ?? {}) as { [key: string]: unknown; nodes?: unknown[] };
+    adopt(payload);
+    for (const name of ["chat", "reply"] as const) note(name, payload[name]);
+    if (result.data?.["characters"] === value) note("character", payload.nodes?.[0]);
+  }
+}
+
+function note(name: keyof typeof SOURCES, node: unknown): void {
+  const id = (node as { id?: unknown } | undefined | null)?.id;
+  if (typeof id !== "string") return;
+  known.set(name, id);
+  sessionStorage.setItem(KEY, JSON.stringify([...known]));
+}
+
+function restore(): Map<string, string> {
+  try {
+    return new Map(JSON.parse(sessionStorage.getItem(KEY) ?? "[]") as [string, string][]);
+  } catch {
+    return new Map();
+  }
+}
+
+function recall(name: string): string | undefined {
+  return name === "refreshToken" ? session.get()?.refreshToken : known.get(name);
+}
+
+function explain(name: string): string {
+  const source: string | undefined = SOURCES[name as keyof typeof SOURCES];
+  if (source) return `{{${name}}} has no value yet: run ${source} first.`;
+  const names = Object.keys(SOURCES).map((known) => `{{${known}}}`);
+  return `There is no {{${name}}}; known are ${names.join(", ")}.`;
+}

@@ -1,0 +1,39 @@
+import { GraphiQL } from "graphiql";
+import { Account } from "./account";
+import { examples } from "./examples";
+import { fetcher } from "./fetcher";
+import { ReplyPanel } from "./reply-panel";
+
+/**
+ * GraphiQL with a sign-in. What it remembers lies in sessionStorage as well, and it keeps no history: passwords are typed
+ * into variables.
+ */
+export function Playground() {
+  return (
+    <>
+      <header className="bar">
+        <h1>
+          duologue <small>playground</small>
+        </h1>
+        <p>One GraphQL schema: sign in, send a message, watch the reply arrive.</p>
+        <Account />
+      </header>
+      <main>
+        <GraphiQL
+          fetcher={fetcher}
+          defaultTabs={examples}
+          defaultEditorToolsVisibility="variables"
+          plugins={[]}
+          schemaDescription
+          inputValueDeprecation
+          storage={sessionStorage}
+        >
+          <GraphiQL.Logo>{null}</GraphiQL.Logo>
+          <GraphiQL.Footer>
+            <ReplyPanel />
+          </GraphiQL.Footer>
+        </GraphiQL>
+      </main>
+    </>
+  );
+}

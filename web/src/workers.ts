@@ -1,0 +1,12 @@
+// The editor's workers, bundled, so that they come from here too.
+
+import EditorWorker from "monaco-editor/esm/vs/editor/editor.worker.js?worker";
+import JsonWorker from "monaco-editor/esm/vs/language/json/json.worker.js?worker";
+import GraphqlWorker from "monaco-graphql/esm/graphql.worker.js?worker";
+
+window.MonacoEnvironment = {
+  getWorker(_id: string, label: string) {
+    if (label === "json") return new JsonWorker();
+    return label === "graphql" ? new GraphqlWorker() : new EditorWorker();
+  },
+};
