@@ -16,6 +16,7 @@ use crate::config::auth::SigningSecrets;
 use crate::config::command_line::{CreateUser, MigrateCommand};
 use crate::config::models::ModelSettings;
 use crate::domain::accounts::{Accounts, NewUser};
+use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
@@ -218,6 +219,7 @@ impl App {
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
             characters: Characters { db: database.clone() },
+            audit: AuditLog { db: database.clone(), clock: Arc::clone(&clock) },
             chats,
             replies,
             models,
@@ -249,7 +251,15 @@ impl App {
         for (name, task) in [
             ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
             ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
-            ("jobs", Box::pin(jobs::run_until(state.accounts.clone(), state.chats.clone(), rest.clone()))),
+            (
+                "jobs",
+                Box::pin(jobs::run_until(
+                    state.accounts.clone(),
+                    state.chats.clone(),
+                    state.audit.clone(),
+                    rest.clone(),
+                )),
+            ),
         ] {
             lifecycle.spawn_vital(name, task);
         }

@@ -4,17 +4,28 @@
 
 use std::fmt::Display;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
-use crate::clock::IdGenerator;
-use crate::domain::Result;
+use crate::clock::{Clock, IdGenerator};
+use crate::domain::{Result, Viewer};
 use crate::entity::audit_entry::Model;
+use crate::entity::enums::Permission;
 use crate::entity::ids::{AuditEntryId, UserId};
+use crate::storage::audit::{Filter, Place};
+use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
+/// How long an entry is kept.
+const LIFETIME: TimeDelta = TimeDelta::days(365);
+/// Failures that are kept at most, the newest ones: anybody can make them.
+const MAX_FAILURES: u64 = 100_000;
+/// Entries that a sweep removes in one transaction.
+const SWEEP_BATCH: u64 = 500;
 /// Failures of one minute, account and source are one entry.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
 
@@ -220,6 +231,65 @@ pub fn detail(row: &Model) -> Value {
         fields.insert("count".to_owned(), row.occurrences.into());
     }
     detail
+}
+
+/// Reading the log. Cheap to clone.
+#[derive(Clone)]
+pub struct AuditLog {
+    /// The database.
+    pub db: Database,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl AuditLog {
+    /// A page of the log, newest first.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Forbidden`] without AUDIT_READ.
+    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<Model>> {
+        viewer.require(Permission::AuditRead)?;
+        Ok(storage::audit::page(self.db.reader(), filter, window).await?)
+    }
+
+    /// How many entries the filter lets through.
+    ///
+    /// # Errors
+    /// As [`AuditLog::page`].
+    pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
+        viewer.require(Permission::AuditRead)?;
+        Ok(storage::audit::count(self.db.reader(), filter).await?)
+    }
+
+    /// An entry; none without AUDIT_READ.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(&self, viewer: &Viewer, id: AuditEntryId) -> Result<Option<Model>> {
+        if !viewer.may(Permission::AuditRead) {
+            return Ok(None);
+        }
+        Ok(storage::audit::find(self.db.reader(), id).await?)
+    }
+
+    /// Removes what is older than [`LIFETIME`], and the oldest failures beyond [`MAX_FAILURES`], in batches.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sweep(&self, stop: &CancellationToken) -> Result<()> {
+        let (reader, expired) = (self.db.reader(), self.clock.now() - LIFETIME);
+        while !stop.is_cancelled() {
+            let mut batch = storage::audit::older(reader, expired, SWEEP_BATCH).await?;
+            if batch.is_empty() {
+                let Some(last) = storage::audit::failure_beyond(reader, MAX_FAILURES).await? else { break };
+                batch = storage::audit::failures_up_to(reader, last, SWEEP_BATCH).await?;
+            }
+            let tx = self.db.begin().await?;
+            storage::audit::delete(&tx, batch).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
 }
 
 fn repeat_key(entry: &Entry) -> String {

@@ -1,6 +1,6 @@
 //! Whose chats a request may read: what every look-up below a chat is given, so that none can forget to ask.
 
-use crate::domain::{Error, Result, Viewer};
+use crate::domain::{Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::storage::chats::Readable;
 
@@ -12,9 +12,10 @@ impl ChatAccess {
     /// To everybody's chats. Who gives it on writes down what is read with it.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without [`Permission::ChatsRead`].
+    /// [`crate::domain::Error::Forbidden`] without [`Permission::ChatsRead`].
     pub(super) fn everybodys(viewer: &Viewer) -> Result<Self> {
-        if viewer.may(Permission::ChatsRead) { Ok(Self(Readable::All)) } else { Err(Error::Forbidden) }
+        viewer.require(Permission::ChatsRead)?;
+        Ok(Self(Readable::All))
     }
 
     /// Whether it is the owner's own.

@@ -43,6 +43,18 @@ impl Viewer {
         self.permissions.contains(permission)
     }
 
+    /// # Errors
+    /// [`Error::Forbidden`] unless the viewer may.
+    pub fn require(&self, permission: Permission) -> Result<()> {
+        self.require_all(&[permission])
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] unless the viewer may do all of these: nobody can grant or touch what is beyond them.
+    pub fn require_all(&self, permissions: &[Permission]) -> Result<()> {
+        if permissions.iter().all(|permission| self.may(*permission)) { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
     /// The session, where there is one.
     pub fn session_id(&self) -> Option<SessionId> {
         match self.credential {

@@ -1,6 +1,7 @@
 //! The GraphQL face of the domain: types and resolvers that parse, make one domain call, and wrap.
 
 pub mod accounts;
+pub mod admin;
 pub mod characters;
 pub mod chats;
 pub mod context;

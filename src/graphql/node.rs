@@ -7,9 +7,11 @@ use crate::domain::accounts::is_visible;
 use crate::domain::replies::parts;
 use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::{
-    CharacterId, ChatId, MessageId, PersonalAccessTokenId, RoleId, SessionId, ToolCallId, UserId, parse_any,
+    AuditEntryId, CharacterId, ChatId, MessageId, PersonalAccessTokenId, RoleId, SessionId, ToolCallId, UserId,
+    parse_any,
 };
 use crate::graphql::accounts::{PersonalAccessToken, Role, Session, User};
+use crate::graphql::admin::AuditEntry;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message, ToolCall};
 use crate::graphql::context::ContextExt as _;
@@ -41,6 +43,8 @@ pub enum Node {
     Chat(Chat),
     /// A message.
     Message(Message),
+    /// An entry of the audit log.
+    AuditEntry(AuditEntry),
     /// A tool call.
     ToolCall(ToolCall),
 }
@@ -98,6 +102,10 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
         MessageId::PREFIX => {
             let message = ctx.loaders().load_one(Within(viewer.into(), MessageId(uuid))).await?;
             message.map(|message| Node::Message(Message::new(message)))
+        }
+        AuditEntryId::PREFIX => {
+            let entry = state.audit.find(viewer, AuditEntryId(uuid)).await?;
+            entry.map(|entry| Node::AuditEntry(AuditEntry(entry)))
         }
         ToolCallId::PREFIX => {
             let id = ToolCallId(uuid);

@@ -7,6 +7,7 @@ use futures_util::stream::BoxStream;
 
 use crate::domain::Requester;
 use crate::graphql::accounts::{AccountMutations, AccountQueries, SelfServiceMutations};
+use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
@@ -19,13 +20,20 @@ use crate::graphql::server::ServerQueries;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries);
+pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries, AdminQueries);
 
 /// What can be done. Each takes one `input` and answers one payload with what it changed, whole; null, with an error, when it
 /// failed.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Mutation")]
-pub struct Mutations(AccountMutations, SelfServiceMutations, ChatMutations, ReplyMutations);
+pub struct Mutations(
+    AccountMutations,
+    SelfServiceMutations,
+    ChatMutations,
+    ReplyMutations,
+    UserMutations,
+    RoleMutations,
+);
 
 /// The root of what can be done.
 type Mutation = ForWriters<Mutations>;

@@ -17,6 +17,7 @@ pub mod audit;
 pub mod boot_file;
 pub mod characters;
 pub mod chats;
+pub mod directory;
 pub mod idempotency;
 pub mod messages;
 pub mod migrations;
@@ -24,6 +25,7 @@ pub mod nodes;
 pub mod page;
 pub mod password_resets;
 pub mod personal_access_tokens;
+pub mod roles;
 pub mod users;
 
 /// How long a request waits for a connection before it is turned away.

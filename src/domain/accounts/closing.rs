@@ -9,7 +9,7 @@ use super::reauthentication::lock_checked;
 use super::{Accounts, ensure_another_admin};
 use crate::domain::audit::{Action, Entry};
 use crate::domain::chats::Chats;
-use crate::domain::{Client, Error, Result, Viewer, audit};
+use crate::domain::{Client, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
 use crate::storage::{password_resets, personal_access_tokens, users};
@@ -80,20 +80,6 @@ impl Accounts {
         Ok(checked.id)
     }
 
-    /// Removes any account with all that it owns, for who has the right to; that is for the caller to see to.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`]; [`Error::Conflict`] for the last admin.
-    pub async fn delete_user(&self, id: UserId, chats: &Chats, entry: Entry) -> Result<()> {
-        let transaction = self.0.database.begin().await?;
-        ensure_another_admin(&transaction, id).await?;
-        let user = users::lock(&transaction, id).await?.ok_or(Error::NotFound)?;
-        let ended = self.mark_deleted(&transaction, user, entry).await?;
-        transaction.commit().await?;
-        self.let_go(id, ended, chats).await;
-        Ok(())
-    }
-
     /// Closes what ended sessions and resting tokens hold open here.
     pub async fn close_all(&self, ended: Ended) {
         let Ended { sessions, tokens } = ended;
@@ -131,7 +117,12 @@ impl Accounts {
     }
 
     /// Marks an account whose row is locked: nobody finds it from now on, and its names are free.
-    async fn mark_deleted(&self, tx: &impl ConnectionTrait, user: user::Model, entry: Entry) -> Result<Ended> {
+    pub(super) async fn mark_deleted(
+        &self,
+        tx: &impl ConnectionTrait,
+        user: user::Model,
+        entry: Entry,
+    ) -> Result<Ended> {
         let tokens = personal_access_tokens::of_users(tx, &[user.id]).await?;
         personal_access_tokens::delete_all(tx, user.id).await?;
         let ended = Ended { sessions: users::delete_sessions(tx, user.id, None).await?, tokens };
@@ -145,7 +136,7 @@ impl Accounts {
 
     /// Closes what a deleted account holds open. The chats have a transaction of their own: in one with the account's row, it
     /// would wait for somebody who writes to a chat and waits for that row.
-    async fn let_go(&self, id: UserId, ended: Ended, chats: &Chats) {
+    pub(super) async fn let_go(&self, id: UserId, ended: Ended, chats: &Chats) {
         self.close_all(ended).await;
         if let Err(cause) = chats.delete_all(id).await {
             tracing::error!(user = %id, error = &cause as &dyn std::error::Error, "the sweep will hide a deleted user's chats");

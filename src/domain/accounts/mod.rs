@@ -1,5 +1,6 @@
 //! Accounts: who there is, how they get in, and how long they stay.
 
+mod administration;
 mod closing;
 mod last_admin;
 mod live_sessions;
@@ -12,6 +13,7 @@ mod personal_access_tokens;
 mod profile;
 mod reauthentication;
 mod registration;
+mod roles;
 mod sessions;
 pub mod tokens;
 
@@ -26,6 +28,7 @@ pub use password_changes::PasswordReset;
 pub use personal_access_tokens::NewToken;
 pub use profile::ProfileChanges;
 pub use registration::{NewUser, Registration};
+pub use roles::{NewRole, RoleChanges};
 pub use sessions::{Credentials, SignedIn};
 
 use crate::clock::{Clock, IdGenerator};
@@ -194,6 +197,20 @@ impl Accounts {
 pub fn account_of<'a>(viewer: Option<&Viewer>, user: &'a user::Model) -> Option<&'a user::Model> {
     let may = viewer.is_some_and(|viewer| viewer.user_id == user.id || viewer.may(Permission::UsersRead));
     may.then_some(user)
+}
+
+/// Whether somebody has any permission beyond their own data.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] with dead credentials.
+pub fn may_administer(requester: &Requester) -> Result<bool> {
+    match requester {
+        Requester::Anonymous => Ok(false),
+        other => {
+            let viewer = other.viewer()?;
+            Ok(Permission::ALL.iter().any(|(permission, _)| viewer.may(*permission)))
+        }
+    }
 }
 
 /// Whether a viewer finds a user at all: closed accounts are hidden but for [`Permission::UsersRead`].

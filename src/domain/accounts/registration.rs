@@ -33,7 +33,7 @@ pub struct Registration {
 
 /// Whether a password's strength is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Strength {
+pub(super) enum Strength {
     Required,
     /// Settings said already what they put up with.
     OperatorsChoice,
@@ -104,7 +104,7 @@ impl Accounts {
     }
 
     /// Checks everything and hashes the password: what is left is to insert it.
-    async fn prepare(&self, mut checks: Checks, new: NewUser, strength: Strength) -> Result<user::Model> {
+    pub(super) async fn prepare(&self, mut checks: Checks, new: NewUser, strength: Strength) -> Result<user::Model> {
         let username = names::username(&mut checks, "username", &new.username);
         let email = names::email(&mut checks, "email", &new.email);
         let full_name = names::full_name(&mut checks, "fullName", new.full_name.as_deref());
@@ -141,7 +141,7 @@ impl Accounts {
     }
 
     /// What a unique index refused.
-    async fn conflict(&self, user: &user::Model) -> Result<Error> {
+    pub(super) async fn conflict(&self, user: &user::Model) -> Result<Error> {
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         Ok(taken(username, email))
     }
