@@ -16,6 +16,7 @@ use crate::config::auth::SigningSecrets;
 use crate::config::command_line::{CreateUser, MigrateCommand};
 use crate::config::models::ModelSettings;
 use crate::domain::accounts::{Accounts, NewUser};
+use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
@@ -172,6 +173,7 @@ async fn open(url: &str, settings: &Settings) -> Result<Database, StartError> {
 
 /// Every part of the server, built once.
 struct App {
+    api: Api,
     state: State,
     clock: Arc<dyn Clock>,
     ids: Arc<IdGenerator>,
@@ -218,13 +220,16 @@ impl App {
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
             characters: Characters { db: database.clone() },
+            audit: AuditLog { db: database.clone(), clock: Arc::clone(&clock) },
             chats,
             replies,
             models,
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
         };
-        Ok(Self { state, clock, ids, boot, database, work })
+        let api = Api::new(state.clone(), settings.server.introspection);
+        let api = api.map_err(|cause| StartError::new("schema", cause))?;
+        Ok(Self { api, state, clock, ids, boot, database, work })
     }
 
     /// What must be done before anybody is served.
@@ -242,19 +247,28 @@ impl App {
 
     /// Starts everything that runs until the stop.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
-        let Self { state, clock, ids, boot: _, database, work } = self;
+        let Self { api, state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // Checkpoints and the lease go on until the last reply has ended.
         let rest = CancellationToken::new();
         for (name, task) in [
             ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
             ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
-            ("jobs", Box::pin(jobs::run_until(state.accounts.clone(), state.chats.clone(), rest.clone()))),
+            (
+                "jobs",
+                Box::pin(jobs::run_until(
+                    state.accounts.clone(),
+                    state.chats.clone(),
+                    state.audit.clone(),
+                    rest.clone(),
+                )),
+            ),
         ] {
             lifecycle.spawn_vital(name, task);
         }
         let edge = Edge {
-            executor: Api::new(state.clone(), settings.server.introspection),
+            documents: api.documents().clone(),
+            executor: api,
             authenticate: authenticate(state.accounts),
             ready: ready(database),
             tracker: work.clone(),

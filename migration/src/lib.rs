@@ -15,6 +15,11 @@ mod m20261120_000007_reply_chunks;
 mod m20261120_000008_idempotency_keys;
 mod m20261120_000009_nodes;
 mod m20261120_000010_default_characters;
+mod m20261120_000011_audit_log;
+mod m20261120_000012_role_names;
+mod m20261120_000021_deleted_users;
+mod m20261120_000022_personal_access_tokens;
+mod m20261120_000023_password_resets;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -33,6 +38,11 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000008_idempotency_keys::Migration),
             Box::new(m20261120_000009_nodes::Migration),
             Box::new(m20261120_000010_default_characters::Migration),
+            Box::new(m20261120_000011_audit_log::Migration),
+            Box::new(m20261120_000012_role_names::Migration),
+            Box::new(m20261120_000021_deleted_users::Migration),
+            Box::new(m20261120_000022_personal_access_tokens::Migration),
+            Box::new(m20261120_000023_password_resets::Migration),
         ]
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::domain::chats::Chats;
-use crate::domain::{Error, FieldErrorCode, Result, Viewer};
+use crate::domain::{ChatAccess, Error, FieldErrorCode, Result};
 use crate::entity::ids::MessageId;
 use crate::entity::{chat, message};
 use crate::storage::{
@@ -34,22 +34,22 @@ pub struct BranchPage {
 }
 
 impl Chats {
-    /// A page of a branch of the viewer's chat: of the one through a message, else the active one. A cursor pages its own branch: the active one as long as its message stands
-    /// on it, else the one that it was given for.
+    /// A page of a branch of a chat: of the one through a message, else the active one. A cursor pages its own branch: the
+    /// active one as long as its message stands on it, else the one that it was given for.
     ///
     /// # Errors
     /// [`Error::NotFound`] when `through` is no message of the chat; [`Error::Invalid`] for a cursor of another chat.
     pub async fn branch(
         &self,
-        viewer: &Viewer,
+        access: ChatAccess,
         chat: &chat::Model,
         through: Option<MessageId>,
         window: Window<Place>,
     ) -> Result<BranchPage> {
         let leaf = match (through, window.after.or(window.before)) {
-            (Some(through), _) => self.branch_through(viewer, chat, through).await?,
-            (None, Some(cursor)) => self.branch_of_cursor(viewer, chat, cursor).await?,
-            (None, None) => self.leaf(viewer, chat, chat.leaf_id).await?,
+            (Some(through), _) => self.branch_through(access, chat, through).await?,
+            (None, Some(cursor)) => self.branch_of_cursor(access, chat, cursor).await?,
+            (None, None) => self.leaf(access, chat, chat.leaf_id).await?,
         };
         let Some(leaf) = leaf else {
             let page = Page { rows: Vec::new(), has_previous: false, has_next: false };
@@ -71,34 +71,48 @@ impl Chats {
 
     async fn branch_through(
         &self,
-        viewer: &Viewer,
+        access: ChatAccess,
         chat: &chat::Model,
         id: MessageId,
     ) -> Result<Option<message::Model>> {
         let through =
-            self.message(viewer, id).await?.filter(|found| found.chat_id == chat.id).ok_or(Error::NotFound)?;
+            self.message(access, id).await?.filter(|found| found.chat_id == chat.id).ok_or(Error::NotFound)?;
         let leaf = storage::messages::newest_leaf_below(self.db.reader(), &through).await?;
-        self.leaf(viewer, chat, Some(leaf)).await
+        self.leaf(access, chat, Some(leaf)).await
     }
 
     async fn branch_of_cursor(
         &self,
-        viewer: &Viewer,
+        access: ChatAccess,
         chat: &chat::Model,
         cursor: Place,
     ) -> Result<Option<message::Model>> {
-        if let Some(active) = self.leaf(viewer, chat, chat.leaf_id).await? {
+        let unknown = || Error::invalid("after", FieldErrorCode::Unknown, "The cursor is of another list.");
+        // What a client made up may name any depth; a look-up ends only for one that a tree can have.
+        if !(0..i32::MAX).contains(&cursor.depth) {
+            return Err(unknown());
+        }
+        if let Some(active) = self.leaf(access, chat, chat.leaf_id).await? {
             let there = storage::messages::ancestor(self.db.reader(), active.id, cursor.depth).await?;
             if there.is_some_and(|message| message.id == cursor.id) {
                 return Ok(Some(active));
             }
         }
-        let leaf = self.leaf(viewer, chat, Some(cursor.leaf_id)).await?;
-        leaf.map(Some).ok_or_else(|| Error::invalid("after", FieldErrorCode::Unknown, "The cursor is of another list."))
+        let leaf = self.leaf(access, chat, Some(cursor.leaf_id)).await?;
+        leaf.map(Some).ok_or_else(unknown)
     }
 
-    async fn leaf(&self, viewer: &Viewer, chat: &chat::Model, id: Option<MessageId>) -> Result<Option<message::Model>> {
+    async fn message(&self, access: ChatAccess, id: MessageId) -> Result<Option<message::Model>> {
+        Ok(self.messages(access, &[id]).await?.pop())
+    }
+
+    async fn leaf(
+        &self,
+        access: ChatAccess,
+        chat: &chat::Model,
+        id: Option<MessageId>,
+    ) -> Result<Option<message::Model>> {
         let Some(id) = id else { return Ok(None) };
-        Ok(self.message(viewer, id).await?.filter(|message| message.chat_id == chat.id))
+        Ok(self.message(access, id).await?.filter(|message| message.chat_id == chat.id))
     }
 }

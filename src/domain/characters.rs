@@ -2,6 +2,7 @@
 
 use sea_orm::ConnectionTrait;
 
+use crate::domain::input::Checks;
 use crate::domain::{Result, Viewer};
 use crate::entity::character;
 use crate::entity::enums::Permission;
@@ -60,6 +61,19 @@ pub fn visible_to(viewer: &Viewer) -> Visible {
 /// Whether a viewer sees a character's instructions: its owner's, and all of them with CHARACTERS_WRITE.
 pub fn may_see_instructions(viewer: &Viewer, character: &character::Model) -> bool {
     viewer.may(Permission::CharactersWrite) || character.owner_id == Some(viewer.user_id)
+}
+
+/// Tags to look for.
+///
+/// # Errors
+/// [`crate::domain::Error::Invalid`] for one that cannot be looked for.
+pub fn check_tags(tags: Vec<String>) -> Result<Vec<String>> {
+    let mut checks = Checks::default();
+    for tag in &tags {
+        checks.search("filter.tags", tag);
+    }
+    checks.finish()?;
+    Ok(tags)
 }
 
 /// A character that the viewer may talk to, seen from inside a transaction.

@@ -10,9 +10,9 @@ use crate::clock::{Clock, IdGenerator};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Change, Checks, Lines};
 use crate::domain::replies::{RunningReplies, message_tokens};
-use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters, tree};
+use crate::domain::{ChatAccess, Error, FieldErrorCode, Result, Viewer, characters, tree};
 use crate::entity::enums::{MessageRole, MessageStatus};
-use crate::entity::ids::{CharacterId, ChatId, MessageId, ToolCallId, UserId};
+use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{character, chat, message};
 use crate::llm::registry::{Model, Registry};
 use crate::storage::chats::{Filter, Place};
@@ -87,19 +87,19 @@ impl Chats {
         Ok(storage::chats::find(self.db.reader(), viewer.user_id, id).await?)
     }
 
-    /// Those of these chats that are the viewer's.
-    pub async fn find_all(&self, viewer: UserId, ids: &[ChatId]) -> Result<Vec<chat::Model>> {
-        Ok(storage::chats::find_all(self.db.reader(), viewer, ids).await?)
+    /// Those of these chats that may be read.
+    pub async fn find_all(&self, access: ChatAccess, ids: &[ChatId]) -> Result<Vec<chat::Model>> {
+        Ok(storage::chats::find_all(self.db.reader(), access.readable(), ids).await?)
     }
 
     /// A page of the viewer's chats, newest activity first.
     pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<chat::Model>> {
-        Ok(storage::chats::page(self.db.reader(), viewer.user_id, filter, window).await?)
+        Ok(storage::chats::page(self.db.reader(), ChatAccess::from(viewer).readable(), filter, window).await?)
     }
 
     /// How many of the viewer's chats the filter lets through.
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
-        Ok(storage::chats::count(self.db.reader(), viewer.user_id, filter).await?)
+        Ok(storage::chats::count(self.db.reader(), ChatAccess::from(viewer).readable(), filter).await?)
     }
 
     /// Makes a chat; a character's greeting is its first message.
@@ -186,8 +186,22 @@ impl Chats {
         if !storage::chats::mark_deleted(&tx, viewer.user_id, id, self.clock.now()).await? {
             return Err(Error::NotFound);
         }
+        storage::messages::request_stop_in(&tx, id).await?;
         tx.commit().await?;
         self.running.stop_chat(id);
+        Ok(())
+    }
+
+    /// Lets every chat of a user go, as [`Chats::delete`] does one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn delete_all(&self, owner: UserId) -> Result<()> {
+        let tx = self.db.begin().await?;
+        storage::chats::mark_all_deleted(&tx, owner, self.clock.now()).await?;
+        storage::messages::request_stop_of(&tx, owner).await?;
+        tx.commit().await?;
+        self.running.stop_user(owner);
         Ok(())
     }
 
@@ -221,24 +235,14 @@ impl Chats {
         Ok(tx.commit().await?)
     }
 
-    /// A message in a chat of the viewer.
-    pub async fn message(&self, viewer: &Viewer, id: MessageId) -> Result<Option<message::Model>> {
-        Ok(storage::messages::find(self.db.reader(), viewer.user_id, id).await?)
-    }
-
-    /// Those of these messages that stand in the viewer's chats.
-    pub async fn messages(&self, viewer: UserId, ids: &[MessageId]) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::find_all(self.db.reader(), viewer, ids).await?)
-    }
-
-    /// The message that holds a tool call, in a chat of the viewer.
-    pub async fn message_of_call(&self, viewer: &Viewer, id: ToolCallId) -> Result<Option<message::Model>> {
-        Ok(storage::messages::find_by_call(self.db.reader(), viewer.user_id, id).await?)
+    /// Those of these messages that stand in chats that may be read.
+    pub async fn messages(&self, access: ChatAccess, ids: &[MessageId]) -> Result<Vec<message::Model>> {
+        Ok(storage::messages::find_all(self.db.reader(), access.readable(), ids).await?)
     }
 
     /// The messages right below each of these, oldest first, at most [`MAX_SIBLINGS`] each.
-    pub async fn children(&self, viewer: UserId, parents: &[MessageId]) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::children(self.db.reader(), viewer, parents, MAX_SIBLINGS).await?)
+    pub async fn children(&self, access: ChatAccess, parents: &[MessageId]) -> Result<Vec<message::Model>> {
+        Ok(storage::messages::children(self.db.reader(), access.readable(), parents, MAX_SIBLINGS).await?)
     }
 
     /// The first messages of a chat that the viewer was shown, oldest first, at most [`MAX_SIBLINGS`].

@@ -4,6 +4,9 @@ use std::ops::RangeInclusive;
 
 use crate::domain::{Error, FieldError, FieldErrorCode, Result};
 
+/// The longest text that a list is filtered by, in characters.
+const MAX_SEARCH: usize = 200;
+
 /// What an update does to a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Change<T> {
@@ -54,6 +57,12 @@ impl Checks {
         }
     }
 
+    /// Checks what a list is filtered by: short, and without control characters, which no stored text holds and PostgreSQL
+    /// refuses.
+    pub fn search(&mut self, path: &str, text: &str) {
+        self.text(path, text, 0..=MAX_SEARCH, Lines::One);
+    }
+
     /// All mistakes, or none.
     ///
     /// # Errors
@@ -61,4 +70,18 @@ impl Checks {
     pub fn finish(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
+}
+
+/// Text to look for without regard to case; none when it is blank.
+///
+/// # Errors
+/// [`Error::Invalid`] at `path` for text that cannot be looked for.
+pub fn search_key(path: &str, text: Option<&str>) -> Result<Option<String>> {
+    let mut checks = Checks::default();
+    let text = text.map(str::trim).filter(|text| !text.is_empty());
+    if let Some(text) = text {
+        checks.search(path, text);
+    }
+    checks.finish()?;
+    Ok(text.map(str::to_lowercase))
 }

@@ -1,9 +1,12 @@
 //! The rules: who may, what happens, in what order.
 
 pub mod accounts;
+pub mod audit;
 pub mod branches;
 pub mod characters;
+pub mod chat_access;
 pub mod chats;
+mod chats_of_others;
 pub mod error;
 pub mod idempotency;
 pub mod input;
@@ -11,5 +14,6 @@ pub mod replies;
 mod tree;
 pub mod viewer;
 
+pub use chat_access::ChatAccess;
 pub use error::{Error, FieldError, FieldErrorCode, Result};
-pub use viewer::{Client, Requester, Viewer};
+pub use viewer::{Client, Credential, Requester, Viewer};

@@ -1,7 +1,7 @@
 //! Who asks.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,27 +9,101 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Error, Result};
 use crate::entity::enums::Permission;
-use crate::entity::ids::{SessionId, UserId};
+use crate::entity::ids::{PersonalAccessTokenId, SessionId, UserId};
 
-/// A signed-in user, as one access token shows them.
+/// A signed-in user, as one token shows them.
 #[derive(Debug, Clone)]
 pub struct Viewer {
     /// The user.
     pub user_id: UserId,
-    /// The session that the access token belongs to.
-    pub session_id: SessionId,
-    /// What the user's roles allow.
-    pub permissions: Arc<[Permission]>,
-    /// When the access token expires.
-    pub token_expires_at: DateTime<Utc>,
-    /// Cancelled as soon as the session ends: sockets that it opened close then.
+    /// What the token stands for.
+    pub credential: Credential,
+    /// What the user's roles allow, as far as the token carries it.
+    pub permissions: Permissions,
+    /// Whether the token carries mutations.
+    pub may_write: bool,
+    /// When the token expires; none is never.
+    pub token_expires_at: Option<DateTime<Utc>>,
+    /// Cancelled as soon as the session or the token ends: sockets that it opened close then.
     pub session_ended: CancellationToken,
+}
+
+/// How a viewer is signed in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credential {
+    /// With an access token of this session.
+    Session(SessionId),
+    /// As a program, with this personal access token.
+    Token(PersonalAccessTokenId),
 }
 
 impl Viewer {
     /// Whether a role of the viewer allows this.
     pub fn may(&self, permission: Permission) -> bool {
-        self.permissions.contains(&permission)
+        self.permissions.contains(permission)
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] unless the viewer may.
+    pub fn require(&self, permission: Permission) -> Result<()> {
+        self.require_all(&[permission])
+    }
+
+    /// # Errors
+    /// [`Error::Forbidden`] unless the viewer may do all of these: nobody can grant or touch what is beyond them.
+    pub fn require_all(&self, permissions: &[Permission]) -> Result<()> {
+        if permissions.iter().all(|permission| self.may(*permission)) { Ok(()) } else { Err(Error::Forbidden) }
+    }
+
+    /// The session, where there is one.
+    pub fn session_id(&self) -> Option<SessionId> {
+        match self.credential {
+            Credential::Session(id) => Some(id),
+            Credential::Token(_) => None,
+        }
+    }
+
+    /// The session of somebody who signed in themself: what touches the safety of an account is not for programs.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with a personal access token.
+    pub fn session(&self) -> Result<SessionId> {
+        self.session_id().ok_or(Error::Forbidden)
+    }
+}
+
+/// What a user's roles allow now. All viewers of one credential share it, so that a stream which began long ago sees a permission
+/// go.
+#[derive(Debug, Clone, Default)]
+pub struct Permissions(Arc<RwLock<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    as_of: u64,
+    permissions: Vec<Permission>,
+}
+
+impl Permissions {
+    /// Whether this is among them.
+    pub fn contains(&self, permission: Permission) -> bool {
+        self.read().permissions.contains(&permission)
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Permission> {
+        self.read().permissions.clone()
+    }
+
+    /// Learns what was read at a moment, unless something newer is known. Moments are counted, not timed.
+    pub fn learn(&self, permissions: &[Permission], as_of: u64) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if as_of >= known.as_of {
+            *known = Known { as_of, permissions: permissions.to_vec() };
+        }
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Known> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -48,6 +122,17 @@ pub enum Requester {
 }
 
 impl Requester {
+    /// Whether a mutation may run: for everybody but a program whose token carries none. What it does then, it checks itself.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`].
+    pub fn may_write(&self) -> Result<()> {
+        match self {
+            Self::Viewer(viewer) if !viewer.may_write => Err(Error::Forbidden),
+            _ => Ok(()),
+        }
+    }
+
     /// The viewer, or [`Error::Unauthenticated`], or [`Error::Unavailable`] where that is not known.
     pub fn viewer(&self) -> Result<&Viewer> {
         match self {

@@ -125,6 +125,38 @@ impl Permission {
     }
 }
 
+/// What a personal access token may do. Each lets it read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TokenScope {
+    /// Nothing beyond reading.
+    Read,
+    /// Mutations.
+    Write,
+    /// What the roles of its user allow.
+    Admin,
+}
+
+impl TokenScope {
+    /// Every scope with the name that rows and clients use.
+    pub const ALL: [(Self, &'static str); 3] = [(Self::Read, "READ"), (Self::Write, "WRITE"), (Self::Admin, "ADMIN")];
+
+    /// The scopes named in a token's row, separated by spaces; names of a newer version are passed over.
+    pub fn parse_list(names: &str) -> Vec<Self> {
+        Self::ALL
+            .iter()
+            .filter(|(_, known)| names.split_ascii_whitespace().any(|name| name == *known))
+            .map(|(scope, _)| *scope)
+            .collect()
+    }
+
+    /// The text that a token's row holds for these scopes.
+    pub fn join(scopes: &[Self]) -> String {
+        let names: Vec<&str> =
+            Self::ALL.iter().filter(|(scope, _)| scopes.contains(scope)).map(|(_, name)| *name).collect();
+        names.join(" ")
+    }
+}
+
 /// What a piece of a reply is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]

@@ -104,6 +104,11 @@ typed_id!(
     "sess"
 );
 typed_id!(
+    /// A token for a program that acts for a user.
+    PersonalAccessTokenId,
+    "pat"
+);
+typed_id!(
     /// A role.
     RoleId,
     "role"
@@ -127,6 +132,11 @@ typed_id!(
     /// A tool call of a reply.
     ToolCallId,
     "call"
+);
+typed_id!(
+    /// An entry of the audit log.
+    AuditEntryId,
+    "audit"
 );
 
 /// One run of the server process; never shown to clients.

@@ -1,5 +1,6 @@
 //! Rows, ids and enums: plain data that knows nobody.
 
+pub mod audit_entry;
 pub mod character;
 pub mod character_tag;
 pub mod chat;
@@ -8,6 +9,8 @@ pub mod idempotency_key;
 pub mod ids;
 pub mod message;
 pub mod node;
+pub mod password_reset;
+pub mod personal_access_token;
 pub mod reply_chunk;
 pub mod role;
 pub mod session;

@@ -11,9 +11,11 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: RoleId,
-    /// Its unique name.
-    #[sea_orm(unique)]
+    /// Its name.
     pub name: String,
+    /// The name folded to lower case; unique.
+    #[sea_orm(unique)]
+    pub name_key: String,
     /// What it is for.
     pub description: Option<String>,
     /// The names of its permissions, separated by spaces.

@@ -36,6 +36,8 @@ pub struct Model {
     pub updated_at: DateTimeUtc,
     /// When the user last used the server, to the minute.
     pub last_seen_at: Option<DateTimeUtc>,
+    /// Gone for everybody since then, while what it owned is swept.
+    pub deleted_at: Option<DateTimeUtc>,
 }
 
 /// Joins are written where they are asked for.

@@ -8,6 +8,7 @@ use async_graphql::dataloader::DataLoader;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::accounts::Accounts;
+use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::replies::Replies;
@@ -20,6 +21,8 @@ use crate::llm::registry::Registry;
 pub struct State {
     /// Accounts and sessions.
     pub accounts: Accounts,
+    /// The audit log.
+    pub audit: AuditLog,
     /// Characters.
     pub characters: Characters,
     /// Chats and their messages.

@@ -1,5 +1,5 @@
 //! Batching of look-ups within one request: a page of anything is a constant number of statements. Every key is looked up for
-//! the viewer of the request, so a loader cannot hand rows to somebody else.
+//! the viewer of the request, and below a chat for who may read it, so a loader cannot hand rows to somebody else.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_graphql::dataloader::{DataLoader, Loader};
 
 use crate::domain::characters::visible_to;
-use crate::domain::{Error, Requester, Result};
+use crate::domain::{ChatAccess, Error, Requester, Result};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
-use crate::entity::{character, chat, message, role, user};
+use crate::entity::{character, chat, message, personal_access_token, role, session, user};
 use crate::graphql::context::{Loaders, State};
 
 /// Where the loaders look things up, and for whom.
@@ -17,6 +17,10 @@ pub struct Source {
     state: State,
     requester: Requester,
 }
+
+/// Something below chats, looked up in those that may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Within<K>(pub ChatAccess, pub K);
 
 /// The messages right below this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,6 +33,14 @@ pub struct TagsOf(pub CharacterId);
 /// The roles of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RolesOf(pub UserId);
+
+/// The sessions of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionsOf(pub UserId);
+
+/// The personal access tokens of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokensOf(pub UserId);
 
 /// The loaders of one request. The delay is zero: what a level of the document asks for is there when the task runs.
 pub fn make(state: State, requester: Requester) -> Loaders {
@@ -43,6 +55,15 @@ impl Source {
     fn viewer(&self) -> Result<UserId, Error> {
         Ok(self.requester.viewer()?.user_id)
     }
+}
+
+/// A request reads its viewer's own chats, and an admin's everybody's: there are two groups at most.
+fn by_access<K: Copy>(keys: &[Within<K>]) -> HashMap<ChatAccess, Vec<K>> {
+    let mut groups = HashMap::new();
+    for Within(access, key) in keys {
+        groups.entry(*access).or_insert_with(Vec::new).push(*key);
+    }
+    groups
 }
 
 impl Loader<UserId> for Source {
@@ -71,6 +92,36 @@ impl Loader<RolesOf> for Source {
     }
 }
 
+impl Loader<SessionsOf> for Source {
+    type Value = Vec<session::Model>;
+    type Error = Error;
+
+    async fn load(&self, users: &[SessionsOf]) -> Result<HashMap<SessionsOf, Vec<session::Model>>, Error> {
+        self.viewer()?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let mut sessions = HashMap::new();
+        for session in self.state.accounts.sessions_of(&ids).await? {
+            sessions.entry(SessionsOf(session.user_id)).or_insert_with(Vec::new).push(session);
+        }
+        Ok(sessions)
+    }
+}
+
+impl Loader<TokensOf> for Source {
+    type Value = Vec<personal_access_token::Model>;
+    type Error = Error;
+
+    async fn load(&self, users: &[TokensOf]) -> Result<HashMap<TokensOf, Vec<personal_access_token::Model>>, Error> {
+        self.viewer()?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let mut tokens = HashMap::new();
+        for token in self.state.accounts.tokens_of(&ids).await? {
+            tokens.entry(TokensOf(token.user_id)).or_insert_with(Vec::new).push(token);
+        }
+        Ok(tokens)
+    }
+}
+
 impl Loader<CharacterId> for Source {
     type Value = character::Model;
     type Error = Error;
@@ -96,36 +147,49 @@ impl Loader<TagsOf> for Source {
     }
 }
 
-impl Loader<ChatId> for Source {
+impl Loader<Within<ChatId>> for Source {
     type Value = chat::Model;
     type Error = Error;
 
-    async fn load(&self, ids: &[ChatId]) -> Result<HashMap<ChatId, chat::Model>, Error> {
-        let chats = self.state.chats.find_all(self.viewer()?, ids).await?;
-        Ok(chats.into_iter().map(|chat| (chat.id, chat)).collect())
+    async fn load(&self, keys: &[Within<ChatId>]) -> Result<HashMap<Within<ChatId>, chat::Model>, Error> {
+        let mut found = HashMap::new();
+        for (access, ids) in by_access(keys) {
+            let chats = self.state.chats.find_all(access, &ids).await?;
+            found.extend(chats.into_iter().map(|chat| (Within(access, chat.id), chat)));
+        }
+        Ok(found)
     }
 }
 
-impl Loader<MessageId> for Source {
+impl Loader<Within<MessageId>> for Source {
     type Value = message::Model;
     type Error = Error;
 
-    async fn load(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, message::Model>, Error> {
-        let messages = self.state.chats.messages(self.viewer()?, ids).await?;
-        Ok(messages.into_iter().map(|message| (message.id, message)).collect())
+    async fn load(&self, keys: &[Within<MessageId>]) -> Result<HashMap<Within<MessageId>, message::Model>, Error> {
+        let mut found = HashMap::new();
+        for (access, ids) in by_access(keys) {
+            let messages = self.state.chats.messages(access, &ids).await?;
+            found.extend(messages.into_iter().map(|message| (Within(access, message.id), message)));
+        }
+        Ok(found)
     }
 }
 
-impl Loader<ChildrenOf> for Source {
+impl Loader<Within<ChildrenOf>> for Source {
     type Value = Vec<message::Model>;
     type Error = Error;
 
-    async fn load(&self, parents: &[ChildrenOf]) -> Result<HashMap<ChildrenOf, Vec<message::Model>>, Error> {
-        let ids: Vec<MessageId> = parents.iter().map(|key| key.0).collect();
+    async fn load(
+        &self,
+        keys: &[Within<ChildrenOf>],
+    ) -> Result<HashMap<Within<ChildrenOf>, Vec<message::Model>>, Error> {
         let mut children = HashMap::new();
-        for child in self.state.chats.children(self.viewer()?, &ids).await? {
-            if let Some(parent) = child.parent_id {
-                children.entry(ChildrenOf(parent)).or_insert_with(Vec::new).push(child);
+        for (access, parents) in by_access(keys) {
+            let parents: Vec<MessageId> = parents.into_iter().map(|key| key.0).collect();
+            for child in self.state.chats.children(access, &parents).await? {
+                if let Some(parent) = child.parent_id {
+                    children.entry(Within(access, ChildrenOf(parent))).or_insert_with(Vec::new).push(child);
+                }
             }
         }
         Ok(children)

@@ -1,10 +1,13 @@
 //! The GraphQL face of the domain: types and resolvers that parse, make one domain call, and wrap.
 
 pub mod accounts;
+pub mod admin;
 pub mod characters;
 pub mod chats;
 pub mod context;
+pub mod document;
 pub mod error;
+mod for_writers;
 mod ids;
 pub mod loaders;
 mod node;

@@ -3,14 +3,19 @@
 use async_graphql::{Context, ID, Interface, Object};
 use futures_util::future::join_all;
 
-use crate::domain::replies::parts;
+use crate::domain::accounts::is_visible;
 use crate::domain::{Error, FieldErrorCode, Result};
-use crate::entity::ids::{CharacterId, ChatId, MessageId, RoleId, SessionId, ToolCallId, UserId, parse_any};
-use crate::graphql::accounts::{Role, Session, User};
+use crate::entity::ids::{
+    AuditEntryId, CharacterId, ChatId, MessageId, PersonalAccessTokenId, RoleId, SessionId, ToolCallId, UserId,
+    parse_any,
+};
+use crate::graphql::accounts::{PersonalAccessToken, Role, Session, User};
+use crate::graphql::admin::AuditEntry;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message, ToolCall};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+use crate::graphql::loaders::Within;
 
 /// The most ids of one call.
 const MAX_IDS: usize = 100;
@@ -27,6 +32,8 @@ pub enum Node {
     User(User),
     /// A sign-in.
     Session(Session),
+    /// A token for a program.
+    PersonalAccessToken(PersonalAccessToken),
     /// A role.
     Role(Role),
     /// A character.
@@ -35,6 +42,8 @@ pub enum Node {
     Chat(Chat),
     /// A message.
     Message(Message),
+    /// An entry of the audit log.
+    AuditEntry(AuditEntry),
     /// A tool call.
     ToolCall(ToolCall),
 }
@@ -67,27 +76,38 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
     let (state, viewer) = (ctx.state(), ctx.viewer()?);
     let (prefix, uuid) = parse_any(id).map_err(|_| ids::malformed(path))?;
     Ok(match prefix.as_str() {
-        UserId::PREFIX => ctx.loaders().load_one(UserId(uuid)).await?.map(|user| Node::User(User::from(user))),
+        UserId::PREFIX => {
+            let user = ctx.loaders().load_one(UserId(uuid)).await?.filter(|user| is_visible(viewer, user));
+            user.map(|user| Node::User(User::from(user)))
+        }
         SessionId::PREFIX => {
             let session = state.accounts.session(viewer, SessionId(uuid)).await?;
-            let is_current = viewer.session_id == SessionId(uuid);
+            let is_current = viewer.session_id() == Some(SessionId(uuid));
             session.map(|row| Node::Session(Session { row, is_current }))
+        }
+        PersonalAccessTokenId::PREFIX => {
+            let token = state.accounts.token(viewer, PersonalAccessTokenId(uuid)).await?;
+            token.map(|token| Node::PersonalAccessToken(PersonalAccessToken(token)))
         }
         RoleId::PREFIX => state.accounts.role(viewer, RoleId(uuid)).await?.map(|role| Node::Role(Role(role))),
         CharacterId::PREFIX => {
             let character = ctx.loaders().load_one(CharacterId(uuid)).await?;
             character.map(|character| Node::Character(Character(character)))
         }
-        ChatId::PREFIX => ctx.loaders().load_one(ChatId(uuid)).await?.map(|chat| Node::Chat(Chat(chat))),
+        ChatId::PREFIX => {
+            let chat = ctx.loaders().load_one(Within(viewer.into(), ChatId(uuid))).await?;
+            chat.map(|chat| Node::Chat(Chat::new(chat)))
+        }
         MessageId::PREFIX => {
-            let message = ctx.loaders().load_one(MessageId(uuid)).await?;
+            let message = ctx.loaders().load_one(Within(viewer.into(), MessageId(uuid))).await?;
             message.map(|message| Node::Message(Message::new(message)))
         }
+        AuditEntryId::PREFIX => {
+            let entry = state.audit.find(viewer, AuditEntryId(uuid)).await?;
+            entry.map(|entry| Node::AuditEntry(AuditEntry(entry)))
+        }
         ToolCallId::PREFIX => {
-            let id = ToolCallId(uuid);
-            let Some(message) = state.chats.message_of_call(viewer, id).await? else { return Ok(None) };
-            let pieces = state.replies.pieces(&message).await?;
-            parts::find_call(&pieces, id).map(|call| Node::ToolCall(ToolCall(call)))
+            state.replies.call(viewer, ToolCallId(uuid)).await?.map(|call| Node::ToolCall(ToolCall(call)))
         }
         _ => return Err(ids::malformed(path)),
     })

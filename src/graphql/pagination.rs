@@ -11,6 +11,8 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::input::Checks;
 use crate::domain::{FieldErrorCode, Result};
+use crate::graphql::accounts::User;
+use crate::graphql::admin::AuditEntry;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message};
 use crate::storage::page::{Page, Window};
@@ -53,6 +55,8 @@ pub struct Edge<T> {
 /// A page of a list, after the Relay cursor connections specification.
 #[Object(
     concrete(name = "ChatConnection", params(Chat)),
+    concrete(name = "UserConnection", params(User)),
+    concrete(name = "AuditEntryConnection", params(AuditEntry)),
     concrete(name = "MessageConnection", params(Message)),
     concrete(name = "CharacterConnection", params(Character))
 )]
@@ -89,6 +93,8 @@ where
 /// An entry of a list, and where it stands.
 #[Object(
     concrete(name = "ChatEdge", params(Chat)),
+    concrete(name = "UserEdge", params(User)),
+    concrete(name = "AuditEntryEdge", params(AuditEntry)),
     concrete(name = "MessageEdge", params(Message)),
     concrete(name = "CharacterEdge", params(Character))
 )]

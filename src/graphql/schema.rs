@@ -6,11 +6,14 @@ use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, R
 use futures_util::stream::BoxStream;
 
 use crate::domain::Requester;
-use crate::graphql::accounts::{AccountMutations, AccountQueries};
+use crate::graphql::accounts::{AccountMutations, AccountQueries, SelfServiceMutations};
+use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
+use crate::graphql::document::{Documents, Exact, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
+use crate::graphql::for_writers::ForWriters;
 use crate::graphql::loaders;
 use crate::graphql::node::{Node, NodeQueries};
 use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
@@ -18,12 +21,23 @@ use crate::graphql::server::ServerQueries;
 
 /// What can be asked.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries);
+pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries, AdminQueries);
 
 /// What can be done. Each takes one `input` and answers one payload with what it changed, whole; null, with an error, when it
 /// failed.
 #[derive(MergedObject, Default)]
-pub struct Mutation(AccountMutations, ChatMutations, ReplyMutations);
+#[graphql(name = "Mutation")]
+pub struct Mutations(
+    AccountMutations,
+    SelfServiceMutations,
+    ChatMutations,
+    ReplyMutations,
+    UserMutations,
+    RoleMutations,
+);
+
+/// The root of what can be done.
+type Mutation = ForWriters<Mutations>;
 
 /// What can be watched.
 #[derive(MergedSubscription, Default)]
@@ -48,18 +62,29 @@ pub fn sdl() -> String {
 /// Runs operations on the schema.
 #[derive(Clone)]
 pub struct Api {
-    schema: Schema,
+    schema: Exact<Schema>,
     state: State,
 }
 
 impl Api {
     /// The schema over these parts.
-    pub fn new(state: State, introspection: bool) -> Self {
-        let mut builder = builder().data(state.clone()).limit_depth(MAX_DEPTH).limit_complexity(MAX_COMPLEXITY);
+    ///
+    /// # Errors
+    /// The schema's own text does not parse.
+    pub fn new(state: State, introspection: bool) -> Result<Self, SchemaError> {
+        let limits = Limits::default();
+        // async-graphql counts inline fragments too, of which there is at most one for each field.
+        let mut builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
         if !introspection {
             builder = builder.disable_introspection();
         }
-        Self { schema: builder.finish(), state }
+        let documents = Documents::new(&sdl(), limits)?;
+        Ok(Self { schema: Exact::new(builder.finish(), documents), state })
+    }
+
+    /// The documents that it executes.
+    pub fn documents(&self) -> &Documents {
+        self.schema.documents()
     }
 
     /// Gives the request the loaders that live as long as it does.
@@ -70,17 +95,12 @@ impl Api {
     }
 }
 
-/// How deep fields may be nested; introspection by common tools needs 13.
-const MAX_DEPTH: usize = 20;
-/// How many fields one document may ask for.
-const MAX_COMPLEXITY: usize = 1_000;
-
 impl Executor for Api {
     async fn execute(&self, request: Request) -> Response {
         self.schema.execute(self.prepare(request)).await
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        Executor::execute_stream(&self.schema, self.prepare(request), session_data)
+        self.schema.execute_stream(self.prepare(request), session_data)
     }
 }

@@ -11,6 +11,7 @@ use crate::clock::{Clock, IdGenerator};
 use crate::config::server::TrustedProxies;
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
+use crate::graphql::document::Documents;
 use crate::http::websocket::Slots;
 
 /// Turns the value of an `Authorization` header into who asks. Called for every HTTP request, for every `connection_init`,
@@ -24,6 +25,8 @@ pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 pub struct Edge<E> {
     /// Runs the operations.
     pub executor: E,
+    /// Knows the documents that `executor` runs.
+    pub documents: Documents,
     /// Knows who asks.
     pub authenticate: Authenticate,
     /// Knows whether the server is ready.

@@ -60,9 +60,9 @@ async fn run<E: Executor>(
         }
         _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
     };
-    let operation = match Operation::parse(parameters) {
+    let operation = match Operation::parse(parameters, &edge.documents) {
         Ok(operation) => operation,
-        Err(error) => return Ok(answer(media, &refused(error, request_id))),
+        Err(errors) => return Ok(answer(media, &refused(errors, request_id))),
     };
     match operation.kind {
         OperationType::Mutation if parts.method == Method::GET => {

@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use async_graphql::parser::types::{DocumentOperations, OperationType};
+use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response, ServerError};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -10,11 +10,12 @@ use tracing::{Instrument as _, Span};
 
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
+use crate::graphql::document::Documents;
 use crate::graphql::error::{ErrorCode, finish, request_error};
 use crate::http::edge::Edge;
 use crate::http::parameters::Parameters;
 
-/// An operation whose document parses.
+/// An operation whose document is valid.
 pub(super) struct Operation {
     request: Request,
     pub(super) kind: OperationType,
@@ -28,49 +29,28 @@ pub(super) struct Caller {
 }
 
 impl Operation {
-    /// Parses the document once, and finds the operation that is to run. Its name goes to the current span, for the log.
+    /// Finds the document, and the operation in it that is to run. Its name goes to the current span, for the log.
     ///
     /// # Errors
     ///
-    /// The document does not parse, or it does not say which operation is meant.
-    pub(super) fn parse(parameters: Parameters) -> Result<Self, ServerError> {
-        let mut request = Request::new(parameters.query).variables(parameters.variables);
+    /// The document is not valid or beyond the limits, or it does not say which operation is meant.
+    pub(super) fn parse(parameters: Parameters, documents: &Documents) -> Result<Self, Vec<ServerError>> {
+        let document = documents.parse(&parameters.query)?;
+        let operation = document.operation(parameters.operation_name.as_deref())?;
+        let kind = operation.kind();
+        // The parser lets only letters, digits and underscores into a name; only its length is the client's.
+        let name: String = operation.name().into_iter().flat_map(str::chars).take(64).collect();
+        Span::current().record("operation", format_args!("{kind} {name}"));
+        let mut request = Request::new(parameters.query).variables(parameters.variables).data(document);
         request.operation_name = parameters.operation_name;
         request.extensions = parameters.extensions;
-        let wanted = request.operation_name.clone();
-        let document = request.parsed_query()?;
-        let (name, operation) = match (&document.operations, &wanted) {
-            (DocumentOperations::Single(operation), None) => (None, operation),
-            (DocumentOperations::Multiple(operations), None) if operations.len() == 1 => {
-                let only = operations.iter().next().map(|(name, operation)| (Some(name), operation));
-                only.ok_or_else(unnamed)?
-            }
-            (DocumentOperations::Multiple(operations), Some(wanted)) => {
-                let named = operations.get_key_value(wanted.as_str());
-                named.map(|(name, operation)| (Some(name), operation)).ok_or_else(unknown)?
-            }
-            (DocumentOperations::Single(_), Some(_)) => return Err(unknown()),
-            (DocumentOperations::Multiple(_), None) => return Err(unnamed()),
-        };
-        let kind = operation.node.ty;
-        // The parser lets only letters, digits and underscores into a name; only its length is the client's.
-        let name: String = name.into_iter().flat_map(|name| name.chars()).take(64).collect();
-        Span::current().record("operation", format_args!("{kind} {name}"));
         Ok(Self { request, kind })
     }
 }
 
-fn unknown() -> ServerError {
-    request_error(ErrorCode::InvalidDocument, "The document has no operation of the name in `operationName`.")
-}
-
-fn unnamed() -> ServerError {
-    request_error(ErrorCode::InvalidDocument, "The document has several operations: name one in `operationName`.")
-}
-
 /// The finished answer of a request that was not executed.
-pub(super) fn refused(error: ServerError, request_id: RequestId) -> Response {
-    let mut response = Response::from_errors(vec![error]);
+pub(super) fn refused(errors: impl Into<Vec<ServerError>>, request_id: RequestId) -> Response {
+    let mut response = Response::from_errors(errors.into());
     finish(&mut response, request_id);
     response
 }

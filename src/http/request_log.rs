@@ -43,6 +43,11 @@ pub(super) async fn log<E: Send + Sync + 'static>(
     response
 }
 
+/// How long it has been since `start`, to a tenth of a millisecond: more digits would only be noise in the log.
+pub(super) fn milliseconds(start: Instant) -> f64 {
+    (start.elapsed().as_secs_f64() * 10_000.0).round() / 10.0
+}
+
 /// Writes the line when the request is over, also when the client did not wait for the end.
 struct Line {
     span: Span,
@@ -52,7 +57,7 @@ struct Line {
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let milliseconds = self.start.elapsed().as_secs_f64() * 1_000.0;
+        let milliseconds = milliseconds(self.start);
         match self.status {
             Some(status) => tracing::info!(parent: &self.span, status = status.as_u16(), milliseconds, "answered"),
             None => tracing::info!(parent: &self.span, milliseconds, "the client went away"),

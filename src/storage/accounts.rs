@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
     ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _, JoinType,
-    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, SqlErr,
+    PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select, SqlErr,
 };
 
 use crate::entity::ids::{RoleId, SessionId, UserId};
@@ -37,17 +37,17 @@ pub async fn taken(db: &impl ConnectionTrait, username_key: &str, email_key: &st
 
 /// The user with that folded username.
 pub async fn user_by_username(db: &impl ConnectionTrait, key: &str) -> Result<Option<user::Model>, DbErr> {
-    user::Entity::find().filter(user::Column::UsernameKey.eq(key)).one(db).await
+    alive().filter(user::Column::UsernameKey.eq(key)).one(db).await
 }
 
 /// The user with that folded e-mail address.
 pub async fn user_by_email(db: &impl ConnectionTrait, key: &str) -> Result<Option<user::Model>, DbErr> {
-    user::Entity::find().filter(user::Column::EmailKey.eq(key)).one(db).await
+    alive().filter(user::Column::EmailKey.eq(key)).one(db).await
 }
 
 /// The users that exist of those, in no order.
 pub async fn users_by_ids(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<user::Model>, DbErr> {
-    user::Entity::find().filter(user::Column::Id.is_in(ids.iter().copied())).all(db).await
+    alive().filter(user::Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
 /// Whether anybody has the role.
@@ -85,6 +85,7 @@ pub async fn session_with_user(
 ) -> Result<Option<(session::Model, user::Model)>, DbErr> {
     let owner = session::Entity::belongs_to(user::Entity).from(session::Column::UserId).to(user::Column::Id);
     let row = session::Entity::find_by_id(id)
+        .filter(user::Column::DeletedAt.is_null())
         .join(JoinType::InnerJoin, owner.into())
         .select_also(user::Entity)
         .one(db)
@@ -131,15 +132,18 @@ pub async fn touch(
     user_id: UserId,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    session::Entity::update_many()
-        .col_expr(session::Column::LastUsedAt, Expr::value(now))
-        .filter(session::Column::Id.eq(session_id))
-        .exec(db)
-        .await?;
-    user::Entity::update_many()
-        .col_expr(user::Column::LastSeenAt, Expr::value(now))
-        .filter(user::Column::Id.eq(user_id))
-        .exec(db)
-        .await?;
-    Ok(())
+    // The user before the session: whoever ends sessions takes its locks in this order.
+    touch_user(db, user_id, now).await?;
+    let used = session::Entity::update_many().col_expr(session::Column::LastUsedAt, Expr::value(now));
+    used.filter(session::Column::Id.eq(session_id)).exec(db).await.map(drop)
+}
+
+/// Notes that a user was active now.
+pub(super) async fn touch_user(db: &impl ConnectionTrait, id: UserId, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let seen = user::Entity::update_many().col_expr(user::Column::LastSeenAt, Expr::value(now));
+    seen.filter(user::Column::Id.eq(id)).exec(db).await.map(drop)
+}
+
+fn alive() -> Select<user::Entity> {
+    user::Entity::find().filter(user::Column::DeletedAt.is_null())
 }

@@ -6,8 +6,8 @@ use sea_orm::{Condition, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::character::{Column, Entity, Model};
-use crate::entity::character_tag;
 use crate::entity::ids::{CharacterId, UserId};
+use crate::entity::{character_tag, user};
 use crate::storage::page::{Page, Window};
 use crate::storage::{escape_like, greater_than};
 
@@ -31,7 +31,7 @@ impl From<&Model> for Place {
 pub enum Visible {
     /// Public ones, and this user's own.
     To(UserId),
-    /// Every one.
+    /// Every one, but of deleted users.
     All,
 }
 
@@ -67,7 +67,11 @@ impl Filter {
 
 fn seen(visible: Visible) -> Condition {
     match visible {
-        Visible::All => Condition::all(),
+        Visible::All => {
+            let mut deleted = Query::select();
+            deleted.column(user::Column::Id).from(user::Entity).and_where(user::Column::DeletedAt.is_not_null());
+            Condition::any().add(Column::OwnerId.is_null()).add(Column::OwnerId.not_in_subquery(deleted))
+        }
         Visible::To(user) => {
             Condition::all().add(Condition::any().add(Column::IsPublic.eq(true)).add(Column::OwnerId.eq(user)))
         }

@@ -12,7 +12,7 @@ use crate::entity::{message, reply_chunk};
 use crate::storage::page::{Page, Window};
 use crate::storage::{escape_like, greater_than};
 
-/// Where a chat stands in its owner's list: newest activity first.
+/// Where a chat stands in a list: newest activity first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// Its latest activity.
@@ -28,9 +28,31 @@ impl From<&Model> for Place {
     }
 }
 
-/// Which chats of an owner are wanted.
+/// Whose chats may be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Readable {
+    /// This user's.
+    Of(UserId),
+    /// Everybody's.
+    All,
+}
+
+impl Readable {
+    /// What narrows a query that names `chats` to them, and to those that are still there.
+    pub(super) fn condition(self) -> Condition {
+        let owned = match self {
+            Self::Of(owner) => Some(Column::OwnerId.eq(owner)),
+            Self::All => None,
+        };
+        Condition::all().add(Column::DeletedAt.is_null()).add_option(owned)
+    }
+}
+
+/// Which chats are wanted.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
+    /// This user's.
+    pub owner_id: Option<UserId>,
     /// Text that the title holds; folded to lower case.
     pub title_key: Option<String>,
     /// Put away, or not.
@@ -42,11 +64,11 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn condition(&self, owner: UserId) -> Condition {
+    fn condition(&self, readable: Readable) -> Condition {
         let pattern = self.title_key.as_ref().map(|key| LikeExpr::new(format!("%{}%", escape_like(key))).escape('\\'));
-        Condition::all()
-            .add(Column::OwnerId.eq(owner))
-            .add(Column::DeletedAt.is_null())
+        readable
+            .condition()
+            .add_option(self.owner_id.map(|wanted| Column::OwnerId.eq(wanted)))
             .add_option(pattern.map(|pattern| Column::TitleKey.like(pattern)))
             .add_option(self.is_archived.map(|wanted| Column::IsArchived.eq(wanted)))
             .add_option(self.is_pinned.map(|wanted| Column::IsPinned.eq(wanted)))
@@ -67,19 +89,19 @@ pub async fn lock(db: &impl ConnectionTrait, owner: UserId, id: ChatId) -> Resul
     alive().filter(Column::Id.eq(id)).filter(Column::OwnerId.eq(owner)).lock_exclusive().one(db).await
 }
 
-/// Those of these chats that are the owner's.
-pub async fn find_all(db: &impl ConnectionTrait, owner: UserId, ids: &[ChatId]) -> Result<Vec<Model>, DbErr> {
-    alive().filter(Column::Id.is_in(ids.iter().copied())).filter(Column::OwnerId.eq(owner)).all(db).await
+/// Those of these chats that may be read.
+pub async fn find_all(db: &impl ConnectionTrait, readable: Readable, ids: &[ChatId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(readable.condition()).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
-/// A page of an owner's chats, newest activity first.
+/// A page of chats, newest activity first.
 pub async fn page(
     db: &impl ConnectionTrait,
-    owner: UserId,
+    readable: Readable,
     filter: &Filter,
     window: Window<Place>,
 ) -> Result<Page<Model>, DbErr> {
-    let query = Entity::find().filter(filter.condition(owner));
+    let query = Entity::find().filter(filter.condition(readable));
     let compare = |place: &Place, is_greater: bool| {
         greater_than([Column::ActiveAt, Column::Id], [place.active_at.into(), place.id.into()], is_greater)
     };
@@ -87,9 +109,9 @@ pub async fn page(
     Ok(window.page(rows))
 }
 
-/// How many of an owner's chats the filter lets through.
-pub async fn count(db: &impl ConnectionTrait, owner: UserId, filter: &Filter) -> Result<u64, DbErr> {
-    Entity::find().filter(filter.condition(owner)).count(db).await
+/// How many chats the filter lets through.
+pub async fn count(db: &impl ConnectionTrait, readable: Readable, filter: &Filter) -> Result<u64, DbErr> {
+    Entity::find().filter(filter.condition(readable)).count(db).await
 }
 
 /// Adds a chat.
@@ -124,6 +146,17 @@ pub async fn mark_deleted(
         .exec(db)
         .await?;
     Ok(marked.rows_affected > 0)
+}
+
+/// Hides every chat of an owner from everybody.
+pub async fn mark_all_deleted(db: &impl ConnectionTrait, owner: UserId, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::DeletedAt, Expr::value(now))
+        .filter(Column::OwnerId.eq(owner))
+        .filter(Column::DeletedAt.is_null())
+        .exec(db)
+        .await
+        .map(drop)
 }
 
 /// Some chat that waits to be swept.

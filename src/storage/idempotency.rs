@@ -23,8 +23,9 @@ pub async fn take(db: &impl ConnectionTrait, row: Model, expired: DateTime<Utc>)
     let insert = Entity::insert(ActiveModel::from(row.clone()).reset_all());
     let insert = insert.on_conflict_do_nothing_on([Column::UserId, Column::Field, Column::Key]);
     match insert.exec_without_returning(db).await? {
-        TryInsertResult::Inserted(_) => Ok(None),
-        TryInsertResult::Conflicted | TryInsertResult::Empty => Entity::find_by_id(key).one(db).await,
+        TryInsertResult::Inserted(rows) if rows > 0 => Ok(None),
+        // A conflict counts no row; only an insert that returns its key calls it one.
+        _ => Entity::find_by_id(key).one(db).await,
     }
 }
 

@@ -2,12 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::Query;
 use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, Statement};
 
 use crate::entity::enums::{MessageStatus, PieceKind};
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use crate::entity::message::{ActiveModel, Column, Entity, Model};
 use crate::entity::{chat, reply_chunk, tool_call};
+use crate::storage::chats::Readable;
+use crate::storage::nodes;
 
 /// Rows of one insert; SQLite takes 32,766 values at most.
 const INSERT_ROWS: usize = 500;
@@ -17,12 +20,12 @@ const INSERT_ROWS: usize = 500;
 /// # Errors
 /// When the database fails; as everywhere below.
 pub async fn find(db: &impl ConnectionTrait, owner: UserId, id: MessageId) -> Result<Option<Model>, DbErr> {
-    of_owner(owner).filter(Column::Id.eq(id)).one(db).await
+    in_chats(Readable::Of(owner)).filter(Column::Id.eq(id)).one(db).await
 }
 
-/// Those of these messages that stand in the owner's chats.
-pub async fn find_all(db: &impl ConnectionTrait, owner: UserId, ids: &[MessageId]) -> Result<Vec<Model>, DbErr> {
-    of_owner(owner).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+/// Those of these messages that stand in chats that may be read.
+pub async fn find_all(db: &impl ConnectionTrait, readable: Readable, ids: &[MessageId]) -> Result<Vec<Model>, DbErr> {
+    in_chats(readable).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
 /// A message, whosever it is.
@@ -41,17 +44,24 @@ pub async fn find_by_call(db: &impl ConnectionTrait, owner: UserId, id: ToolCall
 /// The first `limit` messages right below each of these, oldest first.
 pub async fn children(
     db: &impl ConnectionTrait,
-    owner: UserId,
+    readable: Readable,
     parents: &[MessageId],
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
+    let mut values: Vec<Value> = vec![i64::try_from(limit).unwrap_or(i64::MAX).into()];
+    let owned = match readable {
+        Readable::Of(owner) => {
+            values.push(owner.into());
+            "AND c.owner_id = $2"
+        }
+        Readable::All => "",
+    };
     let sql = format!(
         "SELECT m.* FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY parent_id ORDER BY id) AS place FROM messages \
          WHERE parent_id IN ({})) AS numbered JOIN messages m ON m.id = numbered.id \
-         JOIN chats c ON c.id = m.chat_id WHERE numbered.place <= $1 AND c.owner_id = $2 AND c.deleted_at IS NULL ORDER BY m.id",
-        placeholders(3, parents.len()),
+         JOIN chats c ON c.id = m.chat_id WHERE numbered.place <= $1 {owned} AND c.deleted_at IS NULL ORDER BY m.id",
+        placeholders(values.len() + 1, parents.len()),
     );
-    let mut values: Vec<Value> = vec![i64::try_from(limit).unwrap_or(i64::MAX).into(), owner.into()];
     values.extend(parents.iter().map(|parent| Value::from(*parent)));
     Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
@@ -163,6 +173,20 @@ pub async fn request_stop(db: &impl ConnectionTrait, id: MessageId) -> Result<()
     update.filter(Column::Id.eq(id)).filter(streaming()).exec(db).await.map(|_| ())
 }
 
+/// Asks whichever server writes in a chat to stop.
+pub async fn request_stop_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<(), DbErr> {
+    let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
+    update.filter(Column::ChatId.eq(chat)).filter(streaming()).exec(db).await.map(|_| ())
+}
+
+/// Asks the servers that write replies in an owner's chats to stop.
+pub async fn request_stop_of(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
+    let mut chats = Query::select();
+    chats.column(chat::Column::Id).from(chat::Entity).and_where(chat::Column::OwnerId.eq(owner));
+    let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
+    update.filter(Column::ChatId.in_subquery(chats)).filter(streaming()).exec(db).await.map(drop)
+}
+
 /// A reply that a server writes, as its flusher sees it.
 #[derive(Debug, Clone, Copy, FromQueryResult)]
 pub struct Running {
@@ -184,19 +208,38 @@ pub async fn lock_running(db: &impl ConnectionTrait, boot: BootId) -> Result<Vec
         .await
 }
 
-/// Up to `limit` replies that a server (or any) was writing, made until `before`, by id from `after` on.
+/// Whose running replies are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writers {
+    /// Every server's.
+    All,
+    /// One server's.
+    One(BootId),
+    /// Those of servers without a lease that holds.
+    Dead,
+}
+
+/// Up to `limit` replies that these servers were writing, made until `before`, by id from `after` on.
 pub async fn find_running(
     db: &impl ConnectionTrait,
-    boot: Option<BootId>,
-    before: DateTime<Utc>,
+    writers: Writers,
+    before: Option<DateTime<Utc>>,
     after: Option<MessageId>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
+    let written = match writers {
+        Writers::All => Condition::all(),
+        Writers::One(boot) => Condition::all().add(Column::BootId.eq(boot)),
+        Writers::Dead => {
+            let alive = nodes::alive(nodes::now(db).await?);
+            Condition::any().add(Column::BootId.not_in_subquery(alive)).add(Column::BootId.is_null())
+        }
+    };
     Entity::find()
         .filter(streaming())
-        .filter(Condition::all().add_option(boot.map(|boot| Column::BootId.eq(boot))))
+        .filter(written)
         .filter(Condition::all().add_option(after.map(|after| Column::Id.gt(after))))
-        .filter(Column::CreatedAt.lte(before))
+        .filter(Condition::all().add_option(before.map(|before| Column::CreatedAt.lte(before))))
         .order_by_asc(Column::Id)
         .limit(limit)
         .all(db)
@@ -247,12 +290,9 @@ fn streaming() -> Expr {
     Column::Status.eq(MessageStatus::Streaming)
 }
 
-fn of_owner(owner: UserId) -> Select<Entity> {
+fn in_chats(readable: Readable) -> Select<Entity> {
     let to_chat = Entity::belongs_to(chat::Entity).from(Column::ChatId).to(chat::Column::Id).into();
-    Entity::find()
-        .join(JoinType::InnerJoin, to_chat)
-        .filter(chat::Column::OwnerId.eq(owner))
-        .filter(chat::Column::DeletedAt.is_null())
+    Entity::find().join(JoinType::InnerJoin, to_chat).filter(readable.condition())
 }
 
 fn placeholders(first: usize, count: usize) -> String {

@@ -30,12 +30,22 @@ pub async fn run(url: &str, step: Step) -> Result<(), DbErr> {
         connection.execute_unprepared(&format!("SELECT pg_advisory_lock({ADVISORY_LOCK})")).await?;
     }
     let outcome = match step {
-        Step::Up(steps) => Migrator::up(&connection, steps).await,
+        Step::Up(steps) => up(&connection, steps).await,
         Step::Down(steps) => Migrator::down(&connection, Some(steps)).await,
         Step::Fresh => Migrator::fresh(&connection).await,
     };
     connection.close().await?;
     outcome
+}
+
+async fn up(connection: &DatabaseConnection, steps: Option<u32>) -> Result<(), DbErr> {
+    let pending = Migrator::get_pending_migrations(connection).await?.len();
+    Migrator::up(connection, steps).await?;
+    let applied = pending - Migrator::get_pending_migrations(connection).await?.len();
+    if applied > 0 {
+        tracing::info!(applied, "applied migrations");
+    }
+    Ok(())
 }
 
 /// Every migration's name, and whether it is applied.

@@ -13,14 +13,20 @@ use sea_orm::{
 };
 
 pub mod accounts;
+pub mod audit;
 pub mod boot_file;
 pub mod characters;
 pub mod chats;
+pub mod directory;
 pub mod idempotency;
 pub mod messages;
 pub mod migrations;
 pub mod nodes;
 pub mod page;
+pub mod password_resets;
+pub mod personal_access_tokens;
+pub mod roles;
+pub mod users;
 
 /// How long a request waits for a connection before it is turned away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::OnConflict;
-use sea_orm::{DbBackend, QuerySelect, Set};
+use sea_orm::sea_query::{OnConflict, Query, SelectStatement};
+use sea_orm::{DbBackend, Set};
 
 use crate::entity::ids::BootId;
 use crate::entity::node::{ActiveModel, Column, Entity};
@@ -22,17 +22,11 @@ pub async fn renew(db: &impl ConnectionTrait, boot: BootId, lease: Duration) -> 
         .map(|_| ())
 }
 
-/// The servers whose lease has run out.
-pub async fn expired(db: &impl ConnectionTrait) -> Result<Vec<BootId>, DbErr> {
-    let now = now(db).await?;
-    Entity::find()
-        .filter(Column::AliveUntil.lt(now))
-        .select_only()
-        .column(Column::BootId)
-        .limit(100)
-        .into_tuple()
-        .all(db)
-        .await
+/// The servers whose lease holds at `now`.
+pub(super) fn alive(now: i64) -> SelectStatement {
+    let mut alive = Query::select();
+    alive.column(Column::BootId).from(Entity).and_where(Column::AliveUntil.gte(now));
+    alive
 }
 
 /// Forgets a server.
@@ -40,8 +34,14 @@ pub async fn delete(db: &impl ConnectionTrait, boot: BootId) -> Result<(), DbErr
     Entity::delete_by_id(boot).exec(db).await.map(|_| ())
 }
 
+/// Forgets the servers whose lease has run out.
+pub async fn delete_expired(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let now = now(db).await?;
+    Entity::delete_many().filter(Column::AliveUntil.lt(now)).exec(db).await.map(|_| ())
+}
+
 /// The database's clock, in Unix milliseconds.
-async fn now(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
+pub(super) async fn now(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
     let sql = match db.get_database_backend() {
         DbBackend::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now",
         _ => "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now",

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { serverAudits } from "graphql-http";
 
-const url = process.env.DUOLOGUE_URL ?? "http://127.0.0.1:8000/graphql";
+import { Server } from "./server.mjs";
 
 /** Sends credentials that are dead: they must not matter to a request that needs none. */
 const withAuthorization = (input, init = {}) =>
@@ -12,6 +12,7 @@ const withAuthorization = (input, init = {}) =>
 
 for (const [name, fetchFn] of [["anonymous", fetch], ["with an Authorization header", withAuthorization]]) {
   test(`audits, ${name}`, async (t) => {
+    const { url } = await Server.start(t);
     const audits = serverAudits({ url, fetchFn });
     assert.equal(audits.length, 61);
     for (const audit of audits) {

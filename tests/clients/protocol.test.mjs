@@ -1,12 +1,20 @@
 // What clients of both WebSocket protocols see, without a field of the product's schema.
 
 import assert from "node:assert/strict";
-import { test } from "node:test";
+import { after, before, test } from "node:test";
 import { createClient } from "graphql-ws";
 import { SubscriptionClient } from "subscriptions-transport-ws";
 import WebSocket from "ws";
 
-const url = (process.env.DUOLOGUE_URL ?? "http://127.0.0.1:8000/graphql").replace(/^http/, "ws");
+import { Server } from "./server.mjs";
+
+let url;
+const ends = [];
+before(async () => {
+  const server = await Server.start({ after: (end) => ends.push(end) });
+  url = server.url.replace(/^http/, "ws");
+});
+after(() => Promise.all(ends.map((end) => end())));
 
 /** A graphql-ws client that does not reconnect. */
 const newClient = (options = {}) => createClient({ url, webSocketImpl: WebSocket, retryAttempts: 0, ...options });

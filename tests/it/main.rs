@@ -2,9 +2,22 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
+mod bad_input;
+mod branches;
+mod chats;
 mod commands;
+mod crashes;
+mod document;
 mod edge;
+mod idempotency;
 mod layers;
+mod limits;
 mod migrations;
+mod nodes;
+mod reading;
+mod replies;
 mod schema;
+mod sessions;
+mod stopping;
 mod support;
+mod two_servers;

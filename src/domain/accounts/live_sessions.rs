@@ -1,14 +1,19 @@
-//! What this process remembers of sessions, so that a request costs no query, and an ended session fails at once.
+//! What this process remembers of sessions and personal access tokens, so that a request costs no query, and one that ended fails
+//! at once.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
+use moka::Expiry;
 use moka::future::Cache;
 use moka::notification::RemovalCause;
 use moka::policy::EvictionPolicy;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::Result;
+use crate::domain::viewer::{Credential, Permissions};
+use crate::domain::{Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{SessionId, UserId};
 
@@ -19,29 +24,96 @@ const ENDED_LIFETIME: Duration = Duration::from_secs(60);
 /// Sessions that are remembered at once.
 const CAPACITY: u64 = 100_000;
 
-/// Whose session it is, and what they may do.
+/// What a session or a token is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    Session(SessionId),
+    /// SHA-256 of a personal access token.
+    Token([u8; 32]),
+}
+
+impl Key {
+    /// By the hash in a token's row.
+    pub(super) fn of_token(hash: &[u8]) -> Self {
+        let mut key = [0; 32];
+        key.copy_from_slice(hash);
+        Self::Token(key)
+    }
+}
+
+impl From<SessionId> for Key {
+    fn from(id: SessionId) -> Self {
+        Self::Session(id)
+    }
+}
+
+/// Whose session or token it is, and what it carries.
 #[derive(Debug, Clone)]
 pub(super) struct LiveSession {
     pub(super) user_id: UserId,
-    pub(super) permissions: Arc<[Permission]>,
+    pub(super) credential: Credential,
+    pub(super) may_write: bool,
+    /// What the user's roles allow; none where the token does not carry it.
+    pub(super) permissions: Option<Arc<[Permission]>>,
+    /// Of a token.
+    pub(super) expires_at: Option<DateTime<Utc>>,
+}
+
+/// What all viewers of a session share.
+#[derive(Clone)]
+struct Shared {
+    user_id: UserId,
+    ended: CancellationToken,
+    permissions: Permissions,
+    follows_roles: bool,
+}
+
+/// How long what viewers share is kept unused: of a session as long as an access token may live, of a token as long as there is
+/// room, for its sockets may live so long.
+struct Idle {
+    session: Duration,
+}
+
+impl Idle {
+    fn after(&self, key: &Key) -> Option<Duration> {
+        matches!(key, Key::Session(_)).then_some(self.session)
+    }
+}
+
+impl Expiry<Key, Shared> for Idle {
+    fn expire_after_create(&self, key: &Key, _: &Shared, _: Instant) -> Option<Duration> {
+        self.after(key)
+    }
+
+    fn expire_after_read(
+        &self,
+        key: &Key,
+        _: &Shared,
+        _: Instant,
+        _: Option<Duration>,
+        _: Instant,
+    ) -> Option<Duration> {
+        self.after(key)
+    }
 }
 
 /// The memory.
 pub(super) struct LiveSessions {
-    /// What was just loaded; none for a session that is not there, or whose user may not sign in.
-    loaded: Cache<SessionId, Option<LiveSession>>,
+    /// What was just loaded, and as of when; none for a session that is not there, or whose user may not sign in.
+    loaded: Cache<Key, Option<(LiveSession, u64)>>,
     /// Sessions that ended a moment ago, asked after each load: a load that began before the end may bring the row.
-    ended: Cache<SessionId, ()>,
-    /// One token for all viewers of a session, for as long as an access token may live.
-    endings: Cache<SessionId, CancellationToken>,
+    ended: Cache<Key, ()>,
+    shared: Cache<Key, Shared>,
+    /// How often roles changed: a load that began before a change knows less than the change.
+    changes: AtomicU64,
 }
 
 impl LiveSessions {
     pub(super) fn new(access_lifetime: Duration) -> Self {
         // A session that falls out for want of room can no longer be told of its end: its sockets close now, and come back.
-        let close = |_: Arc<SessionId>, token: CancellationToken, cause: RemovalCause| {
+        let close = |_: Arc<Key>, shared: Shared, cause: RemovalCause| {
             if cause != RemovalCause::Replaced {
-                token.cancel();
+                shared.ended.cancel();
             }
         };
         Self {
@@ -52,38 +124,71 @@ impl LiveSessions {
                 .eviction_policy(EvictionPolicy::lru())
                 .time_to_live(ENDED_LIFETIME)
                 .build(),
-            endings: Cache::builder()
+            shared: Cache::builder()
                 .max_capacity(CAPACITY)
                 .eviction_policy(EvictionPolicy::lru())
-                .time_to_idle(access_lifetime + ENDED_LIFETIME)
+                .expire_after(Idle { session: access_lifetime + ENDED_LIFETIME })
                 .eviction_listener(close)
                 .build(),
+            changes: AtomicU64::new(0),
         }
     }
 
-    /// The session, and the token that its end cancels. `load` is called at most once at a time for a session, and at most
-    /// once a second.
+    /// The viewer of a session or a token that expires at `expires_at` or, if that is none, as its row says. `load` is called at
+    /// most once at a time for a key, and at most once a second.
     pub(super) async fn get(
         &self,
-        id: SessionId,
+        key: Key,
+        expires_at: Option<DateTime<Utc>>,
         load: impl Future<Output = Result<Option<LiveSession>>>,
-    ) -> Result<Option<(LiveSession, CancellationToken)>> {
-        // The token first: who ends the session after this line cancels it, who ended it before stands in `ended`.
-        let ending = self.endings.get_with(id, async { CancellationToken::new() }).await;
-        let loaded = self.loaded.try_get_with(id, load).await.map_err(Arc::unwrap_or_clone)?;
-        if self.ended.contains_key(&id) {
+    ) -> Result<Option<Viewer>> {
+        let as_of = self.changes.load(Ordering::SeqCst);
+        let load = async { load.await.map(|found| found.map(|session| (session, as_of))) };
+        let Some((session, as_of)) = self.loaded.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone)? else {
+            // Before anything is kept for it: a token that somebody made up must not push others out.
+            return Ok(None);
+        };
+        let shared = self.shared.get_with(key, async {
+            let (ended, permissions) = (CancellationToken::new(), Permissions::default());
+            Shared { user_id: session.user_id, ended, permissions, follows_roles: session.permissions.is_some() }
+        });
+        let shared = shared.await;
+        // Last: who ends the session from now on cancels what was just shared, who ended it before stands here.
+        if self.ended.contains_key(&key) {
             return Ok(None);
         }
-        Ok(loaded.map(|session| (session, ending)))
+        shared.permissions.learn(session.permissions.as_deref().unwrap_or_default(), as_of);
+        Ok(Some(Viewer {
+            user_id: session.user_id,
+            credential: session.credential,
+            permissions: shared.permissions,
+            may_write: session.may_write,
+            token_expires_at: expires_at.or(session.expires_at),
+            session_ended: shared.ended,
+        }))
     }
 
     /// Forgets a session that is no longer in the database, and closes what it holds open.
-    pub(super) async fn end(&self, id: SessionId) {
-        self.ended.insert(id, ()).await;
-        self.loaded.invalidate(&id).await;
-        if let Some(ending) = self.endings.remove(&id).await {
-            ending.cancel();
+    pub(super) async fn end(&self, key: impl Into<Key>) {
+        let key = key.into();
+        self.ended.insert(key, ()).await;
+        self.close(key).await;
+    }
+
+    /// Closes what a session or a token holds open; what the database says of it, the next load sees.
+    pub(super) async fn close(&self, key: Key) {
+        self.loaded.invalidate(&key).await;
+        if let Some(shared) = self.shared.remove(&key).await {
+            shared.ended.cancel();
         }
+    }
+
+    /// Who is here with permissions that follow their roles (all, or that user), and since when what is read of them is new.
+    pub(super) fn roles_changed(&self, of: Option<UserId>) -> (Vec<(UserId, Permissions)>, u64) {
+        let as_of = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
+        let here = self.shared.iter().map(|(_, shared)| shared).filter(|shared| shared.follows_roles);
+        let wanted = here.filter(|shared| of.is_none_or(|user| user == shared.user_id));
+        (wanted.map(|shared| (shared.user_id, shared.permissions)).collect(), as_of)
     }
 }
 
@@ -97,20 +202,28 @@ mod tests {
     use crate::domain::Error;
 
     const ID: SessionId = SessionId(Uuid::from_u128(7));
+    const KEY: Key = Key::Session(ID);
+    const USER: UserId = UserId(Uuid::from_u128(1));
 
     fn live() -> LiveSessions {
         LiveSessions::new(Duration::from_secs(900))
     }
 
     fn someone() -> Result<Option<LiveSession>> {
-        Ok(Some(LiveSession { user_id: UserId(Uuid::from_u128(1)), permissions: Arc::new([]) }))
+        with(&[])
+    }
+
+    fn with(permissions: &[Permission]) -> Result<Option<LiveSession>> {
+        let credential = Credential::Session(ID);
+        let permissions = Some(permissions.into());
+        Ok(Some(LiveSession { user_id: USER, credential, may_write: true, permissions, expires_at: None }))
     }
 
     #[tokio::test]
     async fn loads_once_a_second() {
         let (live, loads) = (live(), AtomicU32::new(0));
         let get = || {
-            live.get(ID, async {
+            live.get(KEY, None, async {
                 loads.fetch_add(1, Ordering::Relaxed);
                 someone()
             })
@@ -127,30 +240,53 @@ mod tests {
     #[tokio::test]
     async fn an_end_is_seen_at_once_by_every_viewer() {
         let live = live();
-        let (_, first) = live.get(ID, async { someone() }).await.unwrap().unwrap();
-        let (_, second) = live.get(ID, async { someone() }).await.unwrap().unwrap();
-        assert!(!first.is_cancelled());
+        let first = live.get(KEY, None, async { someone() }).await.unwrap().unwrap();
+        let second = live.get(KEY, None, async { someone() }).await.unwrap().unwrap();
+        assert!(!first.session_ended.is_cancelled());
         live.end(ID).await;
-        assert!(first.is_cancelled() && second.is_cancelled());
-        assert!(live.get(ID, async { someone() }).await.unwrap().is_none(), "a late load brings nothing back");
+        assert!(first.session_ended.is_cancelled() && second.session_ended.is_cancelled());
+        assert!(live.get(KEY, None, async { someone() }).await.unwrap().is_none(), "a late load brings nothing back");
     }
 
     #[tokio::test]
     async fn an_end_during_the_load_wins() {
         let live = live();
-        let during = live.get(ID, async {
+        let during = live.get(KEY, None, async {
             live.end(ID).await;
             someone()
         });
         assert!(during.await.unwrap().is_none());
-        assert!(live.get(ID, async { someone() }).await.unwrap().is_none());
+        assert!(live.get(KEY, None, async { someone() }).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn a_failed_load_is_not_remembered() {
         let live = live();
         let busy = Error::Unavailable { message: "busy", retry_after: None };
-        assert!(matches!(live.get(ID, async { Err(busy) }).await, Err(Error::Unavailable { .. })));
-        assert!(live.get(ID, async { someone() }).await.unwrap().is_some());
+        assert!(matches!(live.get(KEY, None, async { Err(busy) }).await, Err(Error::Unavailable { .. })));
+        assert!(live.get(KEY, None, async { someone() }).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_permission_that_goes_is_gone_for_who_has_been_here_long() {
+        let live = live();
+        let viewer = live.get(KEY, None, async { with(&[Permission::AuditRead]) }).await.unwrap().unwrap();
+        assert!(viewer.may(Permission::AuditRead));
+        let (here, as_of) = live.roles_changed(Some(USER));
+        assert_eq!(here.len(), 1);
+        here[0].1.learn(&[], as_of);
+        assert!(!viewer.may(Permission::AuditRead));
+        let stale = live.get(KEY, None, async { with(&[Permission::AuditRead]) }).await.unwrap().unwrap();
+        assert!(!stale.may(Permission::AuditRead), "what was read before the change brings nothing back");
+        assert!(live.roles_changed(Some(UserId(Uuid::from_u128(2)))).0.is_empty());
+        assert_eq!(live.roles_changed(None).0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_for_a_token_that_is_made_up() {
+        let live = live();
+        assert!(live.get(Key::Token([9; 32]), None, async { Ok(None) }).await.unwrap().is_none());
+        live.shared.run_pending_tasks().await;
+        assert_eq!(live.shared.entry_count(), 0);
     }
 }

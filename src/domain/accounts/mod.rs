@@ -1,9 +1,19 @@
 //! Accounts: who there is, how they get in, and how long they stay.
 
+mod administration;
+mod closing;
+mod last_admin;
 mod live_sessions;
 mod names;
+mod opaque_tokens;
+mod own_sessions;
+mod password_changes;
 pub mod passwords;
+mod personal_access_tokens;
+mod profile;
+mod reauthentication;
 mod registration;
+mod roles;
 mod sessions;
 pub mod tokens;
 
@@ -12,20 +22,30 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use tokio_util::task::TaskTracker;
 
+pub use closing::Ended;
+pub use last_admin::ensure_another_admin;
+pub use password_changes::PasswordReset;
+pub use personal_access_tokens::NewToken;
+pub use profile::ProfileChanges;
 pub use registration::{NewUser, Registration};
+pub use roles::{NewRole, RoleChanges};
 pub use sessions::{Credentials, SignedIn};
 
 use crate::clock::{Clock, IdGenerator};
 use crate::config::AuthSettings;
 use crate::config::auth::SigningSecrets;
-use crate::domain::{Error, Requester, Result, Viewer};
+use crate::domain::audit::{Action, Entry};
+use crate::domain::{Client, Error, Requester, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user};
-use crate::storage::{Database, accounts as rows};
+use crate::storage::{self, Database, accounts as rows};
 use live_sessions::LiveSessions;
 use passwords::PasswordHasher;
 use tokens::Tokens;
+
+/// Users whose roles are read at once.
+const ROLES_BATCH: usize = 500;
 
 /// Everything about accounts. Cheap to clone.
 #[derive(Clone)]
@@ -69,6 +89,11 @@ impl Accounts {
         })))
     }
 
+    /// An entry of the audit log about something that `client` does now.
+    fn audit(&self, action: Action, client: &Client) -> Entry {
+        Entry::new(action, &self.0.ids, self.0.clock.now()).from(client.ip)
+    }
+
     /// Whether anybody may register.
     pub fn is_registration_open(&self) -> bool {
         self.0.is_registration_open
@@ -83,28 +108,30 @@ impl Accounts {
             return Ok(None);
         }
         let viewer = requester.viewer()?;
-        let found = rows::users_by_ids(self.0.database.reader(), &[viewer.user_id]).await?;
         // Gone between two requests: its sessions went along.
-        found.into_iter().next().map(Some).ok_or(Error::Unauthenticated)
+        self.account(viewer).await.map(Some)
     }
 
-    /// The session of this request's access token.
+    /// The session of this request's access token; none with a personal access token.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] without a viewer.
-    pub async fn current_session(&self, requester: &Requester) -> Result<session::Model> {
-        let viewer = requester.viewer()?;
-        let found = rows::session_with_user(self.0.database.reader(), viewer.session_id).await?;
-        found.map(|(session, _)| session).ok_or(Error::Unauthenticated)
+    pub async fn current_session(&self, requester: &Requester) -> Result<Option<session::Model>> {
+        let Some(id) = requester.viewer()?.session_id() else { return Ok(None) };
+        let found = rows::session_with_user(self.0.database.reader(), id).await?;
+        found.map(|(session, _)| Some(session)).ok_or(Error::Unauthenticated)
     }
 
-    /// Removes sessions whose refresh token has expired.
+    /// Removes sessions, personal access tokens and reset tokens that have expired.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn delete_expired_sessions(&self) -> Result<()> {
+    pub async fn delete_expired(&self) -> Result<()> {
+        let now = self.0.clock.now();
         let transaction = self.0.database.begin().await?;
-        rows::delete_expired_sessions(&transaction, self.0.clock.now()).await?;
+        rows::delete_expired_sessions(&transaction, now).await?;
+        storage::personal_access_tokens::delete_expired(&transaction, now).await?;
+        storage::password_resets::delete_expired(&transaction, now).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -112,6 +139,37 @@ impl Accounts {
     pub async fn session(&self, viewer: &Viewer, id: SessionId) -> Result<Option<session::Model>> {
         let found = rows::session_with_user(self.0.database.reader(), id).await?;
         Ok(found.filter(|(_, user)| user.id == viewer.user_id).map(|(session, _)| session))
+    }
+
+    /// The user of that username, without regard to case; none when the viewer may not see them.
+    pub async fn user_by_username(&self, viewer: &Viewer, username: &str) -> Result<Option<user::Model>> {
+        let Some(key) = names::searchable(username) else { return Ok(None) };
+        let found = rows::user_by_username(self.0.database.reader(), &key).await?;
+        Ok(found.filter(|user| is_visible(viewer, user)))
+    }
+
+    /// Makes everybody here (or one user) see at once what their roles allow now. To be called when a change of roles is
+    /// committed.
+    pub async fn roles_changed(&self, of: Option<UserId>) {
+        let (here, as_of) = self.0.live.roles_changed(of);
+        for some in here.chunks(ROLES_BATCH) {
+            let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
+            let roles = self.roles_of(&ids).await.unwrap_or_else(|cause| {
+                // Nobody may do more than they should; the next request asks again.
+                tracing::error!(error = &cause as &dyn std::error::Error, "roles changed and cannot be read");
+                Vec::new()
+            });
+            for (id, permissions) in some {
+                let own = roles.iter().filter(|(user, _)| user == id).map(|(_, role)| role.clone());
+                permissions.learn(&permissions_of(&own.collect::<Vec<_>>()), as_of);
+            }
+        }
+    }
+
+    /// What a user's roles allow.
+    async fn permissions(&self, id: UserId) -> Result<Arc<[Permission]>> {
+        let roles: Vec<_> = self.roles_of(&[id]).await?.into_iter().map(|(_, role)| role).collect();
+        Ok(permissions_of(&roles).into())
     }
 
     /// A role that the viewer has, or any with ROLES_WRITE.
@@ -139,6 +197,25 @@ impl Accounts {
 pub fn account_of<'a>(viewer: Option<&Viewer>, user: &'a user::Model) -> Option<&'a user::Model> {
     let may = viewer.is_some_and(|viewer| viewer.user_id == user.id || viewer.may(Permission::UsersRead));
     may.then_some(user)
+}
+
+/// Whether somebody has any permission beyond their own data.
+///
+/// # Errors
+/// [`Error::Unauthenticated`] with dead credentials.
+pub fn may_administer(requester: &Requester) -> Result<bool> {
+    match requester {
+        Requester::Anonymous => Ok(false),
+        other => {
+            let viewer = other.viewer()?;
+            Ok(Permission::ALL.iter().any(|(permission, _)| viewer.may(*permission)))
+        }
+    }
+}
+
+/// Whether a viewer finds a user at all: closed accounts are hidden but for [`Permission::UsersRead`].
+pub fn is_visible(viewer: &Viewer, user: &user::Model) -> bool {
+    user.is_active || viewer.may(Permission::UsersRead)
 }
 
 /// What several roles allow together, each permission once.

@@ -12,6 +12,8 @@ const MAX_LOCAL_PART_LENGTH: usize = 64;
 const MAX_LABEL_LENGTH: usize = 63;
 const MAX_FULL_NAME_LENGTH: usize = 100;
 const MAX_DEVICE_LENGTH: usize = 100;
+const MAX_BIO_LENGTH: usize = 1_000;
+const MAX_TOKEN_NAME_LENGTH: usize = 100;
 
 /// A username without the space around it. ASCII letters, digits, `.`, `_` and `-` alone: no two names look the same, and
 /// none is an e-mail address.
@@ -47,6 +49,26 @@ pub(super) fn full_name(checks: &mut Checks, path: &str, text: Option<&str>) -> 
 /// What a client calls its device; none when nothing is left.
 pub(super) fn device(checks: &mut Checks, path: &str, text: Option<&str>) -> Option<String> {
     line(checks, path, text, MAX_DEVICE_LENGTH)
+}
+
+/// What a person says of themself, without the space around it; none when nothing is left.
+pub(super) fn bio(checks: &mut Checks, path: &str, text: Option<&str>) -> Option<String> {
+    let text = text.map(str::trim).filter(|text| !text.is_empty())?;
+    checks.text(path, text, 1..=MAX_BIO_LENGTH, Lines::Many);
+    Some(text.to_owned())
+}
+
+/// What a user calls a personal access token, without the space around it.
+pub(super) fn token_name(checks: &mut Checks, path: &str, text: &str) -> String {
+    let name = text.trim();
+    checks.text(path, name, 1..=MAX_TOKEN_NAME_LENGTH, Lines::One);
+    name.to_owned()
+}
+
+/// The key to look a name up by; none for what can be nobody's.
+pub(super) fn searchable(name: &str) -> Option<String> {
+    let key = key(name);
+    (key.chars().count() <= MAX_EMAIL_LENGTH && !key.chars().any(char::is_control)).then_some(key)
 }
 
 /// How a username or an e-mail address is compared: without regard to case.

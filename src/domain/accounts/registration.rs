@@ -2,8 +2,9 @@
 
 use super::{Accounts, SignedIn, names};
 use crate::config::auth::DefaultAdmin;
+use crate::domain::audit::Action;
 use crate::domain::input::Checks;
-use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result};
+use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, audit};
 use crate::entity::ids::UserId;
 use crate::entity::{role, user};
 use crate::storage::accounts as rows;
@@ -32,7 +33,7 @@ pub struct Registration {
 
 /// Whether a password's strength is looked at.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Strength {
+pub(super) enum Strength {
     Required,
     /// Settings said already what they put up with.
     OperatorsChoice,
@@ -60,6 +61,8 @@ impl Accounts {
         }
         rows::insert_user_role(&transaction, user.id, role::USER).await?;
         rows::insert_session(&transaction, session.row.clone()).await?;
+        let entry = self.audit(Action::UserRegistered, client).by(user.id).on(user.id);
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.signed_in(user, session).await
     }
@@ -101,7 +104,7 @@ impl Accounts {
     }
 
     /// Checks everything and hashes the password: what is left is to insert it.
-    async fn prepare(&self, mut checks: Checks, new: NewUser, strength: Strength) -> Result<user::Model> {
+    pub(super) async fn prepare(&self, mut checks: Checks, new: NewUser, strength: Strength) -> Result<user::Model> {
         let username = names::username(&mut checks, "username", &new.username);
         let email = names::email(&mut checks, "email", &new.email);
         let full_name = names::full_name(&mut checks, "fullName", new.full_name.as_deref());
@@ -126,6 +129,7 @@ impl Accounts {
             created_at: now,
             updated_at: now,
             last_seen_at: None,
+            deleted_at: None,
         };
         // Before the hash, which costs more; the unique indexes decide in the end.
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
@@ -137,13 +141,14 @@ impl Accounts {
     }
 
     /// What a unique index refused.
-    async fn conflict(&self, user: &user::Model) -> Result<Error> {
+    pub(super) async fn conflict(&self, user: &user::Model) -> Result<Error> {
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         Ok(taken(username, email))
     }
 }
 
-fn taken(username: bool, email: bool) -> Error {
+/// What is wrong when these are somebody else's.
+pub(super) fn taken(username: bool, email: bool) -> Error {
     let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
     let fields = [
         field(username, "username", "This username is taken."),

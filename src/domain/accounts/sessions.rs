@@ -3,23 +3,27 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
 use super::live_sessions::LiveSession;
+use super::personal_access_tokens::is_token;
+use super::reauthentication::lock_checked;
 use super::tokens::{VerifiedRefreshToken, refresh_hash};
-use super::{Accounts, names, permissions_of};
+use super::{Accounts, names};
+use crate::domain::audit::{Action, Entry};
 use crate::domain::input::Checks;
-use crate::domain::{Client, Error, FieldErrorCode, Requester, Result, Viewer};
+use crate::domain::{Client, Credential, Error, FieldErrorCode, Requester, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{session, user};
-use crate::storage::accounts as rows;
+use crate::storage::{accounts as rows, users};
 
 /// How long a refresh token that was just used answers its successor again, for a client that lost the answer.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::seconds(10);
-/// How exactly it is known when a session was last used.
-const TOUCH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
-/// The longest e-mail address; no name is longer.
-const MAX_LOGIN_LENGTH: usize = 254;
+/// How exactly it is known when a session or a token was last used.
+pub(super) const TOUCH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
+/// The most sessions of one user.
+const MAX_SESSIONS: u64 = 100;
 
 /// What a user signs in with.
 #[derive(Clone)]
@@ -58,7 +62,7 @@ pub(super) struct NewSession {
 }
 
 impl Accounts {
-    /// Begins a session. An unknown login, a wrong password and an account that may not sign in are told apart by neither the
+    /// Begins a session; beyond the hundredth of a user, the one that was used longest ago ends. An unknown login, a wrong password and an account that may not sign in are told apart by neither the
     /// answer nor its time.
     ///
     /// # Errors
@@ -80,13 +84,39 @@ impl Accounts {
         let user = self.user_by_login(&login).await?;
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let is_right = self.0.passwords.verify(password, stored).await?;
-        let user = user.filter(|user| is_right && user.is_active).ok_or(Error::InvalidCredentials)?;
+        let user = match user {
+            Some(user) if is_right && user.is_active => user,
+            other => return Err(self.login_failed(other.map(|user| user.id), client).await),
+        };
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
+        // The hash took its time: who changed the password or closed the account meanwhile lets nobody in.
+        match lock_checked(&transaction, &user).await {
+            Err(Error::InvalidCredentials) => {
+                drop(transaction);
+                return Err(self.login_failed(Some(user.id), client).await);
+            }
+            locked => drop(locked?),
+        }
         rows::insert_session(&transaction, session.row.clone()).await?;
+        let ended = users::delete_sessions_beyond(&transaction, user.id, MAX_SESSIONS).await?;
         rows::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
+        let entry = self.audit(Action::UserLoggedIn, client).by(user.id).on(session.row.id);
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
+        self.close_sessions(ended).await;
         self.signed_in(user, session).await
+    }
+
+    /// Notes a sign-in that failed, to whichever account; the answer is one for all.
+    async fn login_failed(&self, user_id: Option<UserId>, client: &Client) -> Error {
+        let entry = self.audit(Action::UserLoginFailed, client);
+        let entry = match user_id {
+            Some(user_id) => entry.on(user_id),
+            None => entry,
+        };
+        audit::record_failure(&self.0.database, entry).await;
+        Error::InvalidCredentials
     }
 
     /// Gives a new pair of tokens for a refresh token, which works once. Who asks again within ten seconds, because the answer
@@ -95,7 +125,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason.
-    pub async fn refresh_session(&self, refresh_token: &str) -> Result<SignedIn> {
+    pub async fn refresh_session(&self, refresh_token: &str, client: &Client) -> Result<SignedIn> {
         let token = self.0.tokens.read_refresh(refresh_token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.next_refresh(&token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.write_refresh(&next);
@@ -115,7 +145,8 @@ impl Accounts {
                 Standing::Repeated => return self.signed_in(user, NewSession { row, refresh_token: next }).await,
                 Standing::Reused => {
                     tracing::warn!(session = %row.id, user = %row.user_id, "a used refresh token came again; the session ends");
-                    self.end_session(row.id).await?;
+                    let entry = self.audit(Action::SessionReuseDetected, client).on(row.id);
+                    self.end_session(row.id, entry.detail(json!({ "userId": row.user_id }))).await?;
                     return Err(Error::InvalidCredentials);
                 }
                 Standing::Foreign => return Err(Error::InvalidCredentials),
@@ -127,10 +158,12 @@ impl Accounts {
     /// Ends the viewer's session: its tokens are dead and its sockets close, at once.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] without a viewer.
-    pub async fn logout(&self, requester: &Requester) -> Result<SessionId> {
-        let session_id = requester.viewer()?.session_id;
-        self.end_session(session_id).await?;
+    /// [`Error::Unauthenticated`] without a viewer, [`Error::Forbidden`] with a personal access token.
+    pub async fn logout(&self, requester: &Requester, client: &Client) -> Result<SessionId> {
+        let viewer = requester.viewer()?;
+        let session_id = viewer.session()?;
+        let entry = self.audit(Action::UserLoggedOut, client).by(viewer.user_id).on(session_id);
+        self.end_session(session_id, entry).await?;
         Ok(session_id)
     }
 
@@ -138,18 +171,26 @@ impl Accounts {
     pub async fn authenticate(&self, authorization: Option<&str>) -> Requester {
         let Some(value) = authorization else { return Requester::Anonymous };
         let token = value.trim().split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-        let now = self.0.clock.now();
-        let Some(access) = token.and_then(|(_, token)| self.0.tokens.read_access(token.trim(), now)) else {
-            return Requester::Dead;
+        let viewer = match token.map(|(_, token)| token.trim()) {
+            None => return Requester::Dead,
+            Some(token) if is_token(token) => self.token_viewer(token).await,
+            Some(token) => self.session_viewer(token).await,
         };
-        match self.viewer(access.session_id, access.expires_at).await {
-            Ok(Some(viewer)) if viewer.user_id == access.user_id => Requester::Viewer(Arc::new(viewer)),
-            Ok(_) => Requester::Dead,
+        match viewer {
+            Ok(Some(viewer)) => Requester::Viewer(Arc::new(viewer)),
+            Ok(None) => Requester::Dead,
             Err(cause) => {
                 tracing::error!(error = &cause as &dyn std::error::Error, "cannot tell who asks");
                 Requester::Unknown
             }
         }
+    }
+
+    /// The viewer behind an access token; none when it does not work, whatever the reason.
+    async fn session_viewer(&self, token: &str) -> Result<Option<Viewer>> {
+        let Some(access) = self.0.tokens.read_access(token, self.0.clock.now()) else { return Ok(None) };
+        let viewer = self.viewer(access.session_id, access.expires_at).await?;
+        Ok(viewer.filter(|viewer| viewer.user_id == access.user_id))
     }
 
     /// A session that begins now.
@@ -193,10 +234,11 @@ impl Accounts {
         })
     }
 
-    /// Ends a session here and in the database.
-    async fn end_session(&self, id: SessionId) -> Result<()> {
+    /// Ends a session here and in the database, and says in the audit log why.
+    async fn end_session(&self, id: SessionId, entry: Entry) -> Result<()> {
         let transaction = self.0.database.begin().await?;
         rows::delete_session(&transaction, id).await?;
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.0.live.end(id).await;
         Ok(())
@@ -225,10 +267,7 @@ impl Accounts {
     }
 
     async fn user_by_login(&self, login: &str) -> Result<Option<user::Model>> {
-        let key = names::key(login);
-        if key.chars().count() > MAX_LOGIN_LENGTH || key.chars().any(char::is_control) {
-            return Ok(None);
-        }
+        let Some(key) = names::searchable(login) else { return Ok(None) };
         let reader = self.0.database.reader();
         let user = if key.contains('@') {
             rows::user_by_email(reader, &key).await?
@@ -240,28 +279,25 @@ impl Accounts {
 
     /// The viewer behind a session; none when it has ended or its user may not sign in.
     async fn viewer(&self, session_id: SessionId, token_expires_at: DateTime<Utc>) -> Result<Option<Viewer>> {
-        let live = self.0.live.get(session_id, self.load_session(session_id)).await?;
-        Ok(live.map(|(session, session_ended)| Viewer {
-            user_id: session.user_id,
-            session_id,
-            permissions: session.permissions,
-            token_expires_at,
-            session_ended,
-        }))
+        self.0.live.get(session_id.into(), Some(token_expires_at), self.load_session(session_id)).await
     }
 
     async fn load_session(&self, id: SessionId) -> Result<Option<LiveSession>> {
         let now = self.0.clock.now();
-        let reader = self.0.database.reader();
-        let found = rows::session_with_user(reader, id).await?;
+        let found = rows::session_with_user(self.0.database.reader(), id).await?;
         let Some((session, user)) = found.filter(|(session, user)| session.expires_at > now && user.is_active) else {
             return Ok(None);
         };
-        let roles: Vec<_> = rows::roles_of_users(reader, &[user.id]).await?.into_iter().map(|(_, role)| role).collect();
         if now - session.last_used_at >= TOUCH_INTERVAL {
             self.touch_later(session.id, user.id, now);
         }
-        Ok(Some(LiveSession { user_id: user.id, permissions: permissions_of(&roles).into() }))
+        Ok(Some(LiveSession {
+            user_id: user.id,
+            credential: Credential::Session(id),
+            may_write: true,
+            permissions: Some(self.permissions(user.id).await?),
+            expires_at: None,
+        }))
     }
 
     /// Notes the use without letting the request wait for the writer.

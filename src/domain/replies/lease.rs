@@ -3,12 +3,14 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engine, Replies};
 use crate::domain::Result;
 use crate::entity::ids::BootId;
 use crate::storage;
+use crate::storage::messages::Writers;
 
 /// How long a server is held for alive after its last sign.
 const LEASE: Duration = Duration::from_secs(15);
@@ -27,15 +29,11 @@ impl Replies {
     /// When the database fails.
     pub async fn recover(&self, predecessor: Option<BootId>) -> Result<()> {
         if self.0.db.is_sqlite() {
-            let interrupted = self.0.interrupt_all(None, Duration::ZERO).await?;
-            if interrupted > 0 {
-                tracing::warn!(interrupted, "replies were interrupted by the last stop of the server");
-            }
-            return Ok(());
+            return self.0.interrupt_all(Writers::All, None).await;
         }
         self.0.renew().await?;
         if let Some(dead) = predecessor {
-            self.0.end_server(dead).await?;
+            self.0.interrupt_all(Writers::One(dead), None).await?;
         }
         self.0.end_dead().await
     }
@@ -61,8 +59,8 @@ impl Engine {
             self.renew().await?;
             self.end_dead().await?;
         }
-        self.interrupt_all(Some(self.boot), LOST_AFTER).await?;
-        Ok(())
+        let lost = self.clock.now() - LOST_AFTER;
+        self.interrupt_all(Writers::One(self.boot), Some(lost)).await
     }
 
     async fn renew(&self) -> Result<()> {
@@ -81,37 +79,28 @@ impl Engine {
     }
 
     async fn end_dead(&self) -> Result<()> {
-        for boot in storage::nodes::expired(self.db.reader()).await? {
-            self.end_server(boot).await?;
-        }
-        Ok(())
-    }
-
-    /// Ends what a dead server left, and forgets the server. One that only slept finds its replies ended, and is known again
-    /// at its next renewal.
-    async fn end_server(&self, boot: BootId) -> Result<()> {
-        let interrupted = self.interrupt_all(Some(boot), Duration::ZERO).await?;
-        if interrupted > 0 {
-            tracing::warn!(interrupted, "a server died; its replies are interrupted");
-        }
+        self.interrupt_all(Writers::Dead, None).await?;
         let tx = self.db.begin().await?;
-        storage::nodes::delete(&tx, boot).await?;
+        storage::nodes::delete_expired(&tx).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Ends every reply of a server (of all, without one) that is older than `age` and that no task here writes.
-    async fn interrupt_all(&self, boot: Option<BootId>, age: Duration) -> Result<usize> {
-        let before = self.clock.now() - age;
-        let (mut count, mut after) = (0, None);
+    /// Ends every reply of these servers that was made until `before` and that no task here writes.
+    async fn interrupt_all(&self, writers: Writers, before: Option<DateTime<Utc>>) -> Result<()> {
+        let (mut interrupted, mut after) = (0, None);
         loop {
-            let batch = storage::messages::find_running(self.db.reader(), boot, before, after, BATCH).await?;
-            let Some(last) = batch.last() else { return Ok(count) };
+            let batch = storage::messages::find_running(self.db.reader(), writers, before, after, BATCH).await?;
+            let Some(last) = batch.last() else { break };
             after = Some(last.id);
             for reply in batch {
                 if self.running.get(reply.id).is_none() && self.interrupt(reply).await? {
-                    count += 1;
+                    interrupted += 1;
                 }
             }
         }
+        if interrupted > 0 {
+            tracing::warn!(interrupted, "replies that a dead server was writing are interrupted");
+        }
+        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use super::running::Running;
 use super::{Engine, Replies};
 use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::{MessageRole, MessageStatus, PieceKind};
-use crate::entity::ids::{MessageId, UserId};
+use crate::entity::ids::{MessageId, ToolCallId, UserId};
 use crate::entity::message;
 use crate::storage;
 
@@ -141,6 +141,21 @@ impl Replies {
             Some(_) => Err(Error::Unavailable { message: "The reply is being stopped.", retry_after: Some(POLL * 2) }),
             None => Err(Error::NotFound),
         }
+    }
+
+    /// A tool call in a chat of the viewer, from the moment when the readers of its reply hear of it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn call(&self, viewer: &Viewer, id: ToolCallId) -> Result<Option<ToolCall>> {
+        // What no checkpoint has saved yet is in the logs alone; a user has a few of them at most.
+        let running = self.0.running.all().into_iter().filter(|reply| reply.owner == viewer.user_id);
+        if let Some(call) = running.map(|reply| reply.log.pieces()).find_map(|pieces| parts::find_call(&pieces, id)) {
+            return Ok(Some(call));
+        }
+        let row = storage::messages::find_by_call(self.0.db.reader(), viewer.user_id, id).await?;
+        let Some(message) = row else { return Ok(None) };
+        Ok(parts::find_call(&self.pieces(&message).await?, id))
     }
 
     /// What a message holds now, with the pieces that a running reply has so far.

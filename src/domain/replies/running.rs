@@ -86,6 +86,11 @@ impl RunningReplies {
         self.lock().values().filter(|reply| reply.chat_id == chat).for_each(|reply| reply.stop.cancel());
     }
 
+    /// Stops what is being written for a user.
+    pub fn stop_user(&self, owner: UserId) {
+        self.lock().values().filter(|reply| reply.owner == owner).for_each(|reply| reply.stop.cancel());
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<Running>>> {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }

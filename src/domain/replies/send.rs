@@ -16,6 +16,7 @@ use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::{character, chat, message};
 use crate::llm::registry::Model;
 use crate::storage;
+use crate::storage::chats::Readable;
 
 pub use crate::domain::chats::NewChat;
 
@@ -189,7 +190,7 @@ impl Engine {
     /// What the first call with a key made, as it is now.
     async fn sent_before(&self, tx: &impl ConnectionTrait, viewer: &Viewer, first: Answer) -> Result<Sent> {
         let ids: Vec<MessageId> = first.message_id.into_iter().chain(first.reply_id).collect();
-        let messages = storage::messages::find_all(tx, viewer.user_id, &ids).await?;
+        let messages = storage::messages::find_all(tx, Readable::Of(viewer.user_id), &ids).await?;
         let find = |id: Option<MessageId>| messages.iter().find(|message| Some(message.id) == id).cloned();
         let chat = storage::chats::find(tx, viewer.user_id, first.chat_id).await?;
         match (chat, find(first.message_id), find(first.reply_id)) {

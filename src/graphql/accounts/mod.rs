@@ -1,11 +1,15 @@
 //! Accounts in the schema.
 
+mod personal_access_token;
 mod role;
+mod self_service;
 mod session;
 mod sign_in;
 mod user;
 
+pub use personal_access_token::{PersonalAccessToken, TokenScope};
 pub use role::{Permission, Role};
+pub use self_service::SelfServiceMutations;
 pub use session::Session;
 pub use sign_in::{AccountMutations, AccountQueries, AuthPayload, LoginInput, LogoutPayload};
 pub use sign_in::{RefreshSessionInput, RegisterInput};

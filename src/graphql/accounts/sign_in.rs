@@ -90,10 +90,19 @@ impl AccountQueries {
         Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
     }
 
-    /// The session of this request's access token.
+    /// The session of this request's access token; null with a personal access token.
     async fn current_session(&self, ctx: &Context<'_>) -> Result<Option<Session>> {
         let row = ctx.state().accounts.current_session(ctx.requester()).await?;
-        Ok(Some(Session { row, is_current: true }))
+        Ok(row.map(|row| Session { row, is_current: true }))
+    }
+
+    /// A user by username, without regard to case; null when there is none, or the account is closed.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The whole username.")] username: String,
+    ) -> Result<Option<User>> {
+        Ok(ctx.state().accounts.user_by_username(ctx.viewer()?, &username).await?.map(User::from))
     }
 }
 
@@ -132,12 +141,12 @@ impl AccountMutations {
         ctx: &Context<'_>,
         #[graphql(desc = "What to stay signed in with.")] input: RefreshSessionInput,
     ) -> Result<Option<AuthPayload>> {
-        Ok(Some(ctx.state().accounts.refresh_session(&input.refresh_token).await?.into()))
+        Ok(Some(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()?).await?.into()))
     }
 
     /// Ends the session of this request's access token, at once: its tokens are dead and its sockets close.
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
-        let session_id = ctx.state().accounts.logout(ctx.requester()).await?;
+        let session_id = ctx.state().accounts.logout(ctx.requester(), ctx.client()?).await?;
         Ok(Some(LogoutPayload { session_id: ids::show(session_id) }))
     }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use async_graphql::{Context, ID, Object, Result};
 
+use super::personal_access_token::PersonalAccessToken;
 use super::role::{Permission, Role};
+use super::session::Session;
 use crate::domain::accounts::{account_of, permissions_of};
 use crate::domain::{self, Viewer};
 use crate::entity::{role, user};
 use crate::graphql::chats::{self, Chat, ChatFilter};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
-use crate::graphql::loaders::RolesOf;
+use crate::graphql::loaders::{RolesOf, SessionsOf, TokensOf};
 use crate::graphql::pagination::{Connection, PageArguments};
 use crate::graphql::scalars::DateTime;
 
@@ -116,6 +118,27 @@ impl User {
     ) -> Result<Option<Connection<Chat>>> {
         let Some(viewer) = self.viewer(ctx).filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
         Ok(Some(chats::page(ctx.state(), viewer, PageArguments { first, after, last, before }, filter).await?))
+    }
+
+    /// Where the user is signed in, the last used first; at most 100. Private.
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Session>>> {
+        let Some(account) = self.account(ctx) else { return Ok(None) };
+        let rows = match self.signed_in {
+            Some(_) => ctx.state().accounts.sessions_of(&[account.id]).await?,
+            None => ctx.loaders().load_one(SessionsOf(account.id)).await?.unwrap_or_default(),
+        };
+        let current = self.viewer(ctx).and_then(Viewer::session_id);
+        Ok(Some(rows.into_iter().map(|row| Session { is_current: Some(row.id) == current, row }).collect()))
+    }
+
+    /// The user's personal access tokens, newest first; at most 50. Private.
+    async fn personal_access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<PersonalAccessToken>>> {
+        let Some(account) = self.account(ctx) else { return Ok(None) };
+        let rows = match self.signed_in {
+            Some(_) => ctx.state().accounts.tokens_of(&[account.id]).await?,
+            None => ctx.loaders().load_one(TokensOf(account.id)).await?.unwrap_or_default(),
+        };
+        Ok(Some(rows.into_iter().map(PersonalAccessToken).collect()))
     }
 
     /// What the user's roles allow together. Private.

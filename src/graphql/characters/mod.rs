@@ -5,6 +5,8 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object};
 use futures_util::future::BoxFuture;
 
+use crate::domain::accounts::is_visible;
+use crate::domain::input::search_key;
 use crate::domain::{Result, characters};
 use crate::entity::character;
 use crate::graphql::accounts::User;
@@ -78,10 +80,12 @@ impl Character {
         Ok(ctx.loaders().load_one(TagsOf(self.0.id)).await?.unwrap_or_default())
     }
 
-    /// Who made it; null for the server's own.
+    /// Who made it; null for the server's own, and for somebody whose account is closed.
     async fn owner(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         let Some(id) = self.0.owner_id else { return Ok(None) };
-        Ok(ctx.loaders().load_one(id).await?.map(User::from))
+        let viewer = ctx.viewer()?;
+        let owner = ctx.loaders().load_one(id).await?.filter(|owner| is_visible(viewer, owner));
+        Ok(owner.map(User::from))
     }
 
     /// When it was made.
@@ -137,8 +141,8 @@ impl CharacterQueries {
         let window = PageArguments { first, after, last, before }.window::<Place>(false)?;
         let filter = filter.unwrap_or_default();
         let filter = Filter {
-            name_key: filter.query.map(|query| query.trim().to_lowercase()).filter(|query| !query.is_empty()),
-            tags: filter.tags.unwrap_or_default(),
+            name_key: search_key("filter.query", filter.query.as_deref())?,
+            tags: characters::check_tags(filter.tags.unwrap_or_default())?,
             is_of: filter.is_mine.map(|is_mine| (viewer.user_id, is_mine)),
         };
         let page = ctx.state().characters.page(viewer, &filter, window).await?;

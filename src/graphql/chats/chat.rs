@@ -6,12 +6,14 @@ use async_graphql::{Context, ID, InputObject, Object};
 
 use super::Message;
 use crate::domain::branches::Place;
-use crate::domain::{Error, Result, Viewer};
+use crate::domain::input::search_key;
+use crate::domain::{ChatAccess, Error, Result, Viewer};
 use crate::entity::chat;
 use crate::graphql::accounts::User;
 use crate::graphql::characters::Character;
 use crate::graphql::context::{ContextExt as _, State};
 use crate::graphql::ids;
+use crate::graphql::loaders::Within;
 use crate::graphql::pagination::{Connection, PageArguments};
 use crate::graphql::scalars::DateTime;
 use crate::graphql::server::Model;
@@ -19,73 +21,101 @@ use crate::storage::chats::{Filter, Place as ChatPlace};
 
 /// A talk of one user with a character, or with a bare model.
 #[derive(Debug, Clone)]
-pub struct Chat(pub chat::Model);
+pub struct Chat {
+    row: chat::Model,
+    access: Option<ChatAccess>,
+}
+
+impl Chat {
+    /// A chat of the viewer.
+    pub fn new(row: chat::Model) -> Self {
+        Self { row, access: None }
+    }
+
+    /// A chat that was found with this access: what is asked for below it is looked up with the same.
+    pub fn found(row: chat::Model, access: ChatAccess) -> Self {
+        Self { row, access: Some(access) }
+    }
+
+    fn access(&self, ctx: &Context<'_>) -> Result<ChatAccess> {
+        access_or_own(self.access, ctx)
+    }
+}
+
+/// What a chat or a message was found with: without anything said, it is the viewer's own.
+pub(super) fn access_or_own(access: Option<ChatAccess>, ctx: &Context<'_>) -> Result<ChatAccess> {
+    match access {
+        Some(access) => Ok(access),
+        None => Ok(ctx.viewer()?.into()),
+    }
+}
 
 /// A talk of one user with a character, or with a bare model.
 #[Object]
 impl Chat {
     /// Its id, with the prefix `chat`.
     pub async fn id(&self) -> ID {
-        ids::show(self.0.id)
+        ids::show(self.row.id)
     }
 
     /// Its title; null until somebody gives it one.
     async fn title(&self) -> Option<&str> {
-        self.0.title.as_deref()
+        self.row.title.as_deref()
     }
 
     /// Whose it is.
     async fn owner(&self, ctx: &Context<'_>) -> Result<User> {
-        let owner = ctx.loaders().load_one(self.0.owner_id).await?;
+        let owner = ctx.loaders().load_one(self.row.owner_id).await?;
         owner.map(User::from).ok_or_else(|| Error::internal("a chat without its owner"))
     }
 
     /// Whom it is with. Null for a bare model, and when the character is gone or no longer visible to the viewer.
     async fn character(&self, ctx: &Context<'_>) -> Result<Option<Character>> {
-        let Some(id) = self.0.character_id else { return Ok(None) };
+        let Some(id) = self.row.character_id else { return Ok(None) };
         Ok(ctx.loaders().load_one(id).await?.map(Character))
     }
 
     /// The id of the model that the next reply uses.
     async fn model_id(&self) -> ID {
-        ids::show(&self.0.model_id)
+        ids::show(&self.row.model_id)
     }
 
     /// The model that the next reply uses; null when it is no longer configured.
     async fn model(&self, ctx: &Context<'_>) -> Option<Model> {
         let models = &ctx.state().models;
-        models.get(&self.0.model_id).map(|model| Model::new(&model, models))
+        models.get(&self.row.model_id).map(|model| Model::new(&model, models))
     }
 
     /// Whether its owner keeps it on top.
     async fn is_pinned(&self) -> bool {
-        self.0.is_pinned
+        self.row.is_pinned
     }
 
     /// Whether its owner put it away.
     async fn is_archived(&self) -> bool {
-        self.0.is_archived
+        self.row.is_archived
     }
 
     /// When it was made.
     async fn created_at(&self) -> DateTime {
-        DateTime(self.0.created_at)
+        DateTime(self.row.created_at)
     }
 
     /// When its title, character, model or flags last changed, or when it was last talked in, whichever is later.
     async fn updated_at(&self) -> DateTime {
-        DateTime(self.0.updated_at.max(self.0.active_at))
+        DateTime(self.row.updated_at.max(self.row.active_at))
     }
 
     /// How many messages its whole tree holds, the character's greeting included.
     async fn message_count(&self) -> i32 {
-        self.0.message_count
+        self.row.message_count
     }
 
     /// The end of the active branch; null while the chat is empty.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
-        let Some(id) = self.0.leaf_id else { return Ok(None) };
-        Ok(ctx.loaders().load_one(id).await?.map(Message::new))
+        let Some(id) = self.row.leaf_id else { return Ok(None) };
+        let access = self.access(ctx)?;
+        Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
     }
 
     /// One branch, oldest first: the active one, or the one through the message `branch`, without selecting it. A cursor
@@ -100,9 +130,10 @@ impl Chat {
         #[graphql(desc = "Any message of the wanted branch; its newest descendant is the end of that branch.")]
         branch: Option<ID>,
     ) -> Result<Connection<Message>> {
+        let access = self.access(ctx)?;
         let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
         let through = ids::parse_optional(branch.as_ref(), "branch")?;
-        let branch = ctx.state().chats.branch(ctx.viewer()?, &self.0, through, window).await?;
+        let branch = ctx.state().chats.branch(access, &self.row, through, window).await?;
         let leaf_id = branch.leaf_id;
         let place = move |message: &crate::entity::message::Model| Place {
             id: message.id,
@@ -112,7 +143,7 @@ impl Chat {
         let total = u64::try_from(branch.total).unwrap_or(0);
         let total =
             Arc::new(move || -> futures_util::future::BoxFuture<'static, _> { Box::pin(async move { Ok(total) }) });
-        Ok(Connection::new(branch.page, place, Message::new, total))
+        Ok(Connection::new(branch.page, place, |row| Message::found(row, access), total))
     }
 }
 
@@ -132,7 +163,8 @@ pub struct ChatFilter {
 impl ChatFilter {
     fn parse(self) -> Result<Filter> {
         Ok(Filter {
-            title_key: self.query.map(|query| query.trim().to_lowercase()).filter(|query| !query.is_empty()),
+            owner_id: None,
+            title_key: search_key("filter.query", self.query.as_deref())?,
             is_archived: self.is_archived,
             is_pinned: self.is_pinned,
             character_id: ids::parse_optional(self.character_id.as_ref(), "filter.characterId")?,
@@ -152,11 +184,12 @@ pub async fn page(
 ) -> Result<Connection<Chat>> {
     let window = arguments.window::<ChatPlace>(false)?;
     let filter = filter.unwrap_or_default().parse()?;
+    let access = ChatAccess::from(viewer);
     let page = state.chats.page(viewer, &filter, window).await?;
     let (chats, viewer) = (state.chats.clone(), viewer.clone());
     let total = Arc::new(move || -> futures_util::future::BoxFuture<'static, _> {
         let (chats, viewer, filter) = (chats.clone(), viewer.clone(), filter.clone());
         Box::pin(async move { chats.count(&viewer, &filter).await })
     });
-    Ok(Connection::new(page, |chat| ChatPlace::from(chat), Chat, total))
+    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), total))
 }

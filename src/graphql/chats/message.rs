@@ -5,15 +5,16 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use tokio::sync::OnceCell;
 
+use super::chat::access_or_own;
 use super::{Chat, MessagePart};
 use crate::domain::replies::parts::{self, Piece};
-use crate::domain::{Error, Result};
+use crate::domain::{ChatAccess, Error, Result};
 use crate::entity::enums;
 use crate::entity::enums::PieceKind;
 use crate::entity::message;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
-use crate::graphql::loaders::ChildrenOf;
+use crate::graphql::loaders::{ChildrenOf, Within};
 use crate::graphql::scalars::{DateTime, Microdollars};
 
 /// Whose words a message holds.
@@ -139,14 +140,24 @@ pub struct TokenUsage {
 #[derive(Debug)]
 pub struct Message {
     row: message::Model,
+    access: Option<ChatAccess>,
     /// What it holds, looked up once, so that `content`, `parts` and `position` fit together.
     pieces: OnceCell<Arc<Vec<Piece>>>,
 }
 
 impl Message {
-    /// Wraps a row.
+    /// A message in a chat of the viewer.
     pub fn new(row: message::Model) -> Self {
-        Self { row, pieces: OnceCell::new() }
+        Self { row, access: None, pieces: OnceCell::new() }
+    }
+
+    /// A message that was found with this access: what is asked for around it is looked up with the same.
+    pub fn found(row: message::Model, access: ChatAccess) -> Self {
+        Self { row, access: Some(access), pieces: OnceCell::new() }
+    }
+
+    fn access(&self, ctx: &Context<'_>) -> Result<ChatAccess> {
+        access_or_own(self.access, ctx)
     }
 
     async fn pieces(&self, ctx: &Context<'_>) -> Result<&Arc<Vec<Piece>>> {
@@ -168,14 +179,16 @@ impl Message {
 
     /// The chat that it stands in.
     async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
-        let chat = ctx.loaders().load_one(self.row.chat_id).await?;
-        chat.map(Chat).ok_or(Error::NotFound)
+        let access = self.access(ctx)?;
+        let chat = ctx.loaders().load_one(Within(access, self.row.chat_id)).await?;
+        chat.map(|chat| Chat::found(chat, access)).ok_or(Error::NotFound)
     }
 
     /// What it follows; null for a first message.
     async fn parent(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         let Some(id) = self.row.parent_id else { return Ok(None) };
-        Ok(ctx.loaders().load_one(id).await?.map(Message::new))
+        let access = self.access(ctx)?;
+        Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
     }
 
     /// Whose words it holds.
@@ -240,22 +253,24 @@ impl Message {
 
     /// The key that it was sent with, for matching an optimistic record; its owner's only.
     async fn idempotency_key(&self) -> Option<&str> {
-        self.row.idempotency_key.as_deref()
+        self.row.idempotency_key.as_deref().filter(|_| self.access.is_none_or(ChatAccess::is_own))
     }
 
     /// The answers to a question, or the questions after an answer: oldest first, at most 100.
     async fn children(&self, ctx: &Context<'_>) -> Result<Vec<Message>> {
-        let children = ctx.loaders().load_one(ChildrenOf(self.row.id)).await?;
-        Ok(children.unwrap_or_default().into_iter().map(Message::new).collect())
+        let access = self.access(ctx)?;
+        let children = ctx.loaders().load_one(Within(access, ChildrenOf(self.row.id))).await?;
+        Ok(children.unwrap_or_default().into_iter().map(|row| Message::found(row, access)).collect())
     }
 
     /// Every message with the same parent, this one included: oldest first, at most 100.
     async fn siblings(&self, ctx: &Context<'_>) -> Result<Vec<Message>> {
+        let access = self.access(ctx)?;
         let siblings = match self.row.parent_id {
-            Some(parent) => ctx.loaders().load_one(ChildrenOf(parent)).await?.unwrap_or_default(),
+            Some(parent) => ctx.loaders().load_one(Within(access, ChildrenOf(parent))).await?.unwrap_or_default(),
             None => ctx.state().chats.roots(self.row.chat_id).await?,
         };
-        Ok(siblings.into_iter().map(Message::new).collect())
+        Ok(siblings.into_iter().map(|row| Message::found(row, access)).collect())
     }
 
     /// When it was made.

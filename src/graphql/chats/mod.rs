@@ -8,6 +8,6 @@ mod queries;
 
 pub use chat::{Chat, ChatFilter, page};
 pub use message::Message;
-pub use mutations::{ChatMutations, CreateChatInput};
+pub use mutations::{ChatMutations, CreateChatInput, change};
 pub use parts::{MessagePart, ReasoningPart, TextPart, ToolCall};
 pub use queries::ChatQueries;

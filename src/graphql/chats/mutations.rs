@@ -92,7 +92,7 @@ impl ChatMutations {
         #[graphql(desc = "The chat to be made.")] input: CreateChatInput,
     ) -> Result<Option<CreateChatPayload>> {
         let chat = ctx.state().chats.create(ctx.viewer()?, input.parse("")?).await?;
-        Ok(Some(CreateChatPayload { chat: Chat(chat) }))
+        Ok(Some(CreateChatPayload { chat: Chat::new(chat) }))
     }
 
     /// Changes a chat.
@@ -114,7 +114,7 @@ impl ChatMutations {
             is_archived: change(input.is_archived),
         };
         let chat = ctx.state().chats.update(viewer, ids::parse(&input.chat_id, "chatId")?, changes).await?;
-        Ok(Some(UpdateChatPayload { chat: Chat(chat) }))
+        Ok(Some(UpdateChatPayload { chat: Chat::new(chat) }))
     }
 
     /// Lets a chat go, with all its messages. A reply that is being written in it stops.
@@ -129,7 +129,8 @@ impl ChatMutations {
     }
 }
 
-fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
+/// What a field of an update's input asks for.
+pub fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
     match value {
         MaybeUndefined::Undefined => Change::Keep,
         MaybeUndefined::Null => Change::Clear,

@@ -16,6 +16,6 @@ impl ChatQueries {
     /// A chat of the viewer; null when there is none with this id.
     async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The chat's id.")] id: ID) -> Result<Option<Chat>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&id, "id")?);
-        Ok(ctx.state().chats.find(viewer, id).await?.map(Chat))
+        Ok(ctx.state().chats.find(viewer, id).await?.map(Chat::new))
     }
 }

@@ -75,7 +75,7 @@ impl ReplyMutations {
         };
         let sent = ctx.state().replies.send(viewer, input).await?;
         let (message, reply) = (Message::new(sent.message), Message::new(sent.reply));
-        Ok(Some(SendMessagePayload { chat: Chat(sent.chat), message, reply }))
+        Ok(Some(SendMessagePayload { chat: Chat::new(sent.chat), message, reply }))
     }
 
     /// Stops a reply; what had arrived is kept and counted. Works from any connection and any node; a reply that has ended

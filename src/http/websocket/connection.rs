@@ -308,11 +308,17 @@ fn credentials_end(
     viewer: &Viewer,
     now: chrono::DateTime<chrono::Utc>,
 ) -> Pin<Box<dyn Future<Output = Close> + Send + 'static>> {
-    let remaining = (viewer.token_expires_at - now).to_std().unwrap_or_default();
+    let remaining = viewer.token_expires_at.map(|at| (at - now).to_std().unwrap_or_default());
     let session_ended = viewer.session_ended.clone();
     Box::pin(async move {
+        let expiry = async {
+            match remaining {
+                Some(remaining) => tokio::time::sleep(remaining).await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
-            () = tokio::time::sleep(remaining) => Close::TOKEN_EXPIRED,
+            () = expiry => Close::TOKEN_EXPIRED,
             () = session_ended.cancelled() => Close::SESSION_ENDED,
         }
     })

@@ -19,6 +19,7 @@ use crate::graphql::error::is_request_error;
 use crate::http::edge::Shared;
 use crate::http::operation::{Caller, Operation, panicked, refused};
 use crate::http::parameters::Parameters;
+use crate::http::request_log;
 use crate::http::websocket::close::Close;
 use crate::http::websocket::protocol::{Protocol, ServerMessage};
 
@@ -154,7 +155,7 @@ impl Stream for Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let milliseconds = self.start.elapsed().as_secs_f64() * 1_000.0;
+        let milliseconds = request_log::milliseconds(self.start);
         tracing::info!(parent: &self.span, events = self.spoken, milliseconds, "ended");
     }
 }
@@ -175,9 +176,9 @@ pub(super) fn events<E: Executor>(
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
             Requester::Anonymous | Requester::Unknown => {}
         }
-        let operation = match Operation::parse(parameters) {
+        let operation = match Operation::parse(parameters, &shared.edge.documents) {
             Ok(operation) => operation,
-            Err(error) => return only(Event::Error(refused(error, request_id).errors)),
+            Err(errors) => return only(Event::Error(refused(errors, request_id).errors)),
         };
         let caller = Caller { requester, client, request_id };
         if operation.kind == OperationType::Subscription {

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use async_graphql::{Context, Object, Schema, Subscription};
 use duologue::clock::{Clock as _, IdGenerator, SystemClock};
-use duologue::domain::{self, Client, Requester, Viewer};
+use duologue::domain::viewer::Permissions;
+use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
+use duologue::graphql::document::{self, Documents, Exact};
 use duologue::http::{Edge, Limits, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -138,9 +140,10 @@ fn authenticate(authorization: Option<&str>, session_ended: CancellationToken, o
     };
     Requester::Viewer(Arc::new(Viewer {
         user_id: "user_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
-        session_id: "sess_01h455vb4pex5vsknk084sn02q".parse().unwrap(),
-        permissions: Arc::new([]),
-        token_expires_at: SystemClock.now() + chrono::Duration::milliseconds(lifetime),
+        credential: Credential::Session("sess_01h455vb4pex5vsknk084sn02q".parse().unwrap()),
+        may_write: true,
+        permissions: Permissions::default(),
+        token_expires_at: Some(SystemClock.now() + chrono::Duration::milliseconds(lifetime)),
         session_ended,
     }))
 }
@@ -167,9 +170,12 @@ impl Server {
         let is_ready = Arc::new(AtomicBool::new(true));
         let ended = session_ended.clone();
         let ready = is_ready.clone();
+        let schema = Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish();
+        let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
         let once = AtomicBool::new(false);
         let edge = Edge {
-            executor: Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish(),
+            executor: Exact::new(schema, documents.clone()),
+            documents,
             authenticate: Arc::new(move |authorization, _| {
                 let requester = authenticate(authorization.as_deref(), ended.clone(), &once);
                 Box::pin(async move {

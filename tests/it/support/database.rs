@@ -1,9 +1,14 @@
 //! A database of its own for each test, on both engines.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
-use sea_orm::{ConnectionTrait as _, Database};
+use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
 use tempfile::TempDir;
+
+/// How long PostgreSQL may take to answer on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which engine a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,23 +72,36 @@ impl TestDatabase {
             let url = format!("sqlite:{}", folder.path().join("duologue.db").display());
             return Some(Self { url, _home: Home::Folder(folder) });
         }
-        let server = match Database::connect(server_url("postgres")).await {
-            Ok(server) => server,
-            Err(cause) => {
-                assert!(std::env::var("CI").is_err(), "no PostgreSQL for the tests: {cause}");
-                #[expect(clippy::print_stderr, reason = "a skipped test says so")]
-                {
-                    eprintln!("skipped: no PostgreSQL at {}", server_url("postgres"));
-                }
-                return None;
-            }
-        };
+        let server = server().await?;
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("duologue_test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         server.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await.unwrap();
         server.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
         server.close().await.unwrap();
         Some(Self { url: server_url(&name), _home: Home::Server { name } })
+    }
+}
+
+/// The server to make databases on; none where there is none, which is waited for and said only once.
+async fn server() -> Option<DatabaseConnection> {
+    static IS_MISSING: AtomicBool = AtomicBool::new(false);
+    if IS_MISSING.load(Ordering::Relaxed) {
+        return None;
+    }
+    let mut options = ConnectOptions::new(server_url("postgres"));
+    // A refused connection is tried again until then.
+    options.acquire_timeout(PATIENCE).connect_timeout(PATIENCE);
+    match Database::connect(options).await {
+        Ok(server) => Some(server),
+        Err(cause) => {
+            assert!(std::env::var("CI").is_err(), "no PostgreSQL for the tests: {cause}");
+            if !IS_MISSING.swap(true, Ordering::Relaxed) {
+                // Written, not printed: what a test that passes prints is not shown.
+                let line = format!("skipped: the tests on PostgreSQL, for none answers at {}\n", server_url(""));
+                std::io::stderr().write_all(line.as_bytes()).unwrap();
+            }
+            None
+        }
     }
 }
 

@@ -1,0 +1,119 @@
+//! New passwords: by who knows the old one, and by who holds a one-time token from an admin.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::ConnectionTrait;
+
+use super::reauthentication::lock_checked;
+use super::{Accounts, opaque_tokens};
+use crate::domain::audit::Action;
+use crate::domain::{Client, Error, Result, Viewer, audit};
+use crate::entity::ids::{SessionId, UserId};
+use crate::entity::{password_reset, user};
+use crate::storage::{password_resets, users};
+
+/// What a reset token starts with, so that people and secret scanners know it.
+const RESET_PREFIX: &str = "duo_reset_";
+/// How long a reset token works.
+const RESET_LIFETIME: TimeDelta = TimeDelta::hours(1);
+
+/// A one-time token with which a user chooses a new password.
+#[derive(Clone)]
+pub struct PasswordReset {
+    /// The token; shown once.
+    pub token: String,
+    /// When it stops working.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Accounts {
+    /// Gives the viewer a new password and ends every other session of theirs, at once.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a weak password, [`Error::InvalidCredentials`] for a wrong current one, [`Error::Forbidden`] with a
+    /// personal access token, [`Error::Unavailable`] when too many wait.
+    pub async fn change_password(
+        &self,
+        viewer: &Viewer,
+        current: String,
+        new: String,
+        client: &Client,
+    ) -> Result<user::Model> {
+        let session = viewer.session()?;
+        self.weigh_new(&self.account(viewer).await?, &new).await?;
+        let checked = self.check_password(viewer, current, client).await?;
+        let password_hash = self.0.passwords.hash(new).await?;
+        let transaction = self.0.database.begin().await?;
+        let user = user::Model { password_hash, ..lock_checked(&transaction, &checked).await? };
+        let ended = set_password(&transaction, &user, Some(session)).await?;
+        let entry = self.audit(Action::PasswordChanged, client).by(user.id).on(user.id);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        self.close_sessions(ended).await;
+        Ok(user)
+    }
+
+    /// Makes a token with which a user chooses a new password, in the place of the one that they had. Only its hash is kept.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when there is no such user.
+    pub async fn issue_password_reset(&self, tx: &impl ConnectionTrait, user_id: UserId) -> Result<PasswordReset> {
+        users::lock(tx, user_id).await?.ok_or(Error::NotFound)?;
+        let reset = PasswordReset {
+            token: opaque_tokens::make(RESET_PREFIX)?,
+            expires_at: self.0.clock.now() + RESET_LIFETIME,
+        };
+        let token_hash = opaque_tokens::hash(&reset.token).to_vec();
+        let row = password_reset::Model { user_id, token_hash, expires_at: reset.expires_at };
+        password_resets::replace(tx, row).await?;
+        Ok(reset)
+    }
+
+    /// Sets a new password by such a token, which works once, and ends every session of its user, at once.
+    ///
+    /// # Errors
+    /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason; [`Error::Invalid`] for a weak
+    /// password, which does not use the token up; [`Error::Unavailable`] when too many wait.
+    pub async fn reset_password(&self, token: &str, new: String, client: &Client) -> Result<UserId> {
+        let (hash, now) = (opaque_tokens::hash(token), self.0.clock.now());
+        let Some(user) = password_resets::find_user(self.0.database.reader(), &hash, now).await? else {
+            let entry = self.audit(Action::PasswordResetFailed, client);
+            audit::record_failure(&self.0.database, entry).await;
+            return Err(Error::InvalidCredentials);
+        };
+        self.weigh_new(&user, &new).await?;
+        let password_hash = self.0.passwords.hash(new).await?;
+        let transaction = self.0.database.begin().await?;
+        let user = users::lock(&transaction, user.id).await?.ok_or(Error::InvalidCredentials)?;
+        if !password_resets::take(&transaction, &hash, now).await? {
+            return Err(Error::InvalidCredentials);
+        }
+        let user = user::Model { password_hash, ..user };
+        let ended = set_password(&transaction, &user, None).await?;
+        audit::record(&transaction, self.audit(Action::PasswordReset, client).by(user.id).on(user.id)).await?;
+        transaction.commit().await?;
+        self.close_sessions(ended).await;
+        Ok(user.id)
+    }
+
+    async fn weigh_new(&self, user: &user::Model, password: &str) -> Result<()> {
+        let known = [user.username.as_str(), user.email.as_str(), user.full_name.as_deref().unwrap_or_default()];
+        match self.0.passwords.weigh(password, &known).await? {
+            Some((code, advice)) => Err(Error::invalid("newPassword", code, advice)),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells everybody here that these sessions are no longer in the database.
+    pub(super) async fn close_sessions(&self, ended: Vec<SessionId>) {
+        for id in ended {
+            self.0.live.end(id).await;
+        }
+    }
+}
+
+/// Writes the new password; with it go every session but one, and a reset token of the old days. Answers which sessions.
+async fn set_password(tx: &impl ConnectionTrait, user: &user::Model, but: Option<SessionId>) -> Result<Vec<SessionId>> {
+    users::update(tx, user.clone()).await?;
+    password_resets::delete(tx, user.id).await?;
+    Ok(users::delete_sessions(tx, user.id, but).await?)
+}

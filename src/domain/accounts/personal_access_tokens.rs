@@ -1,0 +1,153 @@
+//! Tokens with which programs act for their users: with fewer rights, without a sign-in, until they expire or are revoked.
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::live_sessions::{Key, LiveSession};
+use super::{Accounts, names, opaque_tokens};
+use crate::domain::audit::Action;
+use crate::domain::input::Checks;
+use crate::domain::{Client, Credential, Error, FieldErrorCode, Result, Viewer, audit};
+use crate::entity::enums::{Permission, TokenScope};
+use crate::entity::ids::{PersonalAccessTokenId, UserId};
+use crate::entity::personal_access_token::Model;
+use crate::storage::{personal_access_tokens as rows, users};
+
+/// What a token starts with, so that people and secret scanners know it.
+const PREFIX: &str = "duo_pat_";
+/// The most tokens of one user.
+const MAX_TOKENS: u64 = 50;
+
+/// A token to be made.
+#[derive(Debug, Clone)]
+pub struct NewToken {
+    /// What its user calls it: 1 to 100 characters.
+    pub name: String,
+    /// What it may do; at least one.
+    pub scopes: Vec<TokenScope>,
+    /// When it stops working, in the future; none is never.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl Accounts {
+    /// Makes a token; answers it, and the secret, which is known from now on to its user alone.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]; [`Error::Conflict`] when the viewer has as many as one may; [`Error::Forbidden`] with a personal access
+    /// token.
+    pub async fn create_token(&self, viewer: &Viewer, new: NewToken, client: &Client) -> Result<(Model, String)> {
+        viewer.session()?;
+        let now = self.0.clock.now();
+        let mut checks = Checks::default();
+        let name = names::token_name(&mut checks, "name", &new.name);
+        if new.scopes.is_empty() {
+            checks.fail("scopes", FieldErrorCode::Required, "A token needs a scope.");
+        }
+        if new.expires_at.is_some_and(|at| at <= now) {
+            checks.fail("expiresAt", FieldErrorCode::OutOfRange, "A token expires in the future.");
+        }
+        checks.finish()?;
+        let secret = opaque_tokens::make(PREFIX)?;
+        let token = Model {
+            id: PersonalAccessTokenId(self.0.ids.next(now)),
+            user_id: viewer.user_id,
+            name,
+            scopes: TokenScope::join(&new.scopes),
+            token_hash: opaque_tokens::hash(&secret).to_vec(),
+            created_at: now,
+            last_used_at: None,
+            expires_at: new.expires_at,
+        };
+        let transaction = self.0.database.begin().await?;
+        users::lock(&transaction, viewer.user_id).await?.ok_or(Error::Unauthenticated)?;
+        if rows::count(&transaction, viewer.user_id).await? >= MAX_TOKENS {
+            let message = "A user has at most 50 personal access tokens.";
+            return Err(Error::Conflict { message, fields: Vec::new() });
+        }
+        rows::insert(&transaction, token.clone()).await?;
+        let entry = self.audit(Action::PersonalAccessTokenCreated, client).by(viewer.user_id).on(token.id);
+        audit::record(&transaction, entry.detail(json!({ "scopes": token.scopes }))).await?;
+        transaction.commit().await?;
+        Ok((token, secret))
+    }
+
+    /// Ends a token of the viewer's: it is dead and its sockets close, at once.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`].
+    pub async fn revoke_token(&self, viewer: &Viewer, id: PersonalAccessTokenId, client: &Client) -> Result<()> {
+        let found = rows::find(self.0.database.reader(), id).await?;
+        let token = found.filter(|token| token.user_id == viewer.user_id).ok_or(Error::NotFound)?;
+        let transaction = self.0.database.begin().await?;
+        if !rows::delete(&transaction, id).await? {
+            return Err(Error::NotFound);
+        }
+        let entry = self.audit(Action::PersonalAccessTokenRevoked, client).by(viewer.user_id).on(id);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        self.0.live.end(Key::of_token(&token.token_hash)).await;
+        Ok(())
+    }
+
+    /// Every token of those users, newest first. Who may see them, [`account_of`](super::account_of) says.
+    pub async fn tokens_of(&self, ids: &[UserId]) -> Result<Vec<Model>> {
+        Ok(rows::of_users(self.0.database.reader(), ids).await?)
+    }
+
+    /// A token of the viewer's, or anybody's with USERS_READ.
+    pub async fn token(&self, viewer: &Viewer, id: PersonalAccessTokenId) -> Result<Option<Model>> {
+        let found = rows::find(self.0.database.reader(), id).await?;
+        Ok(found.filter(|token| token.user_id == viewer.user_id || viewer.may(Permission::UsersRead)))
+    }
+
+    /// The viewer behind a token's text; none when it is no token, has ended, or its user may not sign in.
+    pub(super) async fn token_viewer(&self, text: &str) -> Result<Option<Viewer>> {
+        let hash = opaque_tokens::hash(text);
+        let viewer = self.0.live.get(Key::Token(hash), None, self.load_token(&hash)).await?;
+        let now = self.0.clock.now();
+        Ok(viewer.filter(|viewer| viewer.token_expires_at.is_none_or(|at| at > now)))
+    }
+
+    async fn load_token(&self, hash: &[u8]) -> Result<Option<LiveSession>> {
+        let now = self.0.clock.now();
+        let reader = self.0.database.reader();
+        let Some((token, user)) = rows::find_by_hash(reader, hash).await?.filter(|(_, user)| user.is_active) else {
+            return Ok(None);
+        };
+        let scopes = TokenScope::parse_list(&token.scopes);
+        let permissions = match scopes.contains(&TokenScope::Admin) {
+            true => Some(self.permissions(user.id).await?),
+            false => None,
+        };
+        if token.last_used_at.is_none_or(|used| now - used >= super::sessions::TOUCH_INTERVAL) {
+            self.touch_token_later(token.clone(), now);
+        }
+        Ok(Some(LiveSession {
+            user_id: user.id,
+            credential: Credential::Token(token.id),
+            may_write: scopes.contains(&TokenScope::Write),
+            permissions,
+            expires_at: token.expires_at,
+        }))
+    }
+
+    /// Notes the use without letting the request wait for the writer.
+    fn touch_token_later(&self, token: Model, now: DateTime<Utc>) {
+        let database = self.0.database.clone();
+        self.0.tracker.spawn(async move {
+            let touched = async {
+                let transaction = database.begin().await?;
+                rows::touch(&transaction, &token, now).await?;
+                transaction.commit().await
+            };
+            if let Err(cause) = touched.await {
+                tracing::warn!(error = &cause as &dyn std::error::Error, "a token's last use is not noted");
+            }
+        });
+    }
+}
+
+/// Whether a text after `Bearer` is meant as a personal access token.
+pub(super) fn is_token(text: &str) -> bool {
+    text.starts_with(PREFIX)
+}

@@ -1,0 +1,50 @@
+//! Asking for the password again before an account is changed in a way that matters.
+
+use sea_orm::ConnectionTrait;
+
+use super::Accounts;
+use crate::domain::audit::Action;
+use crate::domain::{Client, Error, Result, Viewer, audit};
+use crate::entity::user;
+use crate::storage::{accounts as rows, users};
+
+impl Accounts {
+    /// The viewer's account.
+    ///
+    /// # Errors
+    /// [`Error::Unauthenticated`] when it went between two requests.
+    pub(super) async fn account(&self, viewer: &Viewer) -> Result<user::Model> {
+        let found = rows::users_by_ids(self.0.database.reader(), &[viewer.user_id]).await?;
+        found.into_iter().next().ok_or(Error::Unauthenticated)
+    }
+
+    /// The viewer's account, when the password is its own.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with a personal access token, [`Error::InvalidCredentials`], [`Error::Unavailable`] when too many
+    /// wait.
+    pub(super) async fn check_password(
+        &self,
+        viewer: &Viewer,
+        password: String,
+        client: &Client,
+    ) -> Result<user::Model> {
+        viewer.session()?;
+        let user = self.account(viewer).await?;
+        if self.0.passwords.verify(password, Some(user.password_hash.clone())).await? {
+            return Ok(user);
+        }
+        let entry = self.audit(Action::PasswordCheckFailed, client).by(user.id).on(user.id);
+        audit::record_failure(&self.0.database, entry).await;
+        Err(Error::InvalidCredentials)
+    }
+}
+
+/// The account as it is now, locked until the transaction ends.
+///
+/// # Errors
+/// [`Error::InvalidCredentials`] when the password that was checked is its own no more.
+pub(super) async fn lock_checked(tx: &impl ConnectionTrait, checked: &user::Model) -> Result<user::Model> {
+    let now = users::lock(tx, checked.id).await?;
+    now.filter(|now| now.is_active && now.password_hash == checked.password_hash).ok_or(Error::InvalidCredentials)
+}

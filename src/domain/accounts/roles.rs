@@ -1,0 +1,207 @@
+//! Making and changing roles. Nobody can grant what they do not have, nor take it from others.
+
+use serde_json::json;
+
+use super::Accounts;
+use crate::domain::audit::{self, Action};
+use crate::domain::input::{Change, Checks, Lines};
+use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, Viewer};
+use crate::entity::enums::Permission;
+use crate::entity::ids::RoleId;
+use crate::entity::role;
+use crate::storage::roles as rows;
+
+/// The longest name, in characters.
+const MAX_NAME: usize = 64;
+/// The longest description, in characters.
+const MAX_DESCRIPTION: usize = 500;
+/// The most roles of a server, the built-in ones included: they are listed without pages.
+pub const MAX_ROLES: u64 = 200;
+
+/// A role to be made.
+#[derive(Debug, Clone)]
+pub struct NewRole {
+    /// 1 to 64 characters; unique without regard to case.
+    pub name: String,
+    /// At most 500 characters.
+    pub description: Option<String>,
+    /// What it allows.
+    pub permissions: Vec<Permission>,
+}
+
+/// What an update changes.
+#[derive(Debug, Clone, Default)]
+pub struct RoleChanges {
+    /// The name; cannot be cleared.
+    pub name: Change<String>,
+    /// The description.
+    pub description: Change<String>,
+    /// What it allows; cannot be cleared.
+    pub permissions: Change<Vec<Permission>>,
+}
+
+impl Accounts {
+    /// Every role, by name.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without ROLES_WRITE; as everywhere below.
+    pub async fn roles(&self, viewer: &Viewer) -> Result<Vec<role::Model>> {
+        viewer.require(Permission::RolesWrite)?;
+        Ok(rows::all(self.0.database.reader(), MAX_ROLES).await?)
+    }
+
+    /// Makes a role.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]; [`Error::Forbidden`] for a permission that the viewer lacks; [`Error::Conflict`] when the name is
+    /// taken, or there are as many roles as may be.
+    pub async fn create_role(&self, viewer: &Viewer, client: &Client, new: NewRole) -> Result<role::Model> {
+        viewer.require(Permission::RolesWrite)?;
+        let mut checks = Checks::default();
+        let name = name(&mut checks, &new.name);
+        let description = new.description.and_then(|text| description(&mut checks, &text));
+        checks.finish()?;
+        viewer.require_all(&new.permissions)?;
+        let now = self.0.clock.now();
+        let role = role::Model {
+            id: RoleId(self.0.ids.next(now)),
+            name_key: name.to_lowercase(),
+            name,
+            description,
+            permissions: Permission::join(&new.permissions),
+            is_built_in: false,
+            created_at: now,
+        };
+        let transaction = self.0.database.begin().await?;
+        if rows::count(&transaction).await? >= MAX_ROLES {
+            let message = "There are as many roles as a server may have.";
+            return Err(Error::Conflict { message, fields: Vec::new() });
+        }
+        if !rows::insert(&transaction, role.clone()).await? {
+            return Err(name_taken());
+        }
+        let detail = json!({ "name": role.name, "permissions": names(&role) });
+        let entry = self.audit(Action::RoleCreated, client).by(viewer.user_id).on(role.id).detail(detail);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        Ok(role)
+    }
+
+    /// Changes a role, for everybody who has it, within a second. Of a built-in one only the description.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]; [`Error::NotFound`]; [`Error::Forbidden`] for a permission, old or new, that the viewer lacks;
+    /// [`Error::Conflict`] when the name is taken, or the role is built-in.
+    pub async fn update_role(
+        &self,
+        viewer: &Viewer,
+        client: &Client,
+        id: RoleId,
+        changes: RoleChanges,
+    ) -> Result<role::Model> {
+        viewer.require(Permission::RolesWrite)?;
+        let mut checks = Checks::default();
+        let new_name = required(&mut checks, "name", changes.name).map(|text| name(&mut checks, &text));
+        let new_permissions = required(&mut checks, "permissions", changes.permissions);
+        let new_description = match changes.description {
+            Change::Keep => None,
+            Change::Clear => Some(None),
+            Change::Set(text) => Some(description(&mut checks, &text)),
+        };
+        checks.finish()?;
+        let transaction = self.0.database.begin().await?;
+        let old = rows::lock_all(&transaction, &[id]).await?.pop().ok_or(Error::NotFound)?;
+        let mut role = old.clone();
+        if let Some(name) = new_name {
+            (role.name_key, role.name) = (name.to_lowercase(), name);
+        }
+        if let Some(description) = new_description {
+            role.description = description;
+        }
+        if let Some(permissions) = new_permissions {
+            role.permissions = Permission::join(&permissions);
+        }
+        viewer.require_all(&Permission::parse_list(&old.permissions))?;
+        viewer.require_all(&Permission::parse_list(&role.permissions))?;
+        keep_built_in(&old, &role)?;
+        if !rows::update(&transaction, role.clone()).await? {
+            return Err(name_taken());
+        }
+        let detail = json!({
+            "name": role.name, "permissions": names(&role),
+            "before": { "name": old.name, "permissions": names(&old) },
+        });
+        let entry = self.audit(Action::RoleUpdated, client).by(viewer.user_id).on(id).detail(detail);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        self.roles_changed(None).await;
+        Ok(role)
+    }
+
+    /// Removes a role from everybody who has it, and for good.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`]; [`Error::Forbidden`] when it allows what the viewer may not; [`Error::Conflict`] when it is built-in.
+    pub async fn delete_role(&self, viewer: &Viewer, client: &Client, id: RoleId) -> Result<()> {
+        viewer.require(Permission::RolesWrite)?;
+        let transaction = self.0.database.begin().await?;
+        let role = rows::lock_all(&transaction, &[id]).await?.pop().ok_or(Error::NotFound)?;
+        if role.is_built_in {
+            return Err(Error::Conflict { message: "A built-in role cannot be deleted.", fields: Vec::new() });
+        }
+        viewer.require_all(&Permission::parse_list(&role.permissions))?;
+        rows::delete(&transaction, id).await?;
+        let detail = json!({ "name": role.name, "permissions": names(&role) });
+        let entry = self.audit(Action::RoleDeleted, client).by(viewer.user_id).on(id).detail(detail);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        self.roles_changed(None).await;
+        Ok(())
+    }
+}
+
+/// The names of a role's permissions.
+fn names(role: &role::Model) -> Vec<&str> {
+    role.permissions.split_ascii_whitespace().collect()
+}
+
+fn name(checks: &mut Checks, text: &str) -> String {
+    let name = text.trim();
+    checks.text("name", name, 1..=MAX_NAME, Lines::One);
+    name.to_owned()
+}
+
+/// None when nothing is left of it.
+fn description(checks: &mut Checks, text: &str) -> Option<String> {
+    let text = text.trim();
+    checks.text("description", text, 0..=MAX_DESCRIPTION, Lines::Many);
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn required<T>(checks: &mut Checks, path: &str, change: Change<T>) -> Option<T> {
+    match change {
+        Change::Set(value) => Some(value),
+        Change::Keep => None,
+        Change::Clear => {
+            checks.fail(path, FieldErrorCode::Required, "This cannot be null.");
+            None
+        }
+    }
+}
+
+/// A built-in role keeps its name and what it allows: `admin` must stay able to mend everything, `user` is everybody's.
+fn keep_built_in(old: &role::Model, new: &role::Model) -> Result<()> {
+    let changed = [("name", old.name != new.name), ("permissions", old.permissions != new.permissions)];
+    let message = "The name and the permissions of a built-in role cannot change.";
+    let fields: Vec<FieldError> = changed
+        .into_iter()
+        .filter(|(_, is_changed)| old.is_built_in && *is_changed)
+        .map(|(field, _)| FieldError::new(field, FieldErrorCode::NotAllowed, message))
+        .collect();
+    if fields.is_empty() { Ok(()) } else { Err(Error::Conflict { message, fields }) }
+}
+
+fn name_taken() -> Error {
+    let message = "There is a role with this name.";
+    Error::Conflict { message, fields: vec![FieldError::new("name", FieldErrorCode::Taken, message)] }
+}

@@ -1,0 +1,351 @@
+//! The audit log: what admins did to others, and every security event. Entries are written in the transaction of what they tell
+//! of, so neither is there without the other, and never changed. No entry holds a secret, nor what somebody typed as a login,
+//! which may be a password in the wrong field.
+
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::ConnectionTrait;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::{Clock, IdGenerator};
+use crate::domain::{Result, Viewer};
+use crate::entity::audit_entry::Model;
+use crate::entity::enums::Permission;
+use crate::entity::ids::{AuditEntryId, UserId};
+use crate::storage::audit::{Filter, Place};
+use crate::storage::page::{Page, Window};
+use crate::storage::{self, Database};
+
+/// How long an entry is kept.
+const LIFETIME: TimeDelta = TimeDelta::days(365);
+/// Failures that are kept at most, the newest ones: anybody can make them.
+const MAX_FAILURES: u64 = 100_000;
+/// Entries that a sweep removes in one transaction.
+const SWEEP_BATCH: u64 = 500;
+/// Failures of one minute, account and source are one entry.
+const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Somebody made an account for themself.
+    UserRegistered,
+    /// A sign-in.
+    UserLoggedIn,
+    /// A sign-in with a wrong login or password, or to an account that may not sign in. A failure.
+    UserLoginFailed,
+    /// An account was locked for a source after too many failures. A failure.
+    UserLockedOut,
+    /// An admin lifted the locks of an account.
+    UserUnlocked,
+    /// A session ended by its user's wish.
+    UserLoggedOut,
+    /// Every session of a user ended by the user's wish.
+    UserLoggedOutEverywhere,
+    /// A used refresh token came again: somebody else has it, and the session ended.
+    SessionReuseDetected,
+    /// A user ended one of their sessions.
+    SessionRevoked,
+    /// A user changed the password.
+    PasswordChanged,
+    /// Somebody gave a wrong current password where one was asked for. A failure.
+    PasswordCheckFailed,
+    /// An admin issued a token for a new password.
+    PasswordResetIssued,
+    /// A user set a password with such a token.
+    PasswordReset,
+    /// Somebody gave a reset token that does not work. A failure.
+    PasswordResetFailed,
+    /// A user changed the own profile, without the e-mail address.
+    ProfileChanged,
+    /// A user changed the e-mail address, and perhaps more.
+    EmailChanged,
+    /// An admin made an account.
+    UserCreated,
+    /// An account was closed, by its user or an admin; it can be opened again.
+    UserDeactivated,
+    /// An admin opened an account again.
+    UserActivated,
+    /// An account and all that it owned went, by its user's or an admin's wish.
+    UserDeleted,
+    /// An admin gave a user other roles.
+    UserRolesSet,
+    /// An admin gave a user another quota.
+    UserQuotaSet,
+    /// An admin ended every session of a user.
+    UserSessionsEnded,
+    /// A user made a personal access token.
+    PersonalAccessTokenCreated,
+    /// A user ended a personal access token.
+    PersonalAccessTokenRevoked,
+    /// An admin made a role.
+    RoleCreated,
+    /// An admin changed a role.
+    RoleUpdated,
+    /// An admin removed a role.
+    RoleDeleted,
+    /// An admin listed chats.
+    ChatsListed,
+    /// An admin read a chat.
+    ChatRead,
+}
+
+impl Action {
+    /// The name in rows and for clients.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UserRegistered => "user.registered",
+            Self::UserLoggedIn => "user.login",
+            Self::UserLoginFailed => "user.login_failed",
+            Self::UserLockedOut => "user.locked_out",
+            Self::UserUnlocked => "user.unlocked",
+            Self::UserLoggedOut => "user.logout",
+            Self::UserLoggedOutEverywhere => "user.logout_everywhere",
+            Self::SessionReuseDetected => "session.reuse_detected",
+            Self::SessionRevoked => "session.revoked",
+            Self::PasswordChanged => "user.password_changed",
+            Self::PasswordCheckFailed => "user.password_check_failed",
+            Self::PasswordResetIssued => "user.password_reset_issued",
+            Self::PasswordReset => "user.password_reset",
+            Self::PasswordResetFailed => "user.password_reset_failed",
+            Self::ProfileChanged => "user.profile_changed",
+            Self::EmailChanged => "user.email_changed",
+            Self::UserCreated => "user.created",
+            Self::UserDeactivated => "user.deactivated",
+            Self::UserActivated => "user.activated",
+            Self::UserDeleted => "user.deleted",
+            Self::UserRolesSet => "user.roles_set",
+            Self::UserQuotaSet => "user.quota_set",
+            Self::UserSessionsEnded => "user.sessions_ended",
+            Self::PersonalAccessTokenCreated => "personal_access_token.created",
+            Self::PersonalAccessTokenRevoked => "personal_access_token.revoked",
+            Self::RoleCreated => "role.created",
+            Self::RoleUpdated => "role.updated",
+            Self::RoleDeleted => "role.deleted",
+            Self::ChatsListed => "chat.listed",
+            Self::ChatRead => "chat.read",
+        }
+    }
+
+    /// Whether anybody can make it happen as often as they like. Such entries are counted, and the oldest go first.
+    pub const fn is_failure(self) -> bool {
+        matches!(
+            self,
+            Self::UserLoginFailed | Self::UserLockedOut | Self::PasswordCheckFailed | Self::PasswordResetFailed
+        )
+    }
+}
+
+/// An entry to be written.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    id: AuditEntryId,
+    created_at: DateTime<Utc>,
+    action: Action,
+    actor_id: Option<UserId>,
+    subject_id: Option<String>,
+    source: Option<IpAddr>,
+    detail: Value,
+}
+
+impl Entry {
+    /// An entry about something that happens now.
+    pub fn new(action: Action, ids: &IdGenerator, now: DateTime<Utc>) -> Self {
+        let (id, detail) = (AuditEntryId(ids.next(now)), Value::Object(serde_json::Map::new()));
+        Self { id, created_at: now, action, actor_id: None, subject_id: None, source: None, detail }
+    }
+
+    /// Who does it.
+    #[must_use]
+    pub fn by(mut self, actor: UserId) -> Self {
+        self.actor_id = Some(actor);
+        self
+    }
+
+    /// To what: a typed id.
+    #[must_use]
+    pub fn on(mut self, subject: impl Display) -> Self {
+        self.subject_id = Some(subject.to_string());
+        self
+    }
+
+    /// From where.
+    #[must_use]
+    pub fn from(mut self, source: IpAddr) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// What else there is to say: an object with few and short values, without secrets.
+    #[must_use]
+    pub fn detail(mut self, detail: Value) -> Self {
+        self.detail = detail;
+        self
+    }
+}
+
+/// Writes an entry down in this transaction. A failure that repeats within the minute, of the same account and source, is
+/// counted in the first one's entry.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record(db: &impl ConnectionTrait, entry: Entry) -> Result<()> {
+    let repeat_key = entry.action.is_failure().then(|| repeat_key(&entry));
+    let row = Model {
+        id: entry.id,
+        created_at: entry.created_at,
+        actor_id: entry.actor_id,
+        action: entry.action.as_str().to_owned(),
+        subject_id: entry.subject_id,
+        ip_address: entry.source.map(|ip| ip.to_canonical().to_string()),
+        detail: entry.detail.to_string(),
+        repeat_key,
+        occurrences: 1,
+    };
+    Ok(storage::audit::insert(db, row).await?)
+}
+
+/// [`record`], in a transaction of its own: for a failure, whose own work is undone or never began. The call that failed
+/// answers its own error in any case, so what goes wrong here is logged.
+pub async fn record_failure(database: &Database, entry: Entry) {
+    let action = entry.action.as_str();
+    let recorded: Result<()> = async {
+        let transaction = database.begin().await?;
+        record(&transaction, entry).await?;
+        Ok(transaction.commit().await?)
+    }
+    .await;
+    if let Err(cause) = recorded {
+        tracing::error!(action, error = &cause as &dyn std::error::Error, "a failure is not in the audit log");
+    }
+}
+
+/// What an entry's row says beyond its columns; of a failure with how often it happened.
+pub fn detail(row: &Model) -> Value {
+    let mut detail = serde_json::from_str(&row.detail).unwrap_or(Value::Null);
+    if let (Some(fields), true) = (detail.as_object_mut(), row.repeat_key.is_some()) {
+        fields.insert("count".to_owned(), row.occurrences.into());
+    }
+    detail
+}
+
+/// Reading the log. Cheap to clone.
+#[derive(Clone)]
+pub struct AuditLog {
+    /// The database.
+    pub db: Database,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl AuditLog {
+    /// A page of the log, newest first.
+    ///
+    /// # Errors
+    /// [`crate::domain::Error::Forbidden`] without AUDIT_READ.
+    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<Model>> {
+        viewer.require(Permission::AuditRead)?;
+        Ok(storage::audit::page(self.db.reader(), filter, window).await?)
+    }
+
+    /// How many entries the filter lets through.
+    ///
+    /// # Errors
+    /// As [`AuditLog::page`].
+    pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
+        viewer.require(Permission::AuditRead)?;
+        Ok(storage::audit::count(self.db.reader(), filter).await?)
+    }
+
+    /// An entry; none without AUDIT_READ.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(&self, viewer: &Viewer, id: AuditEntryId) -> Result<Option<Model>> {
+        if !viewer.may(Permission::AuditRead) {
+            return Ok(None);
+        }
+        Ok(storage::audit::find(self.db.reader(), id).await?)
+    }
+
+    /// Removes what is older than [`LIFETIME`], and the oldest failures beyond [`MAX_FAILURES`], in batches.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn sweep(&self, stop: &CancellationToken) -> Result<()> {
+        let (reader, expired) = (self.db.reader(), self.clock.now() - LIFETIME);
+        while !stop.is_cancelled() {
+            let mut batch = storage::audit::older(reader, expired, SWEEP_BATCH).await?;
+            if batch.is_empty() {
+                let Some(last) = storage::audit::failure_beyond(reader, MAX_FAILURES).await? else { break };
+                batch = storage::audit::failures_up_to(reader, last, SWEEP_BATCH).await?;
+            }
+            let tx = self.db.begin().await?;
+            storage::audit::delete(&tx, batch).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}
+
+fn repeat_key(entry: &Entry) -> String {
+    let minute = entry.created_at.timestamp() / REPEAT_WINDOW.num_seconds();
+    let subject = entry.subject_id.as_deref().unwrap_or("-");
+    let source = entry.source.map_or_else(|| "-".to_owned(), network);
+    format!("{} {subject} {source} {minute}", entry.action.as_str())
+}
+
+/// One source: an IPv4 address, or an IPv6 subnet, within which a host picks addresses as it likes (RFC 4291, section 2.5.4).
+fn network(ip: IpAddr) -> String {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, ..] = ip.segments();
+            format!("{a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::str::FromStr as _;
+
+    use super::*;
+
+    fn key(action: Action, subject: Option<&str>, ip: &str, second: i64) -> String {
+        let now = DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap();
+        let mut entry = Entry::new(action, &IdGenerator::default(), now).from(IpAddr::from_str(ip).unwrap());
+        entry.subject_id = subject.map(str::to_owned);
+        repeat_key(&entry)
+    }
+
+    #[test]
+    fn failures_are_one_by_account_source_and_minute() {
+        let action = Action::UserLoginFailed;
+        let first = key(action, Some("user_1"), "192.0.2.7", 0);
+        assert_eq!(first, key(action, Some("user_1"), "::ffff:192.0.2.7", 59));
+        for other in [
+            key(action, Some("user_1"), "192.0.2.7", 60),
+            key(action, Some("user_1"), "192.0.2.8", 0),
+            key(action, Some("user_2"), "192.0.2.7", 0),
+            key(action, None, "192.0.2.7", 0),
+            key(Action::UserLockedOut, Some("user_1"), "192.0.2.7", 0),
+        ] {
+            assert_ne!(first, other);
+        }
+        assert_eq!(key(action, None, "2001:db8:1:2::1", 0), key(action, None, "2001:db8:1:2:ffff::9", 0));
+        assert_ne!(key(action, None, "2001:db8:1:2::1", 0), key(action, None, "2001:db8:1:3::1", 0));
+    }
+
+    #[test]
+    fn names_are_lower_case_with_dots() {
+        for action in [Action::UserLoggedIn, Action::PersonalAccessTokenCreated, Action::ChatRead] {
+            let name = action.as_str();
+            assert!(name.split('.').count() == 2 && name.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c)));
+        }
+    }
+}

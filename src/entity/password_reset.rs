@@ -1,0 +1,25 @@
+//! A one-time token with which a user chooses a new password.
+
+use sea_orm::entity::prelude::*;
+
+use crate::entity::ids::UserId;
+
+/// A row of `password_resets`.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "password_resets")]
+pub struct Model {
+    /// Whose password it is.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub user_id: UserId,
+    /// SHA-256 of the token.
+    #[sea_orm(unique)]
+    pub token_hash: Vec<u8>,
+    /// When it stops working.
+    pub expires_at: DateTimeUtc,
+}
+
+/// Joins are written where they are asked for.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

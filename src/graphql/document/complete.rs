@@ -1,0 +1,111 @@
+//! What is missing in an executed response (GraphQL specification, 6.4.4 "Handling Field Errors").
+//!
+//! async-graphql leaves out the key of a field that failed, makes null of an object whose fields all did, and lets no null
+//! propagate. Whether an object is there is told by the errors inside it, or by its mark.
+
+use std::collections::HashMap;
+
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{BaseType, OperationType, Type};
+use async_graphql::{Name, PathSegment, Response, ServerError, Value};
+
+use super::build::MARK;
+use super::merge::{Plan, Selection};
+use super::types::Types;
+
+/// Completes the data of a response, and takes out what was asked on our own account.
+pub(super) fn complete(plan: &Plan, types: &Types, response: &mut Response) {
+    if response.errors.is_empty() && !plan.root.has_marks {
+        return;
+    }
+    // A subscription that has not begun has no data, and a request error has no path.
+    let is_executed = response.data != Value::Null
+        || (plan.kind != OperationType::Subscription && response.errors.iter().any(|error| !error.path.is_empty()));
+    if !is_executed {
+        return;
+    }
+    let errors = Errors::new(&response.errors);
+    let data = std::mem::take(&mut response.data);
+    response.data = Completion { types }.object(data, &plan.root, Some(&errors)).unwrap_or_default();
+}
+
+/// Where errors are, as a tree of their paths.
+#[derive(Default)]
+struct Errors<'a> {
+    fields: HashMap<&'a str, Errors<'a>>,
+    items: HashMap<usize, Errors<'a>>,
+}
+
+impl<'a> Errors<'a> {
+    fn new(errors: &'a [ServerError]) -> Self {
+        let mut root = Self::default();
+        for error in errors {
+            let mut place = &mut root;
+            for segment in &error.path {
+                place = match segment {
+                    PathSegment::Field(name) => place.fields.entry(name).or_default(),
+                    PathSegment::Index(index) => place.items.entry(*index).or_default(),
+                };
+            }
+        }
+        root
+    }
+}
+
+struct Completion<'a> {
+    types: &'a Types,
+}
+
+impl Completion<'_> {
+    /// A value of a type; `None` is a null that its surroundings cannot hold.
+    fn value(
+        &self,
+        value: Value,
+        ty: &Type,
+        selection: Option<&Selection>,
+        errors: Option<&Errors<'_>>,
+    ) -> Option<Value> {
+        let completed = match (&ty.base, value) {
+            (BaseType::List(inner), Value::List(items)) => {
+                let item = |(index, item)| {
+                    self.value(item, inner, selection, errors.and_then(|errors| errors.items.get(&index)))
+                };
+                items.into_iter().enumerate().map(item).collect::<Option<_>>().map(Value::List)
+            }
+            (BaseType::Named(_), value) => match selection {
+                Some(selection) => self.object(value, selection, errors),
+                None => Some(value),
+            },
+            (BaseType::List(_), value) => Some(value),
+        };
+        match completed {
+            Some(Value::Null) | None if ty.nullable => Some(Value::Null),
+            Some(Value::Null) | None => None,
+            completed => completed,
+        }
+    }
+
+    /// An object, or the null that stands for it.
+    fn object(&self, value: Value, selection: &Selection, errors: Option<&Errors<'_>>) -> Option<Value> {
+        let mut given = match value {
+            Value::Object(given) => given,
+            // All its fields failed, but it is there.
+            Value::Null if errors.is_some_and(|errors| !errors.fields.is_empty()) => IndexMap::new(),
+            other => return Some(other),
+        };
+        let object = match given.swap_remove(MARK) {
+            Some(Value::String(name)) => Name::new(name),
+            _ => selection.parent.clone(),
+        };
+        let fields = selection.of(&object);
+        let mut completed = IndexMap::with_capacity(fields.len());
+        for planned in fields {
+            let (key, field) = (planned.field.key(), &planned.field);
+            let value = given.swap_remove(key).unwrap_or_default();
+            let ty = self.types.field(&object, &field.name.node).map_or(&field.ty, |output| &output.ty);
+            let below = errors.and_then(|errors| errors.fields.get(key.as_str()));
+            completed.insert(key.clone(), self.value(value, ty, planned.selection.as_deref(), below)?);
+        }
+        Some(Value::Object(completed))
+    }
+}

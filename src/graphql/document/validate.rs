@@ -1,0 +1,456 @@
+//! A parsed text against the schema: every rule of the GraphQL specification, section 5, that does not depend on what variables
+//! hold. Each definition is looked at once, so the cost is that of the text. The merging of fields is in `overlap`.
+//!
+//! async-graphql validates what is left after expansion; what that no longer shows (fragments, other operations, skipped fields)
+//! is seen only here.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use async_graphql::parser::types::{
+    self as ast, BaseType, OperationDefinition, SelectionSet, Type, VariableDefinition,
+};
+use async_graphql::parser::{Pos, Positioned};
+use async_graphql::{Name, ServerError};
+use async_graphql_value::Value;
+
+use super::document::{Condition, Document, Field, Operation, Selected, Set, SetId, Sets, Switch, What};
+use super::errors::{Refusals, too_complex};
+use super::limits::Limits;
+use super::overlap;
+use super::parser::Source;
+use super::types::{Input, Types, named};
+use super::values::{self, fits};
+
+/// # Errors
+/// What is wrong, the first few things.
+pub(super) fn validate(source: Source, types: &Types, limits: &Limits) -> Result<Document, Vec<ServerError>> {
+    let tokens = source.tokens;
+    let mut validation = Validation::new(types, &source);
+    let fragments: Vec<Scope> =
+        source.fragments.iter().enumerate().map(|(index, fragment)| validation.fragment(index, fragment)).collect();
+    let mut operations = Vec::new();
+    for (name, operation) in source.operations {
+        operations.push(validation.operation(name, operation));
+    }
+    let Validation { sets, mut refusals, .. } = validation;
+    check_nesting(&fragments, limits, &mut refusals);
+    if refusals.is_empty() {
+        let mut steps = limits.steps();
+        let mut used = HashSet::new();
+        for (operation, scope) in &mut operations {
+            finish_operation(operation, scope, &fragments, &mut used, &mut steps, &mut refusals);
+        }
+        for (index, fragment) in fragments.iter().enumerate() {
+            if !used.contains(&index) {
+                refusals.invalid(format!("Fragment \"{}\" is never used.", fragment.name), fragment.pos);
+            }
+        }
+    }
+    let operations: Vec<Operation> = operations.into_iter().map(|(operation, _)| operation).collect();
+    if refusals.is_empty() {
+        overlap::check(&operations, &sets, types, limits, &mut refusals);
+    }
+    refusals.finish()?;
+    let weight = u32::try_from(tokens.saturating_mul(TOKEN_WEIGHT)).unwrap_or(u32::MAX);
+    Ok(Document { serial: Document::next_serial(), operations, sets, weight })
+}
+
+/// About what a token costs in memory, parsed, in bytes.
+const TOKEN_WEIGHT: usize = 160;
+
+/// What one definition uses.
+#[derive(Default)]
+struct Scope {
+    name: String,
+    pos: Pos,
+    usages: Vec<Usage>,
+    /// The fragments that it spreads, by index.
+    spreads: Vec<(usize, Pos)>,
+    switches: Vec<Name>,
+}
+
+/// A variable somewhere.
+struct Usage {
+    name: Name,
+    pos: Pos,
+    wanted: Type,
+    has_default: bool,
+}
+
+struct Validation<'a> {
+    types: &'a Types,
+    /// By name: the index, which is also that of the fragment's set.
+    fragments: HashMap<Name, (usize, Name)>,
+    sets: Sets,
+    scope: Scope,
+    refusals: Refusals,
+}
+
+impl<'a> Validation<'a> {
+    fn new(types: &'a Types, source: &Source) -> Self {
+        let mut refusals = Refusals::default();
+        let mut fragments = HashMap::new();
+        for (index, (name, fragment)) in source.fragments.iter().enumerate() {
+            let on = fragment.node.type_condition.node.on.node.clone();
+            if fragments.insert(name.clone(), (index, on)).is_some() {
+                refusals.invalid(format!("There can be only one fragment named \"{name}\"."), fragment.pos);
+            }
+        }
+        let mut names = HashSet::new();
+        for (name, operation) in &source.operations {
+            match name {
+                Some(name) if !names.insert(name) => {
+                    refusals.invalid(format!("There can be only one operation named \"{name}\"."), operation.pos);
+                }
+                None if source.operations.len() > 1 => {
+                    refusals.invalid("An operation without a name must be the only one.", operation.pos);
+                }
+                _ => {}
+            }
+        }
+        if source.operations.is_empty() {
+            refusals.invalid("The document has no operation.", Pos { line: 1, column: 1 });
+        }
+        let sets = Sets(source.fragments.iter().map(|_| Set::default()).collect());
+        Self { types, fragments, sets, scope: Scope::default(), refusals }
+    }
+
+    fn fragment(&mut self, index: usize, (name, fragment): &(Name, Positioned<ast::FragmentDefinition>)) -> Scope {
+        self.scope = Scope { name: name.to_string(), pos: fragment.pos, ..Scope::default() };
+        self.directives(&fragment.node.directives, false);
+        let on = &fragment.node.type_condition.node.on;
+        if self.composite(on) {
+            let set = self.set(&fragment.node.selection_set.node, &on.node);
+            self.sets.0[index] = set;
+        }
+        std::mem::take(&mut self.scope)
+    }
+
+    fn operation(&mut self, name: Option<Name>, operation: Positioned<OperationDefinition>) -> (Operation, Scope) {
+        let pos = operation.pos;
+        let operation = operation.node;
+        self.scope = Scope { name: name.as_deref().unwrap_or_default().to_owned(), pos, ..Scope::default() };
+        self.directives(&operation.directives, false);
+        self.variable_definitions(&operation.variable_definitions);
+        let root = self.types.root(operation.ty).cloned();
+        let set = match &root {
+            Some(root) => self.set(&operation.selection_set.node, root),
+            None => {
+                self.refusals.invalid(format!("The schema has no {}s.", operation.ty), pos);
+                Set::default()
+            }
+        };
+        let operation = Operation {
+            name,
+            kind: operation.ty,
+            pos,
+            variables: operation.variable_definitions,
+            root: root.unwrap_or_else(|| Name::new("")),
+            set: self.keep(set),
+            switches: Vec::new(),
+        };
+        (operation, std::mem::take(&mut self.scope))
+    }
+
+    fn keep(&mut self, set: Set) -> SetId {
+        self.sets.0.push(set);
+        SetId(self.sets.0.len() - 1)
+    }
+
+    fn variable_definitions(&mut self, definitions: &[Positioned<VariableDefinition>]) {
+        let mut names = HashSet::new();
+        for definition in definitions {
+            let (pos, definition) = (definition.pos, &definition.node);
+            let name = &definition.name.node;
+            if !names.insert(name) {
+                self.refusals.invalid(format!("There can be only one variable named \"${name}\"."), pos);
+            }
+            self.directives(&definition.directives, false);
+            let ty = &definition.var_type.node;
+            if !self.types.is_input(named(ty)) {
+                let message = match self.types.get(named(ty)) {
+                    Some(_) => format!("Variable \"${name}\" cannot be of the output type \"{ty}\"."),
+                    None => format!("Unknown type \"{}\".", named(ty)),
+                };
+                self.refusals.invalid(message, definition.var_type.pos);
+            } else if let Some(default) = &definition.default_value {
+                let literal = default.node.clone().into_value();
+                if let Err(misfit) = values::check(self.types, &literal, ty, false, &mut |_, _, _| {}) {
+                    let message = misfit.describe(&format!("The default of variable \"${name}\""));
+                    self.refusals.invalid(message, default.pos);
+                }
+            }
+        }
+    }
+
+    /// Whether a type condition names a type that has fields.
+    fn composite(&mut self, on: &Positioned<Name>) -> bool {
+        let is_composite = self.types.is_composite(&on.node);
+        if !is_composite {
+            let message = match self.types.get(&on.node) {
+                Some(_) => format!("A fragment cannot be on \"{}\", which has no fields.", on.node),
+                None => format!("Unknown type \"{}\".", on.node),
+            };
+            self.refusals.invalid(message, on.pos);
+        }
+        is_composite
+    }
+
+    fn set(&mut self, set: &SelectionSet, parent: &Name) -> Set {
+        let mut selections = Vec::with_capacity(set.items.len());
+        for item in &set.items {
+            let conditions = self.directives(item.node.directives(), true);
+            let what = match &item.node {
+                ast::Selection::Field(field) => self.field(field, parent),
+                ast::Selection::FragmentSpread(spread) => self.spread(spread, parent),
+                ast::Selection::InlineFragment(fragment) => self.inline(fragment, parent),
+            };
+            selections.extend(what.map(|what| Selected { conditions, what }));
+        }
+        Set { selections }
+    }
+
+    fn spread(&mut self, spread: &Positioned<ast::FragmentSpread>, parent: &Name) -> Option<What> {
+        let name = &spread.node.fragment_name;
+        let Some((index, on)) = self.fragments.get(&name.node).cloned() else {
+            self.refusals.invalid(format!("Unknown fragment \"{}\".", name.node), name.pos);
+            return None;
+        };
+        if self.types.is_composite(&on) && !self.types.overlap(&on, parent) {
+            let message = format!("Fragment \"{}\" on \"{on}\" can never be inside \"{parent}\".", name.node);
+            self.refusals.invalid(message, spread.pos);
+        }
+        self.scope.spreads.push((index, spread.pos));
+        Some(What::Fragment { on: Some(on), set: SetId(index) })
+    }
+
+    fn inline(&mut self, fragment: &Positioned<ast::InlineFragment>, parent: &Name) -> Option<What> {
+        let on = fragment.node.type_condition.as_ref().map(|condition| &condition.node.on);
+        if let Some(on) = on {
+            if !self.composite(on) {
+                return None;
+            }
+            if !self.types.overlap(&on.node, parent) {
+                let message = format!("A fragment on \"{}\" can never be inside \"{parent}\".", on.node);
+                self.refusals.invalid(message, fragment.pos);
+            }
+        }
+        let on = on.map(|on| on.node.clone());
+        let set = self.set(&fragment.node.selection_set.node, on.as_ref().unwrap_or(parent));
+        Some(What::Fragment { on, set: self.keep(set) })
+    }
+
+    fn field(&mut self, field: &Positioned<ast::Field>, parent: &Name) -> Option<What> {
+        let (pos, field) = (field.pos, &field.node);
+        let Some(output) = self.types.field(parent, &field.name.node) else {
+            self.refusals.invalid(format!("Unknown field \"{}\" on type \"{parent}\".", field.name.node), pos);
+            return None;
+        };
+        self.arguments(&field.arguments, &output.arguments, &format!("field \"{}\"", field.name.node), pos);
+        let asked = &field.selection_set.node;
+        let name = named(&output.ty);
+        let set = match (self.types.is_composite(name), asked.items.is_empty()) {
+            (true, false) => {
+                let set = self.set(asked, name);
+                Some(self.keep(set))
+            }
+            (false, true) => None,
+            (true, true) => {
+                let message = format!(
+                    "Field \"{}\" of type \"{}\" must have a selection of subfields.",
+                    field.name.node, output.ty
+                );
+                self.refusals.invalid(message, pos);
+                None
+            }
+            (false, false) => {
+                let message = format!("Field \"{}\" of type \"{}\" has no subfields.", field.name.node, output.ty);
+                self.refusals.invalid(message, field.selection_set.pos);
+                None
+            }
+        };
+        Some(What::Field(Arc::new(Field {
+            pos,
+            parent: parent.clone(),
+            alias: field.alias.clone(),
+            name: field.name.clone(),
+            arguments: field.arguments.clone(),
+            ty: output.ty.clone(),
+            set,
+        })))
+    }
+
+    fn arguments(
+        &mut self,
+        given: &[(Positioned<Name>, Positioned<Value>)],
+        known: &HashMap<Name, Input>,
+        owner: &str,
+        pos: Pos,
+    ) {
+        let mut names = HashSet::new();
+        for (name, value) in given {
+            if !names.insert(&name.node) {
+                self.refusals.invalid(format!("There can be only one argument named \"{}\".", name.node), name.pos);
+            }
+            let Some(input) = known.get(&name.node) else {
+                self.refusals.invalid(format!("Unknown argument \"{}\" on {owner}.", name.node), name.pos);
+                continue;
+            };
+            let usages = &mut self.scope.usages;
+            let mut variable = |name: &Name, wanted, has_default| {
+                usages.push(Usage { name: name.clone(), pos: value.pos, wanted, has_default });
+            };
+            if let Err(misfit) = values::check(self.types, &value.node, &input.ty, input.has_default, &mut variable) {
+                let message = misfit.describe(&format!("Argument \"{}\" of {owner}", name.node));
+                self.refusals.invalid(message, name.pos);
+            }
+        }
+        let mut missing: Vec<&Name> = known
+            .iter()
+            .filter(|(name, input)| input.is_required() && !names.contains(name))
+            .map(|(name, _)| name)
+            .collect();
+        missing.sort();
+        for name in missing {
+            self.refusals.invalid(format!("Argument \"{name}\" of {owner} is required."), pos);
+        }
+    }
+
+    /// The conditions that directives make. Nothing but `@skip` and `@include` can stand in a document.
+    fn directives(&mut self, directives: &[Positioned<ast::Directive>], is_selection: bool) -> Vec<Condition> {
+        let mut conditions = Vec::new();
+        for directive in directives {
+            let (pos, directive) = (directive.pos, &directive.node);
+            let name = directive.name.node.as_str();
+            let wanted = match name {
+                "include" => true,
+                "skip" => false,
+                _ => {
+                    self.refusals.invalid(format!("Unknown directive \"@{name}\"."), pos);
+                    continue;
+                }
+            };
+            if !is_selection {
+                self.refusals.invalid(format!("Directive \"@{name}\" cannot stand here."), pos);
+                continue;
+            }
+            if conditions.iter().any(|condition: &Condition| condition.wanted == wanted) {
+                self.refusals.invalid(format!("Directive \"@{name}\" can stand here only once."), pos);
+            }
+            let ty = Type { base: BaseType::Named(Name::new("Boolean")), nullable: false };
+            let known = HashMap::from([(Name::new("if"), Input { ty, has_default: false })]);
+            self.arguments(&directive.arguments, &known, &format!("directive \"@{name}\""), pos);
+            let value = match directive.get_argument("if").map(|value| &value.node) {
+                Some(Value::Variable(name)) => {
+                    self.scope.switches.push(name.clone());
+                    Switch::Variable(name.clone())
+                }
+                Some(Value::Boolean(value)) => Switch::Constant(*value),
+                // Refused above.
+                _ => continue,
+            };
+            conditions.push(Condition { wanted, value });
+        }
+        conditions
+    }
+}
+
+/// Refuses fragments that spread themselves, and chains of fragments beyond the bound, to which later passes recurse.
+fn check_nesting(fragments: &[Scope], limits: &Limits, refusals: &mut Refusals) {
+    let mut heights = vec![None; fragments.len()];
+    let mut path = Vec::new();
+    for index in 0..fragments.len() {
+        height(index, fragments, limits.nesting, &mut heights, &mut path, refusals);
+    }
+}
+
+/// How many fragments hang below one. `None` in `heights` is one not seen yet.
+fn height(
+    index: usize,
+    fragments: &[Scope],
+    limit: usize,
+    heights: &mut [Option<usize>],
+    path: &mut Vec<usize>,
+    refusals: &mut Refusals,
+) -> usize {
+    if let Some(height) = heights[index] {
+        return height;
+    }
+    path.push(index);
+    let mut highest = 0;
+    for &(spread, pos) in &fragments[index].spreads {
+        if path.contains(&spread) {
+            refusals.invalid(format!("Fragment \"{}\" spreads itself.", fragments[spread].name), pos);
+        } else if path.len() >= limit {
+            refusals.push(too_complex("Fragments are nested too deep.", Some(pos)));
+        } else {
+            highest = highest.max(1 + height(spread, fragments, limit, heights, path, refusals));
+        }
+        if highest >= limit {
+            refusals.push(too_complex("Fragments are nested too deep.", Some(pos)));
+        }
+    }
+    path.pop();
+    heights[index] = Some(highest);
+    highest
+}
+
+/// Checks variables through all fragments that an operation reaches, and finds its switches.
+fn finish_operation(
+    operation: &mut Operation,
+    scope: &Scope,
+    fragments: &[Scope],
+    used: &mut HashSet<usize>,
+    steps: &mut usize,
+    refusals: &mut Refusals,
+) {
+    let mut unused: HashMap<Name, Pos> =
+        operation.variables.iter().map(|variable| (variable.node.name.node.clone(), variable.pos)).collect();
+    let definitions: HashMap<&Name, &VariableDefinition> =
+        operation.variables.iter().map(|variable| (&variable.node.name.node, &variable.node)).collect();
+    let mut reached = HashSet::new();
+    let mut pending = vec![scope];
+    while let Some(scope) = pending.pop() {
+        *steps = steps.saturating_sub(1 + scope.usages.len() + scope.spreads.len());
+        if *steps == 0 {
+            refusals.push(too_complex("The document has too many operations over too many fragments.", None));
+            return;
+        }
+        for usage in &scope.usages {
+            unused.remove(&usage.name);
+            check_usage(usage, definitions.get(&usage.name).copied(), refusals);
+        }
+        for name in &scope.switches {
+            if !operation.switches.contains(name) {
+                operation.switches.push(name.clone());
+            }
+        }
+        pending.extend(
+            scope.spreads.iter().filter(|(index, _)| reached.insert(*index)).map(|(index, _)| &fragments[*index]),
+        );
+    }
+    used.extend(reached);
+    let mut unused: Vec<_> = unused.into_iter().collect();
+    unused.sort();
+    for (name, pos) in unused {
+        refusals.invalid(format!("Variable \"${name}\" is never used."), pos);
+    }
+}
+
+fn check_usage(usage: &Usage, definition: Option<&VariableDefinition>, refusals: &mut Refusals) {
+    let Some(definition) = definition else {
+        refusals.invalid(format!("Variable \"${}\" is not defined.", usage.name), usage.pos);
+        return;
+    };
+    let default = definition.default_value.as_ref().map(|default| &default.node);
+    let has_default = default.is_some_and(|default| *default != async_graphql::Value::Null);
+    let ty = &definition.var_type.node;
+    if !fits(ty, has_default, &usage.wanted, usage.has_default) {
+        let message = format!(
+            "Variable \"${}\" of type \"{ty}\" cannot stand where \"{}\" is expected.",
+            usage.name, usage.wanted
+        );
+        refusals.invalid(message, usage.pos);
+    }
+}

@@ -1,0 +1,52 @@
+//! One-time tokens with which users choose a new password.
+
+use chrono::{DateTime, Utc};
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{IntoActiveModel as _, JoinType, QuerySelect};
+
+use crate::entity::ids::UserId;
+use crate::entity::password_reset::{Column, Entity, Model};
+use crate::entity::user;
+
+/// Adds a token, in the place of the one that its user had.
+///
+/// # Errors
+/// When the database fails; as everywhere below.
+pub async fn replace(db: &impl ConnectionTrait, reset: Model) -> Result<(), DbErr> {
+    let again = OnConflict::column(Column::UserId).update_columns([Column::TokenHash, Column::ExpiresAt]).to_owned();
+    let insert = Entity::insert(reset.into_active_model().reset_all()).on_conflict(again);
+    insert.exec_without_returning(db).await.map(drop)
+}
+
+/// Whose token that is, while it works.
+pub async fn find_user(
+    db: &impl ConnectionTrait,
+    hash: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<user::Model>, DbErr> {
+    let reset = user::Entity::belongs_to(Entity).from(user::Column::Id).to(Column::UserId);
+    user::Entity::find()
+        .join(JoinType::InnerJoin, reset.into())
+        .filter(Column::TokenHash.eq(hash))
+        .filter(Column::ExpiresAt.gt(now))
+        .filter(user::Column::DeletedAt.is_null())
+        .one(db)
+        .await
+}
+
+/// Uses up a token. Answers whether it still worked.
+pub async fn take(db: &impl ConnectionTrait, hash: &[u8], now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let taken = Entity::delete_many().filter(Column::TokenHash.eq(hash)).filter(Column::ExpiresAt.gt(now));
+    Ok(taken.exec(db).await?.rows_affected == 1)
+}
+
+/// Ends the token of a user.
+pub async fn delete(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
+    Entity::delete_by_id(user_id).exec(db).await.map(drop)
+}
+
+/// Removes tokens that have expired.
+pub async fn delete_expired(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::ExpiresAt.lt(now)).exec(db).await.map(drop)
+}

@@ -1,0 +1,55 @@
+// @apollo/client: queries and mutations over HTTP, subscriptions over graphql-ws, one normalised cache.
+
+import { ApolloClient, ApolloLink, HttpLink, InMemoryCache, Observable, gql } from "@apollo/client";
+import { CombinedGraphQLErrors } from "@apollo/client/errors";
+import { SetContextLink } from "@apollo/client/link/context";
+import { ErrorLink } from "@apollo/client/link/error";
+import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
+import { relayStylePagination } from "@apollo/client/utilities";
+
+import { connect } from "./graphql-ws.mjs";
+import { POSSIBLE_TYPES, REPLY, add, textOf } from "./reply.mjs";
+
+export function createClient(url, session) {
+  const sockets = connect(url, session);
+  const withToken = new SetContextLink(async ({ headers }) => {
+    const token = await session.accessToken();
+    return { headers: { ...headers, authorization: `Bearer ${token}` } };
+  });
+  // The server says that the token is dead: take the next one and ask once more.
+  const refresh = new ErrorLink(({ error, operation, forward }) => {
+    if (!CombinedGraphQLErrors.is(error) || operation.getContext().isSecondTry) return;
+    if (!error.errors.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED")) return;
+    session.expire();
+    operation.setContext({ isSecondTry: true });
+    return new Observable((observer) => forward(operation).subscribe(observer));
+  });
+  const http = ApolloLink.from([refresh, withToken, new HttpLink({ uri: url })]);
+  const link = ApolloLink.split(({ operationType }) => operationType === "subscription", new GraphQLWsLink(sockets), http);
+  const cache = new InMemoryCache({
+    possibleTypes: POSSIBLE_TYPES,
+    typePolicies: {
+      Chat: { fields: { messages: relayStylePagination() } },
+      User: { fields: { chats: relayStylePagination(["filter"]) } },
+    },
+  });
+  return { client: new ApolloClient({ link, cache }), close: () => sockets.dispose() };
+}
+
+/** Reads a reply into the cache: whatever shows the message grows with it. Ends with the final message. */
+export function readReply(client, messageId) {
+  const id = client.cache.identify({ __typename: "Message", id: messageId });
+  let events = [];
+  return new Promise((resolve, reject) => {
+    client.subscribe({ query: gql(REPLY), variables: { messageId } }).subscribe({
+      next: ({ data, error }) => {
+        if (error) return reject(error);
+        events = add(events, data.reply);
+        // The last event holds the whole message, which the cache takes by itself.
+        if (data.reply.__typename === "ReplyFinished") return resolve(data.reply.message);
+        client.cache.modify({ id, fields: { content: () => textOf(events) } });
+      },
+      error: reject,
+    });
+  });
+}

@@ -1,0 +1,113 @@
+//! What clients send that they should not.
+
+use serde_json::{Value, json};
+
+use crate::support::client::PASSWORD;
+use crate::support::database::on_both_databases;
+use crate::support::server::Setup;
+
+on_both_databases!(messages_that_break_a_rule_are_refused, |database| async move {
+    let server = Setup::new(&database).with("MAX_MESSAGE_LENGTH", "20").start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
+    let long = "é".repeat(21);
+    for (content, complaint) in [
+        ("", "content:REQUIRED"),
+        (" \n\t\u{3000}", "content:REQUIRED"),
+        (&long, "content:TOO_LONG"),
+        ("a\0b", "content:MALFORMED"),
+        ("a\u{7}b", "content:MALFORMED"),
+        ("a\u{1b}[31mb", "content:MALFORMED"),
+    ] {
+        let answer = ada.try_send(json!({ "chatId": chat, "content": content })).await.unwrap();
+        assert_eq!(answer.complaint(), format!("INVALID_INPUT {complaint}"), "{content:?}");
+    }
+    // One below the limit, and what looks odd but is text.
+    for content in
+        ["é".repeat(20).as_str(), "é".repeat(19).as_str(), "👩‍👩‍👧‍👦\r\n\tשלום", "'; DROP TABLE x --", "\u{feff}\u{202e}x"]
+    {
+        let sent = ada.talk(&chat, content).await;
+        assert_eq!(ada.message(&sent.message, "content").await["content"], content, "kept as it is");
+    }
+
+    let key = "k".repeat(256);
+    let (new, none) = (json!({ "modelId": "demo/fast" }), "chat_01h455vb4pex5vsknk084sn02q");
+    for (input, complaint) in [
+        (json!({ "content": "Hi" }), "INVALID_INPUT chatId:REQUIRED"),
+        (json!({ "chatId": null, "newChat": null, "content": "Hi" }), "INVALID_INPUT chatId:REQUIRED"),
+        (json!({ "chatId": chat, "newChat": new, "content": "Hi" }), "INVALID_INPUT newChat:NOT_ALLOWED"),
+        (
+            json!({ "newChat": new, "parentId": "msg_01h455vb4pex5vsknk084sn02q", "content": "Hi" }),
+            "INVALID_INPUT parentId:NOT_ALLOWED",
+        ),
+        (
+            json!({ "newChat": { "idempotencyKey": "k" }, "content": "Hi" }),
+            "INVALID_INPUT newChat.idempotencyKey:NOT_ALLOWED",
+        ),
+        (
+            json!({ "newChat": { "title": "a\0" }, "content": "" }),
+            "INVALID_INPUT newChat.title:MALFORMED content:REQUIRED",
+        ),
+        (json!({ "newChat": { "characterId": chat }, "content": "Hi" }), "INVALID_INPUT newChat.characterId:MALFORMED"),
+        (json!({ "newChat": { "characterId": "char_01h455vb4pex5vsknk084sn02q" }, "content": "Hi" }), "NOT_FOUND"),
+        (json!({ "chatId": none, "content": "Hi" }), "NOT_FOUND"),
+        (json!({ "chatId": "a\0b", "content": "Hi" }), "INVALID_INPUT chatId:MALFORMED"),
+        (json!({ "chatId": chat, "content": "Hi", "modelId": "none" }), "INVALID_INPUT modelId:UNKNOWN"),
+        (json!({ "chatId": chat, "content": "Hi", "modelId": "" }), "INVALID_INPUT modelId:UNKNOWN"),
+        (json!({ "chatId": chat, "content": "Hi", "idempotencyKey": "" }), "INVALID_INPUT idempotencyKey:REQUIRED"),
+        (json!({ "chatId": chat, "content": "Hi", "idempotencyKey": key }), "INVALID_INPUT idempotencyKey:TOO_LONG"),
+        (
+            json!({ "chatId": chat, "content": "Hi", "idempotencyKey": "a\0b" }),
+            "INVALID_INPUT idempotencyKey:MALFORMED",
+        ),
+    ] {
+        assert_eq!(ada.try_send(input.clone()).await.unwrap().complaint(), complaint, "{input}");
+    }
+    let eve = server.sign_up("eve").await;
+    assert_eq!(eve.try_send(json!({ "chatId": chat, "content": "Hi" })).await.unwrap().code(), "NOT_FOUND");
+    assert_eq!(
+        server.client().try_send(json!({ "chatId": chat, "content": "Hi" })).await.unwrap().code(),
+        "UNAUTHENTICATED"
+    );
+
+    let find = "query($id: ID!) { chat(id: $id) { messageCount messages { totalCount } } }";
+    let count = ada.data(find, json!({ "id": chat })).await["chat"].take();
+    assert_eq!(count, json!({ "messageCount": 10, "messages": { "totalCount": 10 } }), "what was refused left nothing");
+    assert_eq!(ada.data("{ me { chats { totalCount } } }", json!({})).await["me"]["chats"]["totalCount"], 1);
+    server.stop().await;
+});
+
+on_both_databases!(accounts_that_break_a_rule_are_refused, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let nobody = server.client();
+    let register = |username: &str, email: &str, full_name: Value| {
+        let input = json!({ "username": username, "email": email, "password": PASSWORD, "fullName": full_name });
+        let nobody = nobody.clone();
+        async move { nobody.mutate("register", "user { id }", input).await }
+    };
+    for (username, email, full_name, field) in [
+        ("", "a@example.com", Value::Null, "username"),
+        ("a\0da", "a@example.com", Value::Null, "username"),
+        ("a\nda", "a@example.com", Value::Null, "username"),
+        ("ada", "", Value::Null, "email"),
+        ("ada", "a\0@example.com", Value::Null, "email"),
+        ("ada", "a@example.com\r\nbcc: x", Value::Null, "email"),
+        ("ada", "a@example.com", json!("A\0da"), "fullName"),
+        ("ada", "a@example.com", json!("A\u{1b}da"), "fullName"),
+    ] {
+        let complaint = register(username, email, full_name).await.complaint();
+        assert!(complaint.starts_with(&format!("INVALID_INPUT {field}:")), "{username:?} {email:?}: {complaint}");
+    }
+    register("ada", "a@example.com", json!("Ada 👋🏽")).await.data();
+    let login = |login: &str, password: &str| {
+        let (nobody, input) = (nobody.clone(), json!({ "login": login, "password": password }));
+        async move { nobody.mutate("login", "user { id }", input).await }
+    };
+    assert_eq!(login("a\0da", PASSWORD).await.code(), "INVALID_CREDENTIALS");
+    assert_eq!(login("ada", "wrong\0").await.code(), "INVALID_CREDENTIALS");
+    for token in ["", "x", "\0", &"x".repeat(10_000)] {
+        let answer = nobody.mutate("refreshSession", "user { id }", json!({ "refreshToken": token })).await;
+        assert!(["INVALID_CREDENTIALS", "INVALID_INPUT"].contains(&answer.code()), "{token:.20}: {}", answer.0);
+    }
+    server.stop().await;
+});

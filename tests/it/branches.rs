@@ -1,0 +1,207 @@
+//! The tree of a chat: branches, their pages and their cursors.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Client, Sent, text};
+use crate::support::database::on_both_databases;
+use crate::support::provider::FakeProvider;
+use crate::support::server::Setup;
+
+async fn run(client: &Client, chat: &str, arguments: &str) -> Answer {
+    let document = format!(
+        "query($id: ID!) {{ chat(id: $id) {{ messages({arguments}) {{ totalCount nodes {{ id }} edges {{ cursor node {{ id }} }}
+           pageInfo {{ hasPreviousPage hasNextPage startCursor endCursor }} }} }} }}"
+    );
+    client.run(&document.replace("messages()", "messages"), json!({ "id": chat })).await
+}
+
+/// A page: the ids, the cursors, whether there is more before and after it, and the length of the branch.
+async fn page(client: &Client, chat: &str, arguments: &str) -> (Vec<String>, [String; 2], [bool; 2], i64) {
+    let found = run(client, chat, arguments).await.data()["chat"]["messages"].take();
+    let nodes: Vec<String> = found["nodes"].as_array().unwrap().iter().map(|node| text(&node["id"])).collect();
+    let edges: Vec<String> = found["edges"].as_array().unwrap().iter().map(|edge| text(&edge["node"]["id"])).collect();
+    assert_eq!(nodes, edges);
+    let info = &found["pageInfo"];
+    let cursors = ["startCursor", "endCursor"].map(|name| info[name].as_str().unwrap_or("").to_owned());
+    let more = ["hasPreviousPage", "hasNextPage"].map(|name| info[name].as_bool().unwrap());
+    (nodes, cursors, more, found["totalCount"].as_i64().unwrap())
+}
+
+/// Sends below a message and waits for the end of the reply.
+async fn branch_off(client: &Client, chat: &str, parent: &str, content: &str) -> Sent {
+    let sent = client.send(json!({ "chatId": chat, "parentId": parent, "content": content })).await;
+    assert_eq!(client.ended(&sent.reply).await, "COMPLETE");
+    sent
+}
+
+on_both_databases!(a_branch_is_paged_from_its_end_and_from_its_beginning, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
+    let mut all = Vec::new();
+    for number in 0..13 {
+        let sent = ada.talk(&chat, &number.to_string()).await;
+        all.extend([sent.message, sent.reply]);
+    }
+    let (ids, _, more, total) = page(&ada, &chat, "").await;
+    assert_eq!((ids.as_slice(), more, total), (&all[6..], [true, false], 26), "the newest 20");
+
+    // Backwards through it all, by sevens.
+    let (mut seen, mut before) = (Vec::new(), String::new());
+    loop {
+        let (mut ids, [start, _], [has_previous, has_next], _) = page(&ada, &chat, &format!("last: 7 {before}")).await;
+        assert_eq!(has_next, !before.is_empty());
+        ids.extend(seen);
+        seen = ids;
+        before = format!("before: \"{start}\"");
+        if !has_previous {
+            break;
+        }
+    }
+    assert_eq!(seen, all);
+    // Forwards too.
+    let (mut seen, mut after) = (Vec::new(), String::new());
+    loop {
+        let (ids, [_, end], [has_previous, has_next], _) = page(&ada, &chat, &format!("first: 7 {after}")).await;
+        assert_eq!(has_previous, !after.is_empty());
+        seen.extend(ids);
+        after = format!("after: \"{end}\"");
+        if !has_next {
+            break;
+        }
+    }
+    assert_eq!(seen, all);
+    let (_, [start, _], ..) = page(&ada, &chat, "first: 4").await;
+    let (_, [_, end], ..) = page(&ada, &chat, "first: 9").await;
+    let (ids, ..) = page(&ada, &chat, &format!("after: \"{start}\", before: \"{end}\"")).await;
+    assert_eq!(ids, all[1..8], "between two cursors");
+    let (ids, ..) = page(&ada, &chat, &format!("after: \"{start}\", before: \"{end}\", last: 2")).await;
+    assert_eq!(ids, all[6..8]);
+
+    // A cursor stays where it is when the talk goes on.
+    let next = ada.talk(&chat, "more").await;
+    let (ids, _, more, _) = page(&ada, &chat, &format!("last: 100, before: \"{end}\"")).await;
+    assert_eq!((ids.as_slice(), more), (&all[..8], [false, true]));
+    let (ids, ..) = page(&ada, &chat, "last: 1").await;
+    assert_eq!(ids, [next.reply]);
+    server.stop().await;
+});
+
+on_both_databases!(sending_below_an_older_message_makes_a_branch, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
+    let one = ada.talk(&chat, "one").await;
+    let two = ada.talk(&chat, "two").await;
+    let three = ada.talk(&chat, "three").await;
+    let first = [&one.message, &one.reply, &two.message, &two.reply, &three.message, &three.reply];
+    let (ids, [_, old_end], ..) = page(&ada, &chat, "").await;
+    assert_eq!(ids.iter().collect::<Vec<_>>(), first);
+
+    let other = branch_off(&ada, &chat, &one.reply, "other").await;
+    let second = [&one.message, &one.reply, &other.message, &other.reply];
+    let (ids, _, _, total) = page(&ada, &chat, "").await;
+    assert_eq!((ids.iter().collect::<Vec<_>>(), total), (second.to_vec(), 4), "it is the active one now");
+    let of = "query($id: ID!) { chat(id: $id) { messageCount lastMessage { id } } }";
+    let shown = ada.data(of, json!({ "id": chat })).await;
+    assert_eq!(shown["chat"], json!({ "messageCount": 8, "lastMessage": { "id": other.reply } }));
+
+    // Any message of the other branch shows it, without selecting it; where both go, the newest is meant.
+    for through in [&two.message, &two.reply, &three.reply] {
+        let (ids, _, _, total) = page(&ada, &chat, &format!("branch: \"{through}\"")).await;
+        assert_eq!((ids.iter().collect::<Vec<_>>(), total), (first.to_vec(), 6), "{through}");
+    }
+    let (ids, ..) = page(&ada, &chat, &format!("branch: \"{}\"", one.reply)).await;
+    assert_eq!(ids.iter().collect::<Vec<_>>(), second);
+    let (ids, ..) = page(&ada, &chat, "").await;
+    assert_eq!(ids.iter().collect::<Vec<_>>(), second, "nothing was selected");
+
+    // A cursor pages its own branch, as long as that is another than the active one.
+    let (ids, _, more, total) = page(&ada, &chat, &format!("last: 3, before: \"{old_end}\"")).await;
+    assert_eq!((ids.iter().collect::<Vec<_>>(), more, total), (first[2..5].to_vec(), [true, true], 6));
+    let (_, [_, shared], ..) = page(&ada, &chat, &format!("first: 2, branch: \"{}\"", two.message)).await;
+    let (ids, ..) = page(&ada, &chat, &format!("first: 9, after: \"{shared}\"")).await;
+    assert_eq!(ids.iter().collect::<Vec<_>>(), second[2..], "from a shared message on, the active one");
+    let both = format!("first: 9, after: \"{shared}\", branch: \"{}\"", two.message);
+    assert_eq!(page(&ada, &chat, &both).await.0.iter().collect::<Vec<_>>(), first[2..]);
+
+    // Siblings, children, parents.
+    let fields = "parent { id } children { id } siblings { id }";
+    let id = |message: &str| json!({ "id": message });
+    let shown = ada.message(&two.message, fields).await;
+    let siblings = json!([id(&two.message), id(&other.message)]);
+    assert_eq!(shown, json!({ "parent": id(&one.reply), "children": [id(&two.reply)], "siblings": siblings }));
+    assert_eq!(ada.message(&one.reply, fields).await["children"], siblings);
+    assert_eq!(ada.message(&one.message, fields).await["siblings"], json!([id(&one.message)]));
+    assert_eq!(ada.message(&three.reply, fields).await["children"], json!([]));
+
+    // Below the end of the branch that sleeps, it becomes the active one again.
+    let four = branch_off(&ada, &chat, &three.reply, "four").await;
+    let (ids, _, _, total) = page(&ada, &chat, "").await;
+    assert_eq!((ids.last(), total), (Some(&four.reply), 8));
+    server.stop().await;
+});
+
+on_both_databases!(a_deep_branch_finds_every_page, |database| async move {
+    let provider = FakeProvider::start().await;
+    let server = Setup::new(&database).with("MODELS_FILE", provider.models_file()).start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = ada.new_chat(json!({ "modelId": "fake/model" })).await;
+    let mut all = Vec::new();
+    for number in 0..40 {
+        let sent = ada.talk(&chat, &number.to_string()).await;
+        all.extend([sent.message, sent.reply]);
+    }
+    // Off the middle, a short way; then every message shows the branch that goes through it.
+    let off = branch_off(&ada, &chat, &all[41], "off").await;
+    for (depth, message) in all.iter().enumerate() {
+        let (ids, _, _, total) = page(&ada, &chat, &format!("first: 100, branch: \"{message}\"")).await;
+        let (expected, length) = if depth <= 41 { (&off.reply, 44) } else { (all.last().unwrap(), 80) };
+        assert_eq!((ids.len(), total), (length, length as i64), "{depth}");
+        assert_eq!((ids.last(), ids.get(depth)), (Some(expected), Some(message)), "{depth}");
+    }
+    server.stop().await;
+});
+
+on_both_databases!(what_is_not_of_the_chat_is_refused, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
+    let mine = ada.ask("demo/fast", "mine").await;
+    let other = ada.ask("demo/fast", "other").await;
+    let hers = eve.ask("demo/fast", "hers").await;
+    for sent in [&mine, &other] {
+        ada.ended(&sent.reply).await;
+    }
+    eve.ended(&hers.reply).await;
+    let none = "msg_01h455vb4pex5vsknk084sn02q";
+    for parent in [other.reply.as_str(), &hers.reply, none] {
+        let input = json!({ "chatId": mine.chat, "parentId": parent, "content": "Hi" });
+        assert_eq!(ada.try_send(input).await.unwrap().code(), "NOT_FOUND");
+        assert_eq!(run(&ada, &mine.chat, &format!("branch: \"{parent}\"")).await.code(), "NOT_FOUND");
+    }
+    let input = json!({ "chatId": mine.chat, "parentId": mine.chat, "content": "Hi" });
+    assert_eq!(ada.try_send(input).await.unwrap().complaint(), "INVALID_INPUT parentId:MALFORMED");
+    let answer = run(&ada, &mine.chat, "branch: \"x\"").await;
+    assert_eq!(answer.complaint(), "INVALID_INPUT branch:MALFORMED");
+
+    // Cursors of another chat, and forged ones.
+    let (_, [cursor, _], ..) = page(&ada, &other.chat, "").await;
+    let answer = run(&ada, &mine.chat, &format!("first: 1, after: \"{cursor}\"")).await;
+    assert_eq!(answer.code(), "INVALID_INPUT");
+    let honest = String::from_utf8(URL_SAFE_NO_PAD.decode(&cursor).unwrap()).unwrap();
+    let honest: Value =
+        serde_json::from_str(&honest.replace(&other.message, &mine.message).replace(&other.reply, &mine.reply))
+            .unwrap();
+    for depth in [-1, -1_000, i64::from(i32::MIN), i64::from(i32::MAX), 1_000, i64::MAX] {
+        let mut forged = honest.clone();
+        forged["depth"] = json!(depth);
+        let forged = URL_SAFE_NO_PAD.encode(forged.to_string());
+        for arguments in [format!("first: 5, after: \"{forged}\""), format!("last: 5, before: \"{forged}\"")] {
+            let answer = run(&ada, &mine.chat, &arguments).await;
+            assert!(answer.0["errors"].is_null() || answer.code() == "INVALID_INPUT", "{depth}: {}", answer.0);
+        }
+    }
+    server.stop().await;
+});

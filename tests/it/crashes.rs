@@ -1,0 +1,244 @@
+//! A server that is killed at any moment under load: what was answered is there, what was saved is kept, and nothing streams
+//! that nobody writes.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use duologue::entity::enums::{MessageStatus, PieceKind};
+use duologue::entity::ids::{BootId, MessageId};
+use duologue::entity::{message, reply_chunk};
+use futures_util::future::join_all;
+use sea_orm::{
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait as _, DatabaseConnection, DbBackend, EntityTrait as _,
+    IntoActiveModel as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _, Set, Statement,
+};
+use serde_json::json;
+
+use crate::support::client::{Client, Sent, sent, text};
+use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::server::Setup;
+use crate::support::socket::{Reading, Socket};
+
+/// Rounds on each database; `DUOLOGUE_CRASH_ROUNDS` asks for others.
+const ROUNDS: usize = 8;
+/// Clients that send as fast as they are answered.
+const WRITERS: usize = 4;
+
+/// What the clients know when the server dies.
+#[derive(Default)]
+struct Known {
+    answered: Vec<(Sent, String)>,
+    /// What readers had seen, by the reply's id.
+    seen: HashMap<String, Reading>,
+}
+
+on_both_databases!(a_killed_server_keeps_what_it_answered, |database| async move {
+    let rounds = std::env::var("DUOLOGUE_CRASH_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
+    let setup = Setup::new(&database).with("MAX_REPLIES_PER_USER", "1000");
+    let mut server = setup.start().await;
+    let ada = server.sign_up("ada").await;
+    let rows = connect(&database).await;
+    let mut interrupted = 0;
+    for round in 0..rounds {
+        let here = ada.at(server.address);
+        let known = Arc::new(Mutex::new(Known::default()));
+        let load = join_all((0..WRITERS).map(|writer| write(&here, &known, format!("{round}.{writer}"))));
+        let kill = async {
+            tokio::time::sleep(Duration::from_millis(u64::from(getrandom::u32().unwrap() % 1_300))).await;
+            let saved = saved_texts(&rows).await;
+            server.kill().await;
+            saved
+        };
+        let (saved, _) = tokio::join!(kill, load);
+        server = setup.start().await;
+        assert_sound(&rows).await;
+        let known = std::mem::take(&mut *known.lock().unwrap());
+        interrupted += check(&ada.at(server.address), &known, &saved).await;
+        assert_eq!(streaming(&rows).await, 0, "nothing streams that nobody writes");
+    }
+    assert!(interrupted > 0, "the server never died while it wrote");
+    rows.close().await.unwrap();
+    server.stop().await;
+});
+
+/// Sends, and reads the first reply, until the server is gone.
+async fn write(user: &Client, known: &Mutex<Known>, name: String) {
+    let mut socket: Option<Socket> = None;
+    for number in 0.. {
+        let content = format!("Message {name}.{number}");
+        let model = ["demo", "demo/slow", "demo/fast", "demo/tools"][number % 4];
+        let input = json!({ "newChat": { "modelId": model }, "content": content, "idempotencyKey": content });
+        let Some(answer) = user.try_send(input).await else { return };
+        let sent = sent(answer);
+        known.lock().unwrap().answered.push((sent.clone(), content));
+        if socket.is_none() {
+            let Some(mut opened) = user.try_socket().await else { return };
+            opened.read("1", &sent.reply, None).await;
+            let mut reading = Reading::default();
+            // Some of it is read, so that the others have the server to themselves for the rest.
+            for _ in 0..10 {
+                let Some(event) = opened.try_event().await else { return };
+                reading.take(event);
+                known.lock().unwrap().seen.insert(sent.reply.clone(), reading.clone());
+            }
+            socket = Some(opened);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Compares what clients know with what the restarted server says; answers how many replies were interrupted.
+async fn check(user: &Client, known: &Known, saved: &HashMap<String, String>) -> usize {
+    let fields =
+        "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Message { id status content position error { code } } } }";
+    let mut interrupted = 0;
+    for answered in known.answered.chunks(50) {
+        let ids: Vec<&String> = answered.iter().flat_map(|(sent, _)| [&sent.message, &sent.reply]).collect();
+        let found = user.data(fields, json!({ "ids": ids })).await;
+        for ((sent, content), pair) in answered.iter().zip(found["nodes"].as_array().unwrap().chunks(2)) {
+            let (message, reply) = (&pair[0], &pair[1]);
+            assert_eq!((&message["content"], &message["status"]), (&json!(content), &json!("COMPLETE")), "{sent:?}");
+            let stored = text(&reply["content"]);
+            match text(&reply["status"]).as_str() {
+                "COMPLETE" => {}
+                "INTERRUPTED" => {
+                    assert_eq!(reply["error"]["code"], "INTERRUPTED");
+                    interrupted += 1;
+                }
+                other => panic!("{other}: {sent:?}"),
+            }
+            let checkpoint = saved.get(&sent.reply).map_or("", String::as_str);
+            assert!(stored.starts_with(checkpoint), "what was saved is kept: {checkpoint:?}, now {stored:?}");
+            if let Some(seen) = known.seen.get(&sent.reply) {
+                assert!(stored.starts_with(&seen.text) || seen.text.starts_with(&stored), "the same text");
+                read_on(user, &sent.reply, seen, &stored).await;
+            }
+        }
+    }
+    interrupted
+}
+
+/// A reader that comes back gets the rest, or learns that it holds more than was saved.
+async fn read_on(user: &Client, reply: &str, seen: &Reading, stored: &str) {
+    let mut socket = user.socket().await;
+    socket.read("1", reply, Some(seen.position)).await;
+    let mut reading = Reading { message: None, ..seen.clone() };
+    while let Some(event) = socket.event("1").await {
+        if event["__typename"] == "ReplyFinished" {
+            assert_eq!(event["message"]["content"], stored);
+            let end = event["position"].as_i64().unwrap();
+            assert_eq!(end < seen.position, stored.len() < seen.text.len(), "{event}");
+            reading.message = Some(event["message"].clone());
+        } else {
+            reading.take(event);
+        }
+    }
+    assert!(reading.message.is_some());
+    assert!(reading.text == stored || seen.text.len() > stored.len());
+}
+
+async fn connect(database: &TestDatabase) -> DatabaseConnection {
+    sea_orm::Database::connect(database.url()).await.unwrap()
+}
+
+/// The text that each running reply has in the database, by the reply's id.
+async fn saved_texts(rows: &DatabaseConnection) -> HashMap<String, String> {
+    let chunks = reply_chunk::Entity::find().order_by_asc(reply_chunk::Column::Start).all(rows).await.unwrap();
+    let mut saved: HashMap<String, String> = HashMap::new();
+    for chunk in chunks.into_iter().filter(|chunk| chunk.kind == PieceKind::Text) {
+        saved.entry(chunk.message_id.to_string()).or_default().push_str(&chunk.body);
+    }
+    saved
+}
+
+async fn streaming(rows: &DatabaseConnection) -> u64 {
+    let streaming = message::Column::Status.eq(MessageStatus::Streaming);
+    message::Entity::find().filter(streaming).count(rows).await.unwrap()
+}
+
+async fn assert_sound(rows: &DatabaseConnection) {
+    if rows.get_database_backend() != DbBackend::Sqlite {
+        return;
+    }
+    let ask = |sql: &str| rows.query_all_raw(Statement::from_string(DbBackend::Sqlite, sql));
+    let found = ask("PRAGMA integrity_check").await.unwrap();
+    assert_eq!(found[0].try_get_by_index::<String>(0).unwrap(), "ok");
+    assert!(ask("PRAGMA foreign_key_check").await.unwrap().is_empty());
+}
+
+on_both_databases!(the_talk_goes_on_right_after_a_crash, |database| async move {
+    let setup = Setup::new(&database);
+    let server = setup.start().await;
+    let ada = server.sign_up("ada").await;
+    let cut = ada.ask("demo/stalls", "one").await;
+    ada.has_written(&cut.reply, 10).await;
+    // Until a checkpoint has saved it.
+    let rows = connect(&database).await;
+    let start = std::time::Instant::now();
+    while saved_texts(&rows).await.is_empty() {
+        assert!(start.elapsed().as_secs() < 40, "no checkpoint");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    server.kill().await;
+
+    let server = setup.start().await;
+    let ada = ada.at(server.address);
+    let reply = ada.message(&cut.reply, "status content error { code } usage { isEstimate outputTokens }").await;
+    assert_eq!(
+        (text(&reply["status"]), text(&reply["error"]["code"])),
+        ("INTERRUPTED".to_owned(), "INTERRUPTED".to_owned())
+    );
+    assert!(text(&reply["content"]).starts_with("You wrote:"), "{reply}");
+    assert_eq!(reply["usage"]["isEstimate"], true);
+    assert!(reply["usage"]["outputTokens"].as_i64().unwrap() > 0);
+    let next = ada.send(json!({ "chatId": cut.chat, "content": "two", "modelId": "demo/fast" })).await;
+    assert_eq!(ada.ended(&next.reply).await, "COMPLETE", "no lease keeps the chat busy");
+    rows.close().await.unwrap();
+    server.stop().await;
+});
+
+on_both_databases!(a_reply_whose_server_left_no_trace_is_ended, |database| async move {
+    let setup = Setup::new(&database);
+    let server = setup.start().await;
+    let ada = server.sign_up("ada").await;
+    let sent = ada.ask("demo/fast", "one").await;
+    ada.ended(&sent.reply).await;
+    server.stop().await;
+
+    // As a server leaves it that gave its lease back while the database failed, with a clock that was ahead.
+    let rows = connect(&database).await;
+    let id: MessageId = sent.reply.parse().unwrap();
+    let mut row = message::Entity::find_by_id(id).one(&rows).await.unwrap().unwrap().into_active_model();
+    row.status = Set(MessageStatus::Streaming);
+    row.boot_id = Set(Some(BootId(id.0)));
+    row.created_at = Set(row.created_at.as_ref().to_owned() + Duration::from_secs(3600));
+    row.update(&rows).await.unwrap();
+    rows.close().await.unwrap();
+
+    let server = setup.start().await;
+    assert_eq!(ada.at(server.address).message(&sent.reply, "status").await["status"], "INTERRUPTED");
+    server.stop().await;
+});
+
+on_both_databases!(a_client_that_goes_away_in_the_middle_leaves_no_orphan, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    // Some are cut before the server reads them, some in the middle, some when all is done.
+    for wait in 0..30 {
+        let input = json!({ "newChat": { "modelId": "demo/fast" }, "content": format!("Message {wait}") });
+        let sending = ada.try_send(input);
+        let _: Option<_> = tokio::time::timeout(Duration::from_micros(wait * wait * 500), sending).await.ok();
+    }
+    let start = std::time::Instant::now();
+    let rows = connect(&database).await;
+    while streaming(&rows).await > 0 {
+        assert!(start.elapsed().as_secs() < 40, "a reply is left that nobody writes");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let replies = message::Entity::find().filter(message::Column::Depth.eq(1)).all(&rows).await.unwrap();
+    assert!(!replies.is_empty(), "some got through");
+    assert!(replies.iter().all(|reply| reply.status == MessageStatus::Complete), "and were written to their end");
+    rows.close().await.unwrap();
+    server.stop().await;
+});

@@ -1,0 +1,174 @@
+//! Documents that mean harm cost little, and nothing is a crash.
+
+use std::time::{Duration, Instant};
+
+use async_graphql::{Executor as _, Request, Variables};
+use duologue::graphql::document::{Documents, Exact, Limits};
+use duologue::graphql::error::is_request_error;
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::toy;
+
+/// What a document of a kilobyte may cost, built for production.
+const BOUND: Duration = Duration::from_millis(5);
+/// How much slower a debug build on a busy machine may be.
+const SLACK: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
+
+fn exact() -> Exact<toy::Toy> {
+    let schema = toy::schema();
+    let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
+    Exact::new(schema, documents)
+}
+
+/// As many as fit into a kilobyte.
+fn kilobyte(head: &str, part: impl Fn(usize) -> String, tail: &str) -> String {
+    let mut document = head.to_owned();
+    for n in 0.. {
+        let part = part(n);
+        if document.len() + part.len() + tail.len() > 1_024 {
+            break;
+        }
+        document.push_str(&part);
+    }
+    document + tail
+}
+
+#[tokio::test]
+async fn a_kilobyte_of_any_shape_is_cheap() {
+    let fragments = |body: &'static str| {
+        let links = 1_024 / (body.len() + 26);
+        let link = |n: usize| format!("fragment F{n} on Branch {{{}}}", body.replace('@', &format!("...F{}", n + 1)));
+        let links: String = (0..links).map(link).collect::<String>() + &format!("fragment F{links} on Branch {{id}}");
+        format!("{{branch{{...F0}}}}{links}")
+    };
+    for (name, document) in [
+        ("doubled spreads", fragments("@ @")),
+        ("doubled spreads of fields", fragments("a:leaf{next{@}}b:leaf{next{@}}")),
+        ("doubled spreads of one key", fragments("leaf{next{@ ...on Branch{@}}}")),
+        ("spreads of an interface", fragments("next{@}kin{@}")),
+        ("cycles", "{...F}fragment F on Query{...G ...G}fragment G on Query{...F ...F}".to_owned()),
+        ("open braces", "{a".repeat(512)),
+        ("open brackets", format!("{{echo(list:{}", "[".repeat(1_000))),
+        ("balanced brackets", format!("{{echo(list:{}1{})}}", "[".repeat(500), "]".repeat(500))),
+        ("objects", format!("{{echo(point:{}", "{x:".repeat(330))),
+        ("types", format!("query($v:{}", "[".repeat(1_000))),
+        ("aliases", kilobyte("{", |n| format!("a{n}:leaf{{id}}"), "}")),
+        ("one field again and again", kilobyte("{", |_| "leaf{id}".to_owned(), "}")),
+        ("conflicts", kilobyte("{", |n| format!("a:thing(id:{n}){{id}}"), "}")),
+        ("wide interfaces", kilobyte("{thing(id:1){", |_| "next{".to_owned(), "id")),
+        ("deep interfaces", format!("{{thing(id:1){{{}id{}}}}}", "next{kin{".repeat(9), "}}".repeat(9))),
+        ("directives", kilobyte("{leaf", |_| "@skip(if:true)".to_owned(), "{id}}")),
+        ("variables", kilobyte("query(", |n| format!("$v{n}:Int "), "){leaf{id}}")),
+        ("operations", kilobyte("fragment F on Query{leaf{id}}", |n| format!("query Q{n}{{...F}}"), "")),
+        ("unknown fields", kilobyte("{", |n| format!("x{n} "), "}")),
+        ("introspection", format!("{{__schema{{types{{{}name{}}}}}}}", "fields{type{".repeat(40), "}}".repeat(40))),
+        ("names", format!("{{{}}}", "a".repeat(1_000))),
+        ("comments", "#".repeat(1_024)),
+        ("a string of a million tokens", format!("{{echo(must:1,text:\"{}\")}}", "a ".repeat(1_000_000))),
+        ("a million tokens", "{a ".repeat(1_000_000)),
+        ("quotes", "\"".repeat(1_024)),
+        ("block quotes", format!("{{echo(text:\"\"\"{}", "\\\"\"\"".repeat(250))),
+    ] {
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let exact = exact();
+            let start = Instant::now();
+            let _response = exact.execute(Request::new(document.clone())).await;
+            best = best.min(start.elapsed());
+        }
+        println!("{name}: {best:?}");
+        assert!(best < BOUND * SLACK, "{name} took {best:?}");
+    }
+}
+
+const WORDS: &[&str] = &[
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    ":",
+    "=",
+    "!",
+    "$",
+    "@",
+    "...",
+    "|",
+    "&",
+    "\"",
+    "\"\"\"",
+    "\\",
+    "#",
+    "\n",
+    "\u{feff}",
+    "query",
+    "mutation",
+    "subscription",
+    "fragment",
+    "on",
+    "F",
+    "G",
+    "Leaf",
+    "Branch",
+    "Thing",
+    "Either",
+    "Query",
+    "Nothing",
+    "leaf",
+    "branch",
+    "thing",
+    "next",
+    "kin",
+    "children",
+    "id",
+    "name",
+    "a",
+    "echo",
+    "must",
+    "point",
+    "x",
+    "inner",
+    "list",
+    "$v",
+    "Int",
+    "[Int!]!",
+    "null",
+    "true",
+    "RED",
+    "-1",
+    "0",
+    "1.5e3",
+    "1e999",
+    "99999999999999999999",
+    "é",
+    "@skip(if: true)",
+    "@include(if: $v)",
+    "__typename",
+    "__schema",
+    "__type",
+    "{ leaf { id } }",
+    "fragment F on Thing { ...G id }",
+    "fragment G on Thing { ...F }",
+    "query ($v: Boolean!)",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_input_is_a_crash(words in prop::collection::vec(prop::sample::select(WORDS), 0..40), glue in "[ ,]?", noise in ".{0,4}") {
+        let document = words.join(&glue) + &noise;
+        let variables = Variables::from_json(json!({ "v": true }));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let request = Request::new(&document).variables(variables).data(std::sync::Arc::new(toy::Count::default()));
+        let response = runtime.block_on(EXACT.with(Clone::clone).execute(request));
+        let has_codes = response.errors.iter().all(|error| error.path.is_empty() <= error.extensions.is_some());
+        prop_assert!(!is_request_error(&response) || has_codes, "{document}: {:?}", response.errors);
+    }
+}
+
+thread_local! {
+    static EXACT: Exact<toy::Toy> = exact();
+}

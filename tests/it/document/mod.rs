@@ -1,0 +1,7 @@
+//! The layer around async-graphql, against graphql-js and against documents that mean harm.
+
+mod differential;
+mod exact;
+mod hostile;
+mod limits;
+mod toy;

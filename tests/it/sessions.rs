@@ -1,0 +1,94 @@
+//! An ended session is ended at once, for requests and for sockets.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{PASSWORD, User};
+use crate::support::database::on_both_databases;
+use crate::support::server::Setup;
+
+const REFRESH: &str = "mutation($input: RefreshSessionInput!) { refreshSession(input: $input) {
+    user { id } session { id } accessToken refreshToken } }";
+
+async fn is_dead(user: &User) -> bool {
+    let answer = user.run("{ me { id } }", json!({})).await;
+    if answer.0["errors"].is_null() {
+        return false;
+    }
+    assert_eq!((answer.code(), &answer.0["data"]["me"]), ("UNAUTHENTICATED", &Value::Null));
+    true
+}
+
+on_both_databases!(logout_ends_requests_and_sockets_at_once, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let login = json!({ "login": "ada", "password": PASSWORD });
+    let payload = ada.mutate("login", "user { id } session { id } accessToken refreshToken", login).await.data();
+    let other = ada.signed_in(&payload["login"]);
+    let sent = ada.ask("demo/stalls", "Hi").await;
+    let (mut mine, mut others) = (ada.socket().await, other.socket().await);
+    mine.read("1", &sent.reply, None).await;
+    mine.event("1").await.unwrap();
+    others.read("1", &sent.reply, None).await;
+    others.event("1").await.unwrap();
+
+    let ended = ada.data("mutation { logout { sessionId } }", json!({})).await;
+    assert_eq!(ended["logout"]["sessionId"], ada.session_id);
+    assert!(is_dead(&ada).await && !is_dead(&other).await);
+    assert_eq!(mine.closed().await, 4403);
+    let refresh = json!({ "input": { "refreshToken": ada.refresh_token } });
+    assert_eq!(server.client().run(REFRESH, refresh).await.code(), "INVALID_CREDENTIALS");
+
+    // Only `stopReply` stops a reply, and the other session's socket still hears of it.
+    other.mutate("stopReply", "message { id }", json!({ "messageId": sent.reply })).await.data();
+    while others.event("1").await.unwrap()["__typename"] != "ReplyFinished" {}
+    server.stop().await;
+});
+
+on_both_databases!(a_stolen_refresh_token_ends_the_session, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let refresh = |token: &str| {
+        let (client, token) = (ada.clone(), token.to_owned());
+        async move { client.run(REFRESH, json!({ "input": { "refreshToken": token } })).await }
+    };
+    let second = ada.signed_in(&refresh(&ada.refresh_token).await.data()["refreshSession"]);
+    let third = ada.signed_in(&refresh(&second.refresh_token).await.data()["refreshSession"]);
+    assert_eq!(third.session_id, ada.session_id);
+    assert!(!is_dead(&third).await);
+    let mut socket = third.socket().await;
+    // The first token was used, and so was its successor: whoever has it stole it, or was stolen from.
+    assert_eq!(refresh(&ada.refresh_token).await.code(), "INVALID_CREDENTIALS");
+    assert!(is_dead(&third).await && is_dead(&ada).await);
+    assert_eq!(socket.closed().await, 4403);
+    assert_eq!(refresh(&third.refresh_token).await.code(), "INVALID_CREDENTIALS");
+    server.stop().await;
+});
+
+on_both_databases!(dead_credentials_fail_only_what_needs_a_viewer, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let signed = ada.token.clone().unwrap();
+    let mut forged = signed.clone();
+    forged.replace_range(forged.len() - 6.., "AAAAAA");
+    let none = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ1c2VyIn0.";
+    for token in ["", "x", none, &forged, &format!("{signed}x"), &signed.replace('.', "")] {
+        let dead = ada.with_token(token);
+        for field in ["me { id }", "currentSession { id }", "characters { totalCount }"] {
+            let answer = dead.run(&format!("{{ {field} server {{ id }} models {{ id }} }}"), json!({})).await;
+            assert_eq!(answer.code(), "UNAUTHENTICATED", "{token}: {field}");
+            assert_eq!(answer.0["data"]["server"]["id"], "server", "the rest is answered");
+        }
+        // An auth link sends what it has; what needs no viewer works all the same.
+        let login = json!({ "login": "ada", "password": PASSWORD });
+        let payload = dead.mutate("login", "user { id email } accessToken refreshToken", login).await.data();
+        assert_eq!(payload["login"]["user"]["email"], "ada@example.com");
+        let refresh = json!({ "refreshToken": payload["login"]["refreshToken"] });
+        let payload = dead.mutate("refreshSession", "user { id email } accessToken", refresh).await.data();
+        assert_eq!(payload["refreshSession"]["user"], json!({ "id": ada.id, "email": "ada@example.com" }));
+    }
+    let anonymous = server.client();
+    assert_eq!(anonymous.data("{ me { id } }", json!({})).await["me"], Value::Null);
+    let mut socket = crate::support::socket::Socket::open(&ada.with_token(&forged)).await.unwrap();
+    assert_eq!(socket.closed().await, 4403);
+    server.stop().await;
+});

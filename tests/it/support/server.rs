@@ -1,0 +1,150 @@
+//! The real binary as a child process on a port of its own, started again and again on one database.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::{Client, User};
+use super::database::TestDatabase;
+
+/// No test waits longer for a server to start or to stop, also on a busy machine.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// How a server is started. Every start uses the same database, data folder and settings.
+pub(crate) struct Setup {
+    url: String,
+    folder: TempDir,
+    variables: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub(crate) fn new(database: &TestDatabase) -> Self {
+        let setup =
+            Self { url: database.url().to_owned(), folder: tempfile::tempdir().unwrap(), variables: Vec::new() };
+        setup
+            .with("JWT_SECRET", "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me")
+            .with("RATE_LIMIT_PER_MINUTE", "0")
+            .with("CHAT_RATE_LIMIT_PER_MINUTE", "0")
+            .with("MAX_REPLIES_PER_USER", "100")
+    }
+
+    /// Sets a variable; the last value counts.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts a server and waits until it listens.
+    pub(crate) async fn start(&self) -> Server {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_duologue"))
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("HOST", "127.0.0.1")
+            .env("PORT", "0")
+            .env("DATABASE_URL", &self.url)
+            .env("DATABASE_MAX_CONNECTIONS", "4")
+            .env("LOG_FORMAT", "json")
+            .envs(self.variables.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (found, address) = mpsc::channel();
+        let lines = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let entry: Option<Value> = serde_json::from_str(&line).ok();
+                let address = entry.as_ref().and_then(|entry| entry["fields"]["address"].as_str());
+                if let Some(address) = address.and_then(|address| address.parse::<SocketAddr>().ok()) {
+                    let _ = found.send(address);
+                }
+                lines.lock().unwrap().push(line);
+            }
+        });
+        let found = tokio::task::spawn_blocking(move || address.recv_timeout(LIMIT)).await.unwrap();
+        let Ok(address) = found else {
+            let _ = child.kill();
+            panic!("the server does not start: {:#?}", log.lock().unwrap());
+        };
+        Server { child, address, log }
+    }
+}
+
+/// A running server; it is killed when this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Server {
+    /// A client that is nobody yet.
+    pub(crate) fn client(&self) -> Client {
+        Client::new(self.address)
+    }
+
+    /// A new user.
+    pub(crate) async fn sign_up(&self, username: &str) -> User {
+        self.client().sign_up(username).await
+    }
+
+    /// Asks it to stop, as an operator's supervisor does.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for its end; answers how it ended.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                self.assert_calm();
+                return status;
+            }
+            assert!(start.elapsed() < LIMIT, "the server does not stop: {:#?}", self.log.lock().unwrap());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Stops it the clean way.
+    pub(crate) async fn stop(self) {
+        self.terminate();
+        let status = self.ended().await;
+        assert!(status.success(), "{status}");
+    }
+
+    /// Kills it, as a power cut would, and nothing it holds is saved.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().unwrap();
+        tokio::task::spawn_blocking(move || {
+            self.child.wait().unwrap();
+            self.assert_calm();
+        })
+        .await
+        .unwrap();
+    }
+
+    /// Nothing went wrong inside: what is a client's fault is no error of the log.
+    fn assert_calm(&self) {
+        let log = self.log.lock().unwrap();
+        let wrong: Vec<&String> =
+            log.iter().filter(|line| line.contains(r#""level":"ERROR""#) || line.contains("panicked")).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
