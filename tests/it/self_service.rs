@@ -178,8 +178,8 @@ async fn fill(database: &Database, chat: ChatId, owner: UserId) -> CharacterId {
     let transaction = database.begin().await.unwrap();
     let now = chat::Entity::find_by_id(chat).one(&transaction).await.unwrap().unwrap().created_at;
     let mut rows: Vec<message_row::Model> = Vec::new();
-    for depth in 0..2_000 {
-        let mut row = message(MessageId(Uuid::now_v7()), chat, MessageRole::User, "words", None, now);
+    for (number, depth) in (1_000..).zip(0..2_000) {
+        let mut row = message(MessageId(Uuid::from_u128(number)), chat, MessageRole::User, "words", None, now);
         (row.parent_id, row.depth) = (rows.last().map(|parent| parent.id), depth);
         rows.push(row);
     }
@@ -187,7 +187,7 @@ async fn fill(database: &Database, chat: ChatId, owner: UserId) -> CharacterId {
         storage::messages::insert(&transaction, some).await.unwrap();
     }
     let character = character::Model {
-        id: CharacterId(Uuid::now_v7()),
+        id: CharacterId(Uuid::from_u128(7)),
         owner_id: Some(owner),
         name: "Countess".to_owned(),
         name_key: "countess".to_owned(),
