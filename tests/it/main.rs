@@ -9,6 +9,7 @@ mod idempotency;
 mod layers;
 mod limits;
 mod migrations;
+mod permissions;
 mod reading;
 mod replies;
 mod schema;
