@@ -2,10 +2,10 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
+mod administration;
 mod bad_input;
 mod branches;
 mod chats;
-mod administration;
 mod commands;
 mod crashes;
 mod document;
@@ -16,8 +16,8 @@ mod layers;
 mod limits;
 mod migrations;
 mod nodes;
-mod personal_access_tokens;
 mod permissions;
+mod personal_access_tokens;
 mod reading;
 mod replies;
 mod schema;
