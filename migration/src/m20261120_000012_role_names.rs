@@ -16,12 +16,12 @@ impl MigrationTrait for Migration {
         manager.execute(fold).await?;
         let unique = Index::create().name("roles_by_name").table("roles").col("name_key").unique().to_owned();
         manager.create_index(unique).await?;
-        let by_activity = "CREATE INDEX chats_by_activity ON chats (active_at, id) WHERE deleted_at IS NULL";
+        let by_activity = "CREATE INDEX chats_by_activity_of_all ON chats (active_at, id) WHERE deleted_at IS NULL";
         manager.get_connection().execute_unprepared(by_activity).await.map(drop)
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_index(Index::drop().name("chats_by_activity").table("chats").to_owned()).await?;
+        manager.drop_index(Index::drop().name("chats_by_activity_of_all").table("chats").to_owned()).await?;
         manager.drop_index(Index::drop().name("roles_by_name").table("roles").to_owned()).await?;
         manager.alter_table(Table::alter().table("roles").drop_column("name_key").to_owned()).await
     }

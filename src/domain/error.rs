@@ -13,7 +13,7 @@ pub enum Error {
     #[error("Sign in to do this.")]
     Unauthenticated,
     /// A wrong login, password or refresh token in the input. One answer for every cause.
-    #[error("The login or password is wrong.")]
+    #[error("The credentials are wrong.")]
     InvalidCredentials,
     /// Signed in, but without the permission.
     #[error("You do not have the permission to do this.")]

@@ -142,17 +142,19 @@ impl TokenScope {
 
     /// The scopes named in a token's row, separated by spaces; names of a newer version are passed over.
     pub fn parse_list(names: &str) -> Vec<Self> {
-        Self::ALL
-            .iter()
-            .filter(|(_, known)| names.split_ascii_whitespace().any(|name| name == *known))
-            .map(|(scope, _)| *scope)
+        names
+            .split_ascii_whitespace()
+            .filter_map(|name| Self::ALL.iter().find(|(_, known)| *known == name).map(|(scope, _)| *scope))
             .collect()
     }
 
-    /// The text that a token's row holds for these scopes.
+    /// The text that a token's row holds for these scopes: each once, in the order given.
     pub fn join(scopes: &[Self]) -> String {
-        let names: Vec<&str> =
-            Self::ALL.iter().filter(|(scope, _)| scopes.contains(scope)).map(|(_, name)| *name).collect();
+        let mut names: Vec<&str> = Vec::new();
+        for wanted in scopes {
+            let name = Self::ALL.iter().find(|(scope, _)| scope == wanted).map(|(_, name)| *name);
+            names.extend(name.filter(|name| !names.contains(name)));
+        }
         names.join(" ")
     }
 }

@@ -48,5 +48,5 @@ pub async fn delete(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), Db
 
 /// Removes tokens that have expired.
 pub async fn delete_expired(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::ExpiresAt.lt(now)).exec(db).await.map(drop)
+    Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await.map(drop)
 }

@@ -57,7 +57,7 @@ pub async fn delete_all(db: &impl ConnectionTrait, user_id: UserId) -> Result<()
 
 /// Removes tokens that have expired.
 pub async fn delete_expired(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<(), DbErr> {
-    Entity::delete_many().filter(Column::ExpiresAt.lt(now)).exec(db).await.map(drop)
+    Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await.map(drop)
 }
 
 /// Notes that a token and its user were active now.

@@ -92,7 +92,7 @@ export async function run(page, name) {
 
 /** Presses the button of one of the prepared tabs. */
 export async function start(page, name) {
-  await page.getByRole("tab", { name, exact: true }).click();
+  await page.getByRole("tablist").getByRole("button", { name, exact: true }).click();
   await page.getByRole("button", { name: /^Execute/ }).click();
 }
 
@@ -125,8 +125,6 @@ export async function tokens(page) {
 /** Changes the tokens that the page keeps, and loads it anew. */
 export async function withTokens(page, changes) {
   const session = { ...(await tokens(page)), ...changes };
-  // GraphiQL writes its tabs down half a second after a change; a reload before that muddles them.
-  await page.waitForTimeout(1_000);
   await page.evaluate((text) => sessionStorage.setItem("duologue:session", text), JSON.stringify(session));
   await page.reload();
   await ready(page);

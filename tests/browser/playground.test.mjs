@@ -97,6 +97,15 @@ test("a reload keeps the sign-in and the tabs, and refreshes what has expired", 
   assert.deepEqual(problems, []);
 });
 
+test("says when the session has ended elsewhere", { skip }, async (t) => {
+  const { page, problems } = await open(t);
+  await signUp(page);
+  await withTokens(page, { refreshToken: "dead", expiresAt: Date.now() - 1 });
+  await page.getByText("Your session has ended. Please sign in again.").waitFor();
+  assert.equal(await page.evaluate(() => sessionStorage.getItem("duologue:session")), null);
+  assert.deepEqual(problems, []);
+});
+
 test("signing out ends the session at the server", { skip }, async (t) => {
   const { page, problems } = await open(t);
   await signUp(page);

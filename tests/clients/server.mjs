@@ -54,6 +54,11 @@ export class Server {
       DATA_DIR: join(this.#folder, "data"),
       LOG_FORMAT: "json",
       SHUTDOWN_GRACE_SECONDS: "10",
+      RATE_LIMIT_PER_MINUTE: "0",
+      CHAT_RATE_LIMIT_PER_MINUTE: "0",
+      // The tests ask more often than people do.
+      RATE_LIMIT_PER_MINUTE: "0",
+      CHAT_RATE_LIMIT_PER_MINUTE: "0",
       JWT_SECRET,
     };
     this.#child = spawn(binary, { cwd: this.#folder, env, stdio: ["ignore", "ignore", "pipe"] });

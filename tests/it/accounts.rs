@@ -18,6 +18,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::database::{TestDatabase, on_both_databases};
 
+mod self_service;
+
 const PASSWORD: &str = "velvet otter counts 41 lanterns";
 
 /// A clock that stands until it is moved.

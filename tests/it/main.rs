@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
+mod administration;
 mod bad_input;
 mod branches;
 mod chats;
@@ -9,16 +10,20 @@ mod commands;
 mod crashes;
 mod document;
 mod edge;
+mod forged_tokens;
 mod idempotency;
 mod layers;
 mod limits;
 mod lockout;
 mod migrations;
 mod nodes;
+mod permissions;
+mod personal_access_tokens;
 mod protection;
 mod reading;
 mod replies;
 mod schema;
+mod self_service;
 mod sessions;
 mod stopping;
 mod support;

@@ -22,6 +22,8 @@ const KEY = "duologue:session";
 const MARGIN = 30_000;
 /** A clock that is wrong must not make a loop. */
 const SHORTEST_WAIT = 5_000;
+/** What the server says to a refresh token that is worth nothing any more. */
+const REFUSALS: unknown[] = ["INVALID_CREDENTIALS", "UNAUTHENTICATED", "FORBIDDEN"];
 /** The longest time that a timer of a browser can take: 2^31 − 1 milliseconds. */
 const LONGEST_WAIT = 2_147_483_647;
 
@@ -89,7 +91,7 @@ async function exchange(): Promise<boolean> {
   const result = await post({ query: REFRESH, variables: { input: { refreshToken } } }).catch(() => null);
   if (adopt(result?.data?.["refreshSession"])) return true;
   // Only a refusal ends the session: a server that is away or busy may come back.
-  if (result && codes(result).includes("UNAUTHENTICATED")) forget("Your session has ended. Please sign in again.");
+  if (result && codes(result).some((code) => REFUSALS.includes(code))) forget("Your session has ended. Please sign in again.");
   return false;
 }
 

@@ -22,6 +22,7 @@ pub enum TokenScope {
 #[derive(Debug, Clone)]
 pub struct PersonalAccessToken(pub personal_access_token::Model);
 
+/// A token with which a program acts for its user. It travels as an access token does.
 #[Object]
 impl PersonalAccessToken {
     /// Opaque, and unique among all objects.

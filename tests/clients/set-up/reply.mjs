@@ -38,9 +38,8 @@ export const REPLY = `subscription Reply($messageId: ID!, $after: Int) {
 }
 ${MESSAGE}`;
 
-/** What a normalised cache must know: which types an interface or a union stands for. */
+/** What a normalised cache must know: which types an interface or a union of your documents stands for. */
 export const POSSIBLE_TYPES = {
-  Node: ["Character", "Chat", "Message", "Role", "Session", "ToolCall", "User"],
   MessagePart: ["TextPart", "ReasoningPart", "ToolCall"],
   ReplyEvent: ["ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished"],
 };

@@ -97,8 +97,10 @@ async fn who_asks_too_often_waits_for_the_refusal_and_holds_nobody_up() {
 #[tokio::test]
 async fn zero_is_no_limit() {
     let server = Server::with(limited(0)).await;
-    let answer = server.post(JSON, &hellos(200)).await;
-    assert_eq!((answer.json()["data"]["a199"].as_str(), answer.header("ratelimit")), (Some("world"), None));
+    for _ in 0..10 {
+        let answer = server.post(JSON, &hellos(20)).await;
+        assert_eq!((answer.json()["data"]["a19"].as_str(), answer.header("ratelimit")), (Some("world"), None));
+    }
 }
 
 #[tokio::test]

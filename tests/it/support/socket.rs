@@ -131,9 +131,15 @@ impl Socket {
 
     /// The code that the server closes with; what it says before is passed over.
     pub(crate) async fn closed(&mut self) -> u16 {
+        self.end().await.0
+    }
+
+    /// The code that the server closes with, and its reason.
+    pub(crate) async fn end(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(frame) = self.next_frame().await {
-                return frame.expect("a close frame without a code").code.into();
+                let frame = frame.expect("a close frame without a code");
+                return (frame.code.into(), frame.reason.to_string());
             }
         }
     }
