@@ -15,7 +15,7 @@ use crate::domain;
 use crate::graphql::RequestId;
 
 /// The most errors that an answer names for a request that was not executed.
-const MAX_REQUEST_ERRORS: usize = 20;
+const MAX_REQUEST_ERRORS: usize = 5;
 /// The longest message of the framework that is passed on, in characters; names in it are the client's.
 const MAX_MESSAGE_CHARS: usize = 300;
 

@@ -74,6 +74,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("User.updatedAt", "updatedAt", OwnerOr("USERS_READ", "seen", "null")),
     ("User.isActive", "isActive", OwnerOr("USERS_READ", "seen", "null")),
     ("User.lastSeenAt", "lastSeenAt", OwnerOr("USERS_READ", "seen", "null")),
+    ("User.lockedUntil", "lockedUntil", OwnerOr("USERS_READ", "null", "null")),
     ("User.roles", "roles { id }", OwnerOr("USERS_READ", "seen", "null")),
     ("User.permissions", "permissions", OwnerOr("USERS_READ", "seen", "null")),
     ("User.sessions", "sessions { id }", OwnerOr("USERS_READ", "seen", "null")),
@@ -150,6 +151,11 @@ const TABLE: &[(&str, &str, Rule)] = &[
         "Mutation.setUserRoles",
         r#"setUserRoles(input: { userId: "$noUser", roleIds: [] }) { user { id } }"#,
         Needs("ROLES_WRITE", PASSED, DENIED),
+    ),
+    (
+        "Mutation.unlockUser",
+        r#"unlockUser(input: { userId: "$noUser" }) { user { id } }"#,
+        Needs("USERS_WRITE", PASSED, DENIED),
     ),
     (
         "Mutation.endUserSessions",
