@@ -21,7 +21,7 @@ build: pages ## the binary for production: target/release/duologue
 
 test: pages test-server test-clients test-browser ## every test
 
-test-server: pages ## unit and integration tests; those on PostgreSQL only where it answers
+test-server: pages $(if $(HAS_NODE),$(CLIENTS)/node_modules/.package-lock.json) ## unit and integration tests; those on PostgreSQL only where it answers
 	$(CARGO) test --workspace
 
 # The binary as `cargo test` makes it: with `cargo build`, some dependencies would be compiled a second time.

@@ -203,7 +203,7 @@ impl Accounts {
 ///
 /// # Errors
 /// [`Error::NotFound`]; [`Error::Forbidden`] when the user may do what the viewer may not.
-async fn lock_subject(
+pub(super) async fn lock_subject(
     db: &impl ConnectionTrait,
     viewer: &Viewer,
     user_id: UserId,

@@ -13,13 +13,14 @@ use sea_orm::ConnectionTrait;
 use uuid::Uuid;
 
 use super::Accounts;
+use super::administration::lock_subject;
 use crate::config::AuthSettings;
 use crate::domain::audit::{self, Action, Entry};
 use crate::domain::{Client, Error, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::UserId;
 use crate::entity::{login_failure, login_network, user};
-use crate::storage::{accounts as rows, login_failures};
+use crate::storage::login_failures;
 
 /// An account becomes slow after so many times the failures that lock one source.
 const SLOW_FACTOR: i32 = 10;
@@ -157,11 +158,11 @@ impl Accounts {
     /// Lifts every lock of an account, and forgets the failures that led to them.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, [`Error::NotFound`] where there is no such user.
+    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, [`Error::NotFound`] where there is no such user.
     pub async fn unlock_user(&self, viewer: &Viewer, user_id: UserId, client: &Client) -> Result<user::Model> {
         viewer.require(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
-        let user = rows::users_by_ids(&transaction, &[user_id]).await?.pop().ok_or(Error::NotFound)?;
+        let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         login_failures::forget_user(&transaction, user_id).await?;
         let entry = self.audit(Action::UserUnlocked, client).by(viewer.user_id).on(user_id);
         audit::record(&transaction, entry).await?;
