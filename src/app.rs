@@ -24,7 +24,7 @@ use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
 use crate::graphql::context::State;
 use crate::graphql::schema::{self, Api};
-use crate::http::{self, Authenticate, Edge, Limits, Ready};
+use crate::http::{self, Authenticate, Edge, Limits, Ready, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
@@ -139,6 +139,8 @@ pub fn schema() -> String {
 pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode, StartError> {
     let lifecycle = Lifecycle::new(settings.server.shutdown_grace())
         .map_err(|cause| StartError::new("signals cannot be listened for", cause))?;
+    let tls =
+        settings.protection.tls_files().map(Tls::load).transpose().map_err(|cause| StartError(cause.to_string()))?;
     let url = database_url(&settings)?;
     let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
     let secrets = secrets(&settings)?;
@@ -148,8 +150,9 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
     let claim = BootFile::claim(&settings.server.data_dir, app.boot)
         .map_err(|cause| StartError::new("DATA_DIR: the lock file can be neither read nor made", cause))?;
     app.prepare(&settings, claim.as_ref().and_then(|claim| claim.predecessor)).await?;
-    app.start(&settings, &lifecycle, listener);
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on http://{address}/graphql");
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    app.start(&settings, &lifecycle, listener, tls);
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address}/graphql");
     let code = lifecycle.run_until_stopped().await;
     if let Err(cause) = database.close().await {
         tracing::warn!(error = &cause as &dyn std::error::Error, "the database did not close cleanly");
@@ -246,7 +249,7 @@ impl App {
     }
 
     /// Starts everything that runs until the stop.
-    fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener) {
+    fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener, tls: Option<Tls>) {
         let Self { api, state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // Checkpoints and the lease go on until the last reply has ended.
@@ -273,15 +276,23 @@ impl App {
             ready: ready(database),
             tracker: work.clone(),
             draining: soft.clone(),
-            limits: Limits::default(),
+            limits: Limits {
+                fields_per_minute: settings.protection.rate_limit_per_minute,
+                chat_fields_per_minute: settings.protection.chat_rate_limit_per_minute,
+                ..Limits::default()
+            },
             playground: settings.server.playground,
             trusted_proxies: settings.server.trusted_proxies.clone(),
+            origins: settings.protection.cors_origins.clone(),
+            is_tls: tls.is_some(),
             clock,
             ids,
         };
-        let served = http::serve(listener, http::router(edge), soft, hard);
+        if let Some(tls) = &tls {
+            lifecycle.spawn_vital("tls", tls.clone().reload_until(soft.clone()));
+        }
         lifecycle.spawn_vital("http", async move {
-            if let Err(cause) = served.await {
+            if let Err(cause) = http::serve(listener, http::router(edge), tls, soft, hard).await {
                 tracing::error!(error = &cause as &dyn std::error::Error, "serving failed");
             }
             // No request comes any more: what runs is the last.

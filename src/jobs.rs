@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::Result;
 use crate::domain::accounts::Accounts;
-use crate::domain::audit::AuditLog;
+use crate::domain::audit::{AuditLog, MAX_FAILURES};
 use crate::domain::chats::Chats;
 
 /// How often.
@@ -27,6 +27,7 @@ async fn run(accounts: &Accounts, chats: &Chats, audit: &AuditLog, stop: &Cancel
     chats.sweep(stop).await?;
     accounts.sweep_deleted(chats, stop).await?;
     chats.forget_old_keys().await?;
-    audit.sweep(stop).await?;
+    audit.sweep(MAX_FAILURES, stop).await?;
+    accounts.forget_old_failures().await?;
     accounts.delete_expired().await
 }

@@ -35,6 +35,12 @@ pub struct AuthSettings {
     /// Whether anybody may register.
     #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
     pub registration_open: bool,
+    /// Failed sign-ins to an account from one source, after which the two are locked for each other; 0 for never.
+    #[arg(long, default_value = "10", value_parser = number::<u32>(0..=10_000))]
+    pub login_lockout_attempts: u32,
+    /// Minutes that a lock lasts, and after which failures are forgotten; 0 for no locks.
+    #[arg(long, default_value = "15", value_parser = number::<u32>(0..=10_080))]
+    pub login_lockout_minutes: u32,
     /// Username of the admin who is made on the first start when name, e-mail and password are all set.
     #[arg(long, value_parser = line)]
     pub default_admin_username: Option<String>,
@@ -183,6 +189,8 @@ mod tests {
             access_token_expire_minutes: 15,
             refresh_token_expire_days: 7,
             registration_open: true,
+            login_lockout_attempts: 10,
+            login_lockout_minutes: 15,
             default_admin_username: None,
             default_admin_email: None,
             default_admin_password: None,

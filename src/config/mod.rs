@@ -6,6 +6,7 @@ pub mod command_line;
 pub mod database;
 pub mod model_sources;
 pub mod models;
+pub mod protection;
 pub mod replies;
 pub mod server;
 mod values;
@@ -15,6 +16,7 @@ pub use command_line::CommandLine;
 pub use database::DatabaseSettings;
 pub use model_sources::ModelSources;
 pub use models::Secret;
+pub use protection::ProtectionSettings;
 pub use replies::ReplySettings;
 pub use server::ServerSettings;
 
@@ -36,6 +38,9 @@ pub struct Settings {
     /// How long messages and how many replies may be.
     #[command(flatten)]
     pub replies: ReplySettings,
+    /// How much anybody may ask for, which pages may call, and TLS.
+    #[command(flatten)]
+    pub protection: ProtectionSettings,
 }
 
 impl Settings {
@@ -44,7 +49,7 @@ impl Settings {
         if self.server.environment == server::Environment::Production {
             self.auth.validate_for_production()?;
         }
-        Ok(())
+        self.protection.validate()
     }
 
     /// Where the rows are: `DATABASE_URL`, or the address of a SQLite file in `DATA_DIR`.

@@ -23,7 +23,7 @@ use crate::storage::{self, Database};
 /// How long an entry is kept.
 const LIFETIME: TimeDelta = TimeDelta::days(365);
 /// Failures that are kept at most, the newest ones: anybody can make them.
-const MAX_FAILURES: u64 = 100_000;
+pub const MAX_FAILURES: u64 = 100_000;
 /// Entries that a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;
 /// Failures of one minute, account and source are one entry.
@@ -272,16 +272,16 @@ impl AuditLog {
         Ok(storage::audit::find(self.db.reader(), id).await?)
     }
 
-    /// Removes what is older than [`LIFETIME`], and the oldest failures beyond [`MAX_FAILURES`], in batches.
+    /// Removes what is older than a year, and the oldest failures but `max_failures`, in batches.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sweep(&self, stop: &CancellationToken) -> Result<()> {
+    pub async fn sweep(&self, max_failures: u64, stop: &CancellationToken) -> Result<()> {
         let (reader, expired) = (self.db.reader(), self.clock.now() - LIFETIME);
         while !stop.is_cancelled() {
             let mut batch = storage::audit::older(reader, expired, SWEEP_BATCH).await?;
             if batch.is_empty() {
-                let Some(last) = storage::audit::failure_beyond(reader, MAX_FAILURES).await? else { break };
+                let Some(last) = storage::audit::failure_beyond(reader, max_failures).await? else { break };
                 batch = storage::audit::failures_up_to(reader, last, SWEEP_BATCH).await?;
             }
             let tx = self.db.begin().await?;

@@ -13,7 +13,7 @@ pub enum Error {
     #[error("Sign in to do this.")]
     Unauthenticated,
     /// A wrong login, password or refresh token in the input. One answer for every cause.
-    #[error("The login or password is wrong.")]
+    #[error("The credentials are wrong.")]
     InvalidCredentials,
     /// Signed in, but without the permission.
     #[error("You do not have the permission to do this.")]
@@ -39,6 +39,12 @@ pub enum Error {
         message: &'static str,
         /// When another try may pass.
         retry_after: Option<Duration>,
+    },
+    /// Too many failed sign-ins.
+    #[error("Too many failed sign-ins. Wait a little, or sign in from where you did before.")]
+    LockedOut {
+        /// When another try may pass.
+        retry_after: Duration,
     },
     /// Overloaded, shutting down, or a dependency is down.
     #[error("{message}")]

@@ -1,6 +1,6 @@
 //! Who asks.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -153,4 +153,37 @@ pub struct Client {
     pub ip: IpAddr,
     /// Its `User-Agent`, cut to 512 bytes.
     pub user_agent: Option<String>,
+}
+
+impl Client {
+    /// The network that the client counts for.
+    pub fn network(&self) -> IpAddr {
+        network(self.ip)
+    }
+}
+
+/// What of an address tells one subscriber from another: all of IPv4, and the first half of IPv6, in whose other half a
+/// subscriber picks addresses as they like (RFC 4291, section 2.5.4).
+pub fn network(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        ip @ IpAddr::V4(_) => ip,
+        IpAddr::V6(ip) => Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_an_address_or_a_64() {
+        for (ip, wanted) in [
+            ("192.0.2.7", "192.0.2.7"),
+            ("::ffff:192.0.2.7", "192.0.2.7"),
+            ("2001:db8:1:2:ffff::9", "2001:db8:1:2::"),
+            ("2001:db8:1:3::", "2001:db8:1:3::"),
+        ] {
+            assert_eq!(network(ip.parse().unwrap()), wanted.parse::<IpAddr>().unwrap(), "{ip}");
+        }
+    }
 }

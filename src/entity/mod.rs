@@ -7,6 +7,8 @@ pub mod chat;
 pub mod enums;
 pub mod idempotency_key;
 pub mod ids;
+pub mod login_failure;
+pub mod login_network;
 pub mod message;
 pub mod node;
 pub mod password_reset;

@@ -185,6 +185,7 @@ fn describe(error: &mut ServerError, cause: &domain::Error) {
         E::Invalid(fields) => (ErrorCode::InvalidInput, Some(fields), None),
         E::Conflict { fields, .. } => (ErrorCode::Conflict, Some(fields), None),
         E::RateLimited { retry_after, .. } => (ErrorCode::RateLimited, None, *retry_after),
+        E::LockedOut { retry_after } => (ErrorCode::LockedOut, None, Some(*retry_after)),
         E::Unavailable { retry_after, .. } => (ErrorCode::Unavailable, None, *retry_after),
         E::Internal(_) => (ErrorCode::Internal, None, None),
     };

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
+use chrono::{DateTime, Utc};
 
 use crate::domain::characters::visible_to;
 use crate::domain::{ChatAccess, Error, Requester, Result};
@@ -33,6 +34,10 @@ pub struct TagsOf(pub CharacterId);
 /// The roles of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RolesOf(pub UserId);
+
+/// Until when this user is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LockOf(pub UserId);
 
 /// The sessions of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -89,6 +94,18 @@ impl Loader<RolesOf> for Source {
             roles.entry(RolesOf(user)).or_insert_with(Vec::new).push(role);
         }
         Ok(roles)
+    }
+}
+
+impl Loader<LockOf> for Source {
+    type Value = DateTime<Utc>;
+    type Error = Error;
+
+    async fn load(&self, users: &[LockOf]) -> Result<HashMap<LockOf, DateTime<Utc>>, Error> {
+        self.viewer()?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let locks = self.state.accounts.locked_until(&ids).await?;
+        Ok(locks.into_iter().map(|(user, until)| (LockOf(user), until)).collect())
     }
 }
 

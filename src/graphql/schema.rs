@@ -6,7 +6,7 @@ use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, R
 use futures_util::stream::BoxStream;
 
 use crate::domain::Requester;
-use crate::graphql::accounts::{AccountMutations, AccountQueries, SelfServiceMutations};
+use crate::graphql::accounts::{AccountMutations, AccountQueries, LockoutMutations, SelfServiceMutations};
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
@@ -29,6 +29,7 @@ pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, C
 #[graphql(name = "Mutation")]
 pub struct Mutations(
     AccountMutations,
+    LockoutMutations,
     SelfServiceMutations,
     ChatMutations,
     ReplyMutations,

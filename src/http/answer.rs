@@ -68,6 +68,7 @@ fn request_error_status(response: &Response) -> StatusCode {
     let extensions = response.errors.first().and_then(|error| error.extensions.as_ref());
     match extensions.and_then(|extensions| extensions.get("code")) {
         Some(Value::String(code)) if code == ErrorCode::Timeout.as_str() => StatusCode::GATEWAY_TIMEOUT,
+        Some(Value::String(code)) if code == ErrorCode::RateLimited.as_str() => StatusCode::TOO_MANY_REQUESTS,
         Some(Value::String(code)) if code == ErrorCode::Internal.as_str() => StatusCode::INTERNAL_SERVER_ERROR,
         _ => StatusCode::BAD_REQUEST,
     }

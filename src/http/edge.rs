@@ -8,10 +8,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator};
+use crate::config::protection::Origins;
 use crate::config::server::TrustedProxies;
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
 use crate::graphql::document::Documents;
+use crate::http::cost::Cost;
+use crate::http::operation::Operation;
+use crate::http::rate_limit::{RateLimiter, Verdict};
 use crate::http::websocket::Slots;
 
 /// Turns the value of an `Authorization` header into who asks. Called for every HTTP request, for every `connection_init`,
@@ -41,6 +45,10 @@ pub struct Edge<E> {
     pub playground: bool,
     /// The peers whose `X-Forwarded-For` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// The origins whose pages may call and open sockets, besides those of the server's own host.
+    pub origins: Origins,
+    /// Whether connections are TLS from end to end.
+    pub is_tls: bool,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
     /// Makes the request ids.
@@ -56,6 +64,13 @@ pub struct Limits {
     pub body_timeout: Duration,
     /// The longest time that a client waits for a query or a mutation. A mutation goes on after it.
     pub operation_timeout: Duration,
+    /// Root fields that one user, or the network of who is not signed in, may ask for in a minute; 0 for any number.
+    pub fields_per_minute: u32,
+    /// Of these, how many may set a model to work; 0 for any number.
+    pub chat_fields_per_minute: u32,
+    /// How long who asks too often waits for the refusal. A flood over however many connections is so slow that others do not
+    /// notice it.
+    pub refusal_delay: Duration,
     /// The largest message that a socket takes.
     pub message: usize,
     /// How long a socket may stay without `connection_init`, and how long its authentication may take.
@@ -78,6 +93,9 @@ impl Default for Limits {
             body: 1 << 20,
             body_timeout: Duration::from_secs(15),
             operation_timeout: Duration::from_secs(30),
+            fields_per_minute: 0,
+            chat_fields_per_minute: 0,
+            refusal_delay: Duration::from_secs(1),
             message: 1 << 20,
             connection_init: Duration::from_secs(10),
             keep_alive: Duration::from_secs(25),
@@ -89,15 +107,23 @@ impl Default for Limits {
     }
 }
 
-/// The edge at work: its parts, and the count of its sockets.
+/// The edge at work: its parts, and the counts of its sockets and requests.
 pub(super) struct Shared<E> {
     pub(super) edge: Edge<E>,
     pub(super) slots: Arc<Slots>,
+    rate_limiter: RateLimiter,
 }
 
 impl<E> Shared<E> {
     pub(super) fn new(edge: Edge<E>) -> Arc<Self> {
-        Arc::new(Self { edge, slots: Arc::default() })
+        let rate_limiter = RateLimiter::new(edge.limits.fields_per_minute, edge.limits.chat_fields_per_minute);
+        Arc::new(Self { edge, slots: Arc::default(), rate_limiter })
+    }
+
+    /// Counts what a document asks for; one that cannot be read counts like one field.
+    pub(super) fn count<F>(&self, requester: &Requester, client: &Client, operation: &Result<Operation, F>) -> Verdict {
+        let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
+        self.rate_limiter.check(requester, client, cost)
     }
 
     pub(super) fn new_request_id(&self) -> RequestId {

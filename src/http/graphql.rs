@@ -36,13 +36,13 @@ pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, re
     } else if shared.edge.playground && playground::is_wanted(&parts) {
         Ok(playground::page(&parts.headers))
     } else {
-        run(&shared.edge, &parts, body, media, request_id).await
+        run(&shared, &parts, body, media, request_id).await
     };
     outcome.unwrap_or_else(|refusal| refusal.into_response(media, request_id))
 }
 
 async fn run<E: Executor>(
-    edge: &Edge<E>,
+    shared: &Shared<E>,
     parts: &Parts,
     body: Body,
     media: Media,
@@ -55,35 +55,41 @@ async fn run<E: Executor>(
                 let message = "Send the request as application/json in UTF-8.";
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidInput, message));
             }
-            let body = read_body(&parts.headers, body, &edge.limits).await?;
+            let body = read_body(&parts.headers, body, &shared.edge.limits).await?;
             Parameters::from_json(&body).map_err(malformed)?
         }
         _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
     };
-    let operation = match Operation::parse(parameters, &edge.documents) {
-        Ok(operation) => operation,
-        Err(errors) => return Ok(answer(media, &refused(errors, request_id))),
-    };
-    match operation.kind {
-        OperationType::Mutation if parts.method == Method::GET => {
-            return Err(Refusal::method("POST", "GET runs queries only: send a mutation by POST."));
-        }
-        OperationType::Subscription if parts.method == Method::GET => {
-            return Err(Refusal::method("POST", "GET runs queries only; subscriptions go over a WebSocket."));
-        }
-        OperationType::Subscription => {
-            let error = request_error(ErrorCode::InvalidDocument, "Subscriptions go over a WebSocket to this address.");
-            return Ok(answer(media, &refused(error, request_id)));
-        }
-        OperationType::Query | OperationType::Mutation => {}
-    }
-    let client = client(edge, parts);
-    let requester = (edge.authenticate)(authorization(&parts.headers), client.clone()).await;
+    let client = client(&shared.edge, parts);
+    let requester = (shared.edge.authenticate)(authorization(&parts.headers), client.clone()).await;
     if let Requester::Viewer(viewer) = &requester {
         Span::current().record("user", tracing::field::display(viewer.user_id));
     }
-    let response = edge.execute(operation, Caller { requester, client, request_id }).await;
-    Ok(answer(media, &response))
+    let operation = Operation::parse(parameters, &shared.edge.documents);
+    let verdict = shared.count(&requester, &client, &operation);
+    let response = match verdict.admit(operation) {
+        Err(errors) => refused(errors, request_id),
+        Ok(operation) if parts.method == Method::GET && operation.kind != OperationType::Query => {
+            return Err(not_by_get(operation.kind));
+        }
+        Ok(operation) if operation.kind == OperationType::Subscription => {
+            let message = "Subscriptions go over a WebSocket to this address.";
+            refused(request_error(ErrorCode::InvalidDocument, message), request_id)
+        }
+        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }).await,
+    };
+    shared.edge.hold_back(&response).await;
+    let mut answer = answer(media, &response);
+    verdict.write(answer.headers_mut());
+    Ok(answer)
+}
+
+fn not_by_get(kind: OperationType) -> Refusal {
+    let message = match kind {
+        OperationType::Subscription => "GET runs queries only; subscriptions go over a WebSocket.",
+        _ => "GET runs queries only: send a mutation by POST.",
+    };
+    Refusal::method("POST", message)
 }
 
 fn malformed(Malformed(message): Malformed) -> Refusal {

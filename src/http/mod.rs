@@ -5,19 +5,26 @@
 
 mod answer;
 mod client_ip;
+mod cost;
 mod edge;
 mod first_bytes;
 mod graphql;
 mod health;
+mod holder;
 mod media;
 mod operation;
+mod origins;
 mod parameters;
 mod playground;
+mod rate_limit;
 mod request_log;
 mod router;
+mod security_headers;
 mod server;
+mod tls;
 mod websocket;
 
 pub use edge::{Authenticate, Edge, Limits, Ready};
 pub use router::router;
 pub use server::serve;
+pub use tls::{Tls, TlsError};

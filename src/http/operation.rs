@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Request, Response, ServerError};
+use async_graphql::{Executor, Request, Response, ServerError, Value};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tracing::{Instrument as _, Span};
@@ -12,6 +12,7 @@ use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
 use crate::graphql::document::Documents;
 use crate::graphql::error::{ErrorCode, finish, request_error};
+use crate::http::cost::Cost;
 use crate::http::edge::Edge;
 use crate::http::parameters::Parameters;
 
@@ -19,6 +20,7 @@ use crate::http::parameters::Parameters;
 pub(super) struct Operation {
     request: Request,
     pub(super) kind: OperationType,
+    pub(super) cost: Cost,
 }
 
 /// On whose behalf an operation runs; resolvers find each part in their context's data.
@@ -38,13 +40,14 @@ impl Operation {
         let document = documents.parse(&parameters.query)?;
         let operation = document.operation(parameters.operation_name.as_deref())?;
         let kind = operation.kind();
+        let cost = Cost::of(document.root_fields(operation));
         // The parser lets only letters, digits and underscores into a name; only its length is the client's.
         let name: String = operation.name().into_iter().flat_map(str::chars).take(64).collect();
         Span::current().record("operation", format_args!("{kind} {name}"));
         let mut request = Request::new(parameters.query).variables(parameters.variables).data(document);
         request.operation_name = parameters.operation_name;
         request.extensions = parameters.extensions;
-        Ok(Self { request, kind })
+        Ok(Self { request, kind, cost })
     }
 }
 
@@ -90,6 +93,13 @@ impl<E: Executor> Edge<E> {
         })
     }
 
+    /// Lets who asks too often wait for the answer.
+    pub(super) async fn hold_back(&self, response: &Response) {
+        if response.errors.iter().any(is_for_haste) {
+            tokio::time::sleep(self.limits.refusal_delay).await;
+        }
+    }
+
     /// Runs a subscription. Every event is finished; a panic in a resolver is a last one of INTERNAL.
     pub(super) fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, Response> {
         let request_id = caller.request_id;
@@ -105,6 +115,11 @@ impl<E: Executor> Edge<E> {
             })
             .boxed()
     }
+}
+
+fn is_for_haste(error: &ServerError) -> bool {
+    let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
+    [ErrorCode::RateLimited, ErrorCode::LockedOut].iter().any(|haste| code == Some(&Value::from(haste.as_str())))
 }
 
 fn with_caller(request: Request, caller: Caller) -> Request {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument as _, Span, field};
 
 use crate::http::edge::Shared;
+use crate::http::security_headers;
 
 /// The longest path that the log shows, in characters.
 const MAX_PATH: usize = 200;
@@ -38,8 +39,7 @@ pub(super) async fn log<E: Send + Sync + 'static>(
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
         headers.insert("x-request-id", value);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    security_headers::write(headers, shared.edge.is_tls);
     response
 }
 

@@ -6,18 +6,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
-use axum_server::accept::NoDelayAcceptor;
 use hyper_util::rt::TokioTimer;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::first_bytes::Impatient;
+use crate::http::tls::{MaybeTls, Tls};
 
-/// How long a connection may take to send a request's head; an idle one is closed after it.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may take to shake hands for TLS, and to send a request's head; an idle one is closed after it.
+pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that a request's head may hold, in bytes: the longest GET query and a generous token.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Serves HTTP/1.1 without TLS until it is stopped.
+/// Serves HTTP/1.1, over TLS where it is given, until it is stopped.
 ///
 /// At the soft stop the listener closes, idle connections close, and the requests that run may finish; at the hard stop
 /// every connection is cut. WebSockets are not connections of the server any more: they end through
@@ -29,12 +29,13 @@ const MAX_HEAD: usize = 64 * 1024;
 pub async fn serve(
     listener: std::net::TcpListener,
     router: Router,
+    tls: Option<Tls>,
     soft_stop: CancellationToken,
     hard_stop: CancellationToken,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let handle = Handle::new();
-    let acceptor = Impatient { inner: NoDelayAcceptor::new(), timeout: HEADER_TIMEOUT };
+    let acceptor = Impatient { inner: MaybeTls::new(tls), timeout: HEADER_TIMEOUT };
     let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
     // Chosen here and not through the server's own `http1_only`, which would lose upgrades.
     let mut builder = server.http_builder().clone().http1_only();

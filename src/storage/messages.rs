@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Query;
+use sea_orm::sea_query::{OnConflict, Query};
 use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, Statement};
 
 use crate::entity::enums::{MessageStatus, PieceKind};
@@ -246,7 +246,8 @@ pub async fn find_running(
         .await
 }
 
-/// Adds what replies wrote since the last time, and registers the tool calls among it.
+/// Adds what replies wrote since the last time, and registers the tool calls among it. A chunk that is there already, because
+/// a commit succeeded and its answer was lost, is written over by the longer one.
 pub async fn insert_chunks(
     db: &impl ConnectionTrait,
     chunks: Vec<reply_chunk::Model>,
@@ -254,7 +255,9 @@ pub async fn insert_chunks(
 ) -> Result<(), DbErr> {
     for rows in chunks.chunks(INSERT_ROWS) {
         let rows = rows.iter().map(|row| reply_chunk::ActiveModel::from(row.clone()).reset_all());
-        reply_chunk::Entity::insert_many(rows).exec_without_returning(db).await?;
+        let key = [reply_chunk::Column::MessageId, reply_chunk::Column::Start];
+        let longer = OnConflict::columns(key).update_column(reply_chunk::Column::Body).to_owned();
+        reply_chunk::Entity::insert_many(rows).on_conflict(longer).exec_without_returning(db).await?;
     }
     insert_calls(db, calls).await
 }

@@ -19,6 +19,7 @@ pub mod characters;
 pub mod chats;
 pub mod directory;
 pub mod idempotency;
+pub mod login_failures;
 pub mod messages;
 pub mod migrations;
 pub mod nodes;
@@ -30,6 +31,8 @@ pub mod users;
 
 /// How long a request waits for a connection before it is turned away.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long PostgreSQL works on one statement: a request that gave up must not leave its query running.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long SQLite waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -48,7 +51,9 @@ impl Database {
     /// When the address is malformed, or the database cannot be reached.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, DbErr> {
         if !url.starts_with("sqlite:") {
-            let pool = sea_orm::Database::connect(options(url, max_connections)).await?;
+            let mut pooled = options(url, max_connections);
+            pooled.statement_timeout(STATEMENT_TIMEOUT);
+            let pool = sea_orm::Database::connect(pooled).await?;
             return Ok(Self { reader: pool.clone(), writer: pool });
         }
         sqlite_file(url)?;

@@ -54,6 +54,8 @@ export class Server {
       DATA_DIR: join(this.#folder, "data"),
       LOG_FORMAT: "json",
       SHUTDOWN_GRACE_SECONDS: "10",
+      RATE_LIMIT_PER_MINUTE: "0",
+      CHAT_RATE_LIMIT_PER_MINUTE: "0",
       // The tests ask more often than people do.
       RATE_LIMIT_PER_MINUTE: "0",
       CHAT_RATE_LIMIT_PER_MINUTE: "0",

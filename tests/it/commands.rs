@@ -75,6 +75,9 @@ fn a_bad_value_stops_the_start_with_one_line() {
             "JWT_SECRET: [secret] is not accepted; it must be at least 32 bytes, or a comma list of such secrets",
         ),
         ("MODELS_FILE", "missing.toml", "MODELS_FILE"),
+        ("CORS_ORIGINS", "*", "CORS_ORIGINS: \"*\" is not accepted; it must be a comma list or JSON array"),
+        ("TLS_CERT", "cert.pem", "TLS_KEY: \"\" is not accepted; it must be set together with TLS_CERT"),
+        ("TLS_KEY", "key.pem", "TLS_CERT: \"\" is not accepted; it must be set together with TLS_KEY"),
         ("DEFAULT_MODEL", "no-such-model", "DEFAULT_MODEL"),
     ] {
         let outcome = duologue(home.path(), &["serve"], &[(variable, value)], "");
@@ -85,12 +88,38 @@ fn a_bad_value_stops_the_start_with_one_line() {
 }
 
 #[test]
+fn tls_files_that_cannot_be_used_are_told() {
+    let home = folder();
+    let files = [("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem"), ("LOG", "off")];
+    let outcome = duologue(home.path(), &[], &files, "");
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(outcome.complaint().starts_with("TLS_CERT: \"cert.pem\" is not accepted"), "{}", outcome.stderr);
+    assert!(!home.path().join("data").exists(), "nothing was begun");
+}
+
+#[test]
 fn production_wants_secrets() {
     let home = folder();
     let outcome = duologue(home.path(), &[], &[("ENVIRONMENT", "production")], "");
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.complaint().starts_with("JWT_SECRET: "), "{}", outcome.stderr);
     assert!(!home.path().join("data").exists(), "and makes none itself");
+    let strong = "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me";
+    for (secret, password, told) in [
+        ("your-secret-key-change-in-production", "velvet otter counts 41 lanterns", "JWT_SECRET: [secret]"),
+        (strong, "admin123", "DEFAULT_ADMIN_PASSWORD: [secret]"),
+    ] {
+        let variables = [
+            ("ENVIRONMENT", "production"),
+            ("JWT_SECRET", secret),
+            ("DEFAULT_ADMIN_USERNAME", "admin"),
+            ("DEFAULT_ADMIN_EMAIL", "admin@example.com"),
+            ("DEFAULT_ADMIN_PASSWORD", password),
+        ];
+        let outcome = duologue(home.path(), &[], &variables, "");
+        assert_eq!(outcome.code, Some(2));
+        assert!(outcome.complaint().starts_with(told), "{}", outcome.stderr);
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;
+mod administration;
 mod bad_input;
 mod branches;
 mod chats;
@@ -13,9 +14,12 @@ mod forged_tokens;
 mod idempotency;
 mod layers;
 mod limits;
+mod lockout;
 mod migrations;
 mod nodes;
+mod permissions;
 mod personal_access_tokens;
+mod protection;
 mod reading;
 mod replies;
 mod schema;

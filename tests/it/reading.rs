@@ -169,15 +169,18 @@ on_both_databases!(a_reader_that_is_slow_or_gone_holds_nobody_up, |database| asy
     complete.read("1", &sent.reply, None).await;
     complete.complete("1").await;
 
-    let quick = read_all(&ada, &sent.reply).await;
+    let slowly = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut reading = Reading::default();
+        while let Some(event) = slow.event("1").await {
+            reading.take(event);
+        }
+        reading
+    };
+    let (quick, reading) = tokio::join!(read_all(&ada, &sent.reply), slowly);
     assert!(quick.text.len() > 64 * 1024, "{}", quick.text.len());
     let longest = quick.events.iter().filter_map(|event| event["text"].as_str()).map(str::len).max();
     assert!(longest.unwrap() <= 64 * 1024, "no event is longer than that");
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let mut reading = Reading::default();
-    while let Some(event) = slow.event("1").await {
-        reading.take(event);
-    }
     assert!(reading.text == quick.text && reading.message == quick.message);
     server.stop().await;
 });

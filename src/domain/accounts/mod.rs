@@ -4,6 +4,7 @@ mod administration;
 mod closing;
 mod last_admin;
 mod live_sessions;
+mod lockout;
 mod names;
 mod opaque_tokens;
 mod own_sessions;
@@ -41,6 +42,7 @@ use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user};
 use crate::storage::{self, Database, accounts as rows};
 use live_sessions::LiveSessions;
+use lockout::LockoutPolicy;
 use passwords::PasswordHasher;
 use tokens::Tokens;
 
@@ -59,6 +61,7 @@ struct Inner {
     tokens: Tokens,
     passwords: PasswordHasher,
     live: LiveSessions,
+    lockout: Option<LockoutPolicy>,
     is_registration_open: bool,
     refresh_lifetime: TimeDelta,
 }
@@ -84,6 +87,7 @@ impl Accounts {
             tokens,
             passwords: PasswordHasher::default(),
             live,
+            lockout: LockoutPolicy::new(settings),
             is_registration_open: settings.registration_open,
             refresh_lifetime: TimeDelta::from_std(settings.refresh_token_lifetime()).map_err(Error::internal)?,
         })))

@@ -4,7 +4,7 @@ use sea_orm::ConnectionTrait;
 
 use super::Accounts;
 use crate::domain::audit::Action;
-use crate::domain::{Client, Error, Result, Viewer, audit};
+use crate::domain::{Client, Error, Result, Viewer};
 use crate::entity::user;
 use crate::storage::{accounts as rows, users};
 
@@ -21,7 +21,7 @@ impl Accounts {
     /// The viewer's account, when the password is its own.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] with a personal access token, [`Error::InvalidCredentials`], [`Error::Unavailable`] when too many
+    /// [`Error::Forbidden`] with a personal access token, [`Error::InvalidCredentials`], [`Error::LockedOut`], [`Error::Unavailable`] when too many
     /// wait.
     pub(super) async fn check_password(
         &self,
@@ -31,12 +31,15 @@ impl Accounts {
     ) -> Result<user::Model> {
         viewer.session()?;
         let user = self.account(viewer).await?;
+        // Counted like sign-ins: who found an open session must not guess faster than who found none.
+        let attempt = self.attempt(&user.username_key, Some(user.id), client);
+        self.check_lock(self.0.database.reader(), &attempt).await?;
         if self.0.passwords.verify(password, Some(user.password_hash.clone())).await? {
+            self.check_lock(self.0.database.reader(), &attempt).await?;
             return Ok(user);
         }
         let entry = self.audit(Action::PasswordCheckFailed, client).by(user.id).on(user.id);
-        audit::record_failure(&self.0.database, entry).await;
-        Err(Error::InvalidCredentials)
+        Err(self.password_failed(&attempt, entry, client).await)
     }
 }
 

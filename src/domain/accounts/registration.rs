@@ -61,6 +61,7 @@ impl Accounts {
         }
         rows::insert_user_role(&transaction, user.id, role::USER).await?;
         rows::insert_session(&transaction, session.row.clone()).await?;
+        self.know_network(&transaction, user.id, &client.network().to_string()).await?;
         let entry = self.audit(Action::UserRegistered, client).by(user.id).on(user.id);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;

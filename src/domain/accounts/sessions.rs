@@ -66,7 +66,8 @@ impl Accounts {
     /// answer nor its time.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`]; [`Error::Invalid`] for what could be nobody's; [`Error::Unavailable`] when too many wait.
+    /// [`Error::InvalidCredentials`]; [`Error::LockedOut`] after too many of these; [`Error::Invalid`] for what could be nobody's;
+    /// [`Error::Unavailable`] when too many wait.
     pub async fn login(&self, credentials: Credentials, client: &Client) -> Result<SignedIn> {
         let Credentials { login, password, device } = credentials;
         let mut checks = Checks::default();
@@ -82,11 +83,12 @@ impl Accounts {
         }
         checks.finish()?;
         let user = self.user_by_login(&login).await?;
+        let attempt = self.attempt(&names::key(&login), user.as_ref().map(|user| user.id), client);
+        self.check_lock(self.0.database.reader(), &attempt).await?;
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let is_right = self.0.passwords.verify(password, stored).await?;
-        let user = match user {
-            Some(user) if is_right && user.is_active => user,
-            other => return Err(self.login_failed(other.map(|user| user.id), client).await),
+        let Some(user) = user.filter(|user| is_right && user.is_active) else {
+            return Err(self.login_failed(&attempt, client).await);
         };
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
@@ -94,10 +96,12 @@ impl Accounts {
         match lock_checked(&transaction, &user).await {
             Err(Error::InvalidCredentials) => {
                 drop(transaction);
-                return Err(self.login_failed(Some(user.id), client).await);
+                return Err(self.login_failed(&attempt, client).await);
             }
             locked => drop(locked?),
         }
+        self.check_lock(&transaction, &attempt).await?;
+        self.login_succeeded(&transaction, &attempt, user.id).await?;
         rows::insert_session(&transaction, session.row.clone()).await?;
         let ended = users::delete_sessions_beyond(&transaction, user.id, MAX_SESSIONS).await?;
         rows::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
@@ -106,17 +110,6 @@ impl Accounts {
         transaction.commit().await?;
         self.close_sessions(ended).await;
         self.signed_in(user, session).await
-    }
-
-    /// Notes a sign-in that failed, to whichever account; the answer is one for all.
-    async fn login_failed(&self, user_id: Option<UserId>, client: &Client) -> Error {
-        let entry = self.audit(Action::UserLoginFailed, client);
-        let entry = match user_id {
-            Some(user_id) => entry.on(user_id),
-            None => entry,
-        };
-        audit::record_failure(&self.0.database, entry).await;
-        Error::InvalidCredentials
     }
 
     /// Gives a new pair of tokens for a refresh token, which works once. Who asks again within ten seconds, because the answer

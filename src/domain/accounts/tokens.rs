@@ -135,6 +135,11 @@ impl Tokens {
         })
     }
 
+    /// What stands for a folded login where failed sign-ins are counted. Keyed, because people type passwords there too.
+    pub fn login_key(&self, login: &str) -> [u8; SECRET_BYTES] {
+        self.signer.mac("login", &[login.as_bytes()])
+    }
+
     /// The first refresh token of a session.
     ///
     /// # Errors
@@ -244,7 +249,7 @@ impl Key {
         })
     }
 
-    /// Every part but the purpose has a fixed length, so no two inputs run together into one.
+    /// Every part but the purpose has a fixed length, or stands alone, so no two inputs run together into one.
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; SECRET_BYTES] {
         let mac = parts.iter().fold(self.refresh.clone().chain_update(purpose), |mac, part| mac.chain_update(part));
         mac.finalize().into_bytes().into()

@@ -1,5 +1,6 @@
 //! Accounts in the schema.
 
+mod lockout;
 mod personal_access_token;
 mod role;
 mod self_service;
@@ -7,6 +8,7 @@ mod session;
 mod sign_in;
 mod user;
 
+pub use lockout::{LockoutMutations, UnlockUserInput, UnlockUserPayload};
 pub use personal_access_token::{PersonalAccessToken, TokenScope};
 pub use role::{Permission, Role};
 pub use self_service::SelfServiceMutations;

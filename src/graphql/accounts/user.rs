@@ -13,7 +13,7 @@ use crate::entity::{role, user};
 use crate::graphql::chats::{self, Chat, ChatFilter};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
-use crate::graphql::loaders::{RolesOf, SessionsOf, TokensOf};
+use crate::graphql::loaders::{LockOf, RolesOf, SessionsOf, TokensOf};
 use crate::graphql::pagination::{Connection, PageArguments};
 use crate::graphql::scalars::DateTime;
 
@@ -99,6 +99,17 @@ impl User {
     /// When the user last used the server, to the minute; null for never. Private.
     async fn last_seen_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
         self.account(ctx).and_then(|account| account.last_seen_at).map(DateTime)
+    }
+
+    /// Until when failed sign-ins lock the account for some source, the one for which it lasts longest; null for none. Sources
+    /// are locked one by one: the user may well sign in from another. Private.
+    async fn locked_until(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
+        let Some(account) = self.account(ctx) else { return Ok(None) };
+        if self.signed_in.is_some() {
+            let locks = ctx.state().accounts.locked_until(&[account.id]).await?;
+            return Ok(locks.first().map(|(_, until)| DateTime(*until)));
+        }
+        Ok(ctx.loaders().load_one(LockOf(account.id)).await?.map(DateTime))
     }
 
     /// The user's roles, by name. Private.

@@ -1,5 +1,6 @@
 //! A document that is valid, in the form that it is expanded from.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -118,6 +119,25 @@ impl Document {
     /// There is none of the name, or several and no name.
     pub fn operation(&self, name: Option<&str>) -> Result<&Operation, ServerError> {
         self.operation_index(name).map(|index| &self.operations[index])
+    }
+
+    /// The names of the root fields that an operation asks for, as often as it does. A fragment counts once: spread again, its
+    /// fields merge with what is there.
+    pub fn root_fields<'a>(&'a self, operation: &'a Operation) -> impl Iterator<Item = &'a str> {
+        let (mut seen, mut open) = (HashSet::from([operation.set]), vec![operation.set]);
+        std::iter::from_fn(move || {
+            let set = &self.sets[open.pop()?];
+            let fragments = set.selections.iter().filter_map(|selected| match &selected.what {
+                What::Fragment { set, .. } => Some(*set),
+                What::Field(_) => None,
+            });
+            open.extend(fragments.filter(|set| seen.insert(*set)));
+            Some(set.selections.iter().filter_map(|selected| match &selected.what {
+                What::Field(field) => Some(field.name.node.as_str()),
+                What::Fragment { .. } => None,
+            }))
+        })
+        .flatten()
     }
 
     pub(super) fn operation_index(&self, name: Option<&str>) -> Result<usize, ServerError> {

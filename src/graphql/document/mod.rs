@@ -25,6 +25,7 @@ mod limits;
 mod merge;
 mod overlap;
 mod parser;
+mod scopes;
 mod types;
 mod validate;
 mod values;

@@ -13,13 +13,14 @@ use futures_util::future::BoxFuture;
 use crate::domain::{Client, Requester, Viewer};
 use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::edge::Shared;
+use crate::http::holder::Holder;
 use crate::http::operation::refused;
 use crate::http::parameters::Parameters;
 use crate::http::websocket::close::{self, Close};
 use crate::http::websocket::legacy;
 use crate::http::websocket::operations::{Operations, events};
 use crate::http::websocket::protocol::{ClientMessage, Protocol, ServerMessage};
-use crate::http::websocket::slots::{Holder, Slot};
+use crate::http::websocket::slots::Slot;
 
 /// Why a socket's loop ends.
 enum End {
@@ -106,7 +107,7 @@ impl<E: Executor> Connection<E> {
     }
 
     async fn serve(&mut self) -> End {
-        let holder = Holder::address(self.client.ip);
+        let holder = Holder::network(self.client.ip);
         if !self.take_slot(holder, self.shared.edge.limits.sockets_per_address) {
             return End::Close(Close::TOO_MANY_SOCKETS);
         }

@@ -14,13 +14,14 @@ use async_graphql::Executor;
 use axum::extract::FromRequestParts as _;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::graphql::error::ErrorCode;
 use crate::http::answer::Refusal;
 use crate::http::edge::Shared;
 use crate::http::graphql::{authorization, client};
+use crate::http::origins;
 
 use connection::Connection;
 use protocol::Protocol;
@@ -42,6 +43,10 @@ pub(super) fn is_upgrade(parts: &Parts) -> bool {
 
 /// Answers the handshake; the socket then lives on the task tracker.
 pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Parts) -> Result<Response, Refusal> {
+    if !origins::may_connect(&shared.edge.origins, &parts.headers) {
+        let message = "Pages of this origin may not open a socket here.";
+        return Err(Refusal::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));
+    }
     let client = client(&shared.edge, &parts);
     let authorization = authorization(&parts.headers);
     let limits = &shared.edge.limits;

@@ -176,9 +176,15 @@ pub(super) fn events<E: Executor>(
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
             Requester::Anonymous | Requester::Unknown => {}
         }
-        let operation = match Operation::parse(parameters, &shared.edge.documents) {
+        let operation = Operation::parse(parameters, &shared.edge.documents);
+        let verdict = shared.count(&requester, &client, &operation);
+        let operation = match verdict.admit(operation) {
             Ok(operation) => operation,
-            Err(errors) => return only(Event::Error(refused(errors, request_id).errors)),
+            Err(errors) => {
+                let response = refused(errors, request_id);
+                shared.edge.hold_back(&response).await;
+                return only(Event::Error(response.errors));
+            }
         };
         let caller = Caller { requester, client, request_id };
         if operation.kind == OperationType::Subscription {
@@ -187,6 +193,7 @@ pub(super) fn events<E: Executor>(
             responses.map(move |response| event(response, std::mem::take(&mut is_first))).boxed()
         } else {
             let response = run(&shared, operation, caller).await;
+            shared.edge.hold_back(&response).await;
             let refused = is_request_error(&response);
             only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
         }

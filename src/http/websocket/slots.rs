@@ -1,27 +1,9 @@
 //! How many sockets each user and each address holds.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::entity::ids::UserId;
-
-/// Who a socket counts for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Holder {
-    User(UserId),
-    Address(IpAddr),
-}
-
-impl Holder {
-    /// One subscriber of IPv6 has a whole /64, so that is what counts.
-    pub(super) fn address(ip: IpAddr) -> Self {
-        match ip {
-            IpAddr::V4(_) => Self::Address(ip),
-            IpAddr::V6(ip) => Self::Address(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX)).into()),
-        }
-    }
-}
+use crate::http::holder::Holder;
 
 /// The sockets that are open now, counted by holder; who holds none takes no place.
 #[derive(Debug, Default)]
@@ -67,9 +49,9 @@ mod tests {
     #[test]
     fn counts_and_forgets() {
         let slots = Arc::<Slots>::default();
-        let a = Holder::address("2001:db8::1".parse().unwrap());
-        let same = Holder::address("2001:db8::2:0:0:1".parse().unwrap());
-        let other = Holder::address("2001:db8:0:1::1".parse().unwrap());
+        let a = Holder::network("2001:db8::1".parse().unwrap());
+        let same = Holder::network("2001:db8::2:0:0:1".parse().unwrap());
+        let other = Holder::network("2001:db8:0:1::1".parse().unwrap());
         let first = slots.take(a, 2).unwrap();
         let second = slots.take(same, 2).unwrap();
         assert!(slots.take(a, 2).is_none());

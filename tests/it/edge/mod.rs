@@ -5,5 +5,7 @@ mod limits;
 mod log;
 mod operations;
 mod playground;
+mod protection;
 mod support;
+mod tls;
 mod websocket;

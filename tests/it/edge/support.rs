@@ -11,7 +11,7 @@ use duologue::domain::viewer::Permissions;
 use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
 use duologue::graphql::document::{self, Documents, Exact};
-use duologue::http::{Edge, Limits, router, serve};
+use duologue::http::{Edge, Limits, Tls, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -154,15 +154,20 @@ impl Server {
     }
 
     pub(super) async fn with(limits: Limits) -> Self {
-        Self::serve(limits, true)
+        Self::serve(limits, true, "", None)
     }
 
     pub(super) async fn without_playground() -> Self {
-        Self::serve(Limits::default(), false)
+        Self::serve(Limits::default(), false, "", None)
+    }
+
+    /// With pages of these origins allowed, and over TLS where it is given.
+    pub(super) async fn start_with(limits: Limits, origins: &str, tls: Option<Tls>) -> Self {
+        Self::serve(limits, true, origins, tls)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
-    fn serve(limits: Limits, playground: bool) -> Self {
+    fn serve(limits: Limits, playground: bool, origins: &str, tls: Option<Tls>) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let session_ended = CancellationToken::new();
         let [soft_stop, hard_stop] = [CancellationToken::new(), CancellationToken::new()];
@@ -192,12 +197,14 @@ impl Server {
             limits,
             playground,
             trusted_proxies: "127.0.0.0/8".parse().unwrap(),
+            origins: origins.parse().unwrap(),
+            is_tls: tls.is_some(),
             clock: Arc::new(SystemClock),
             ids: Arc::new(IdGenerator::default()),
         };
         let listener = std::net::TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, router(edge), soft_stop.clone(), hard_stop.clone()));
+        tokio::spawn(serve(listener, router(edge), tls, soft_stop.clone(), hard_stop.clone()));
         Self { address, counted, session_ended, is_ready, tracker, soft_stop, hard_stop }
     }
 
@@ -245,6 +252,16 @@ impl Server {
 
     pub(super) async fn socket(&self, protocol: &str) -> Socket {
         self.socket_with(protocol, None).await
+    }
+
+    /// The status of the answer to a WebSocket's handshake.
+    pub(super) async fn handshake(&self, headers: &str) -> u16 {
+        let head = "GET /graphql HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
+                    sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: graphql-transport-ws\r\n";
+        let mut connection = self.send(&format!("{head}{headers}\r\n")).await;
+        let mut start = [0; 12];
+        tokio::time::timeout(PATIENCE, connection.read_exact(&mut start)).await.expect("no answer").unwrap();
+        String::from_utf8_lossy(&start[9..]).parse().unwrap()
     }
 
     pub(super) async fn socket_with(&self, protocol: &str, authorization: Option<&str>) -> Socket {

@@ -1,0 +1,157 @@
+//! How much anybody may ask for, which pages may call, and TLS.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::SettingError;
+use super::values::number;
+
+/// The section.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ProtectionSettings {
+    /// Root fields that one user, or one address of who is not signed in, may ask for in a minute; 0 for any number.
+    #[arg(long, default_value = "100", value_parser = number::<u32>(0..=1_000_000))]
+    pub rate_limit_per_minute: u32,
+    /// Of these, how many may set a model to work; 0 for any number.
+    #[arg(long, default_value = "20", value_parser = number::<u32>(0..=1_000_000))]
+    pub chat_rate_limit_per_minute: u32,
+    /// Origins of pages that may call, as a comma list or a JSON array; pages of this server may always.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = Origins::from_str)]
+    pub cors_origins: Origins,
+    /// PEM file of the certificate chain; with TLS_KEY it turns TLS on. A changed file is read again.
+    #[arg(long)]
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key.
+    #[arg(long)]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// The files that TLS needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TlsFiles<'a> {
+    /// `TLS_CERT`
+    pub cert: &'a Path,
+    /// `TLS_KEY`
+    pub key: &'a Path,
+}
+
+impl ProtectionSettings {
+    /// Where the certificate and its key are; none without TLS.
+    pub fn tls_files(&self) -> Option<TlsFiles<'_>> {
+        Some(TlsFiles { cert: self.tls_cert.as_deref()?, key: self.tls_key.as_deref()? })
+    }
+
+    /// The rules that hold between the settings of the section.
+    pub(super) fn validate(&self) -> Result<(), SettingError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => Err(SettingError::new("TLS_KEY", "", "set together with TLS_CERT")),
+            (None, Some(_)) => Err(SettingError::new("TLS_CERT", "", "set together with TLS_KEY")),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Origins of pages (RFC 6454) that are trusted, each exactly.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Origins(BTreeSet<String>);
+
+impl Origins {
+    /// Whether this is one of them, as a browser writes it in `Origin`.
+    pub fn contains(&self, origin: &str) -> bool {
+        self.0.contains(origin)
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromStr for Origins {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        const ACCEPTED: &str =
+            "a comma list or JSON array of origins such as https://chat.example.com, without a path or *";
+        let text = text.trim();
+        let origins = if text.starts_with('[') {
+            serde_json::from_str(text).map_err(|_| ACCEPTED)?
+        } else {
+            text.split(',').filter(|item| !item.trim().is_empty()).map(str::to_owned).collect::<Vec<String>>()
+        };
+        origins.iter().map(|origin| normal(origin.trim()).ok_or(ACCEPTED)).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// An origin as browsers write it: in lower case, without the scheme's own port. The scheme may be an application's
+/// (`tauri://localhost`).
+fn normal(origin: &str) -> Option<String> {
+    let origin = origin.to_ascii_lowercase();
+    let (scheme, authority) = origin.split_once("://")?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse::<u16>().ok()?)),
+        _ => (authority, None),
+    };
+    let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        None => !host.is_empty() && host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter)),
+    };
+    let own_port = match scheme {
+        "http" => Some(80),
+        "https" => Some(443),
+        _ => None,
+    };
+    (is_scheme && is_host).then(|| match port.filter(|port| Some(*port) != own_port) {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_a_comma_list_or_a_json_array() {
+        for text in [
+            "https://chat.example.com,http://localhost:3000",
+            " HTTPS://Chat.Example.com:443 , http://localhost:3000,",
+            r#"["https://chat.example.com", "http://localhost:3000"]"#,
+        ] {
+            let origins: Origins = text.parse().unwrap();
+            assert!(
+                origins.contains("https://chat.example.com") && origins.contains("http://localhost:3000"),
+                "{text}"
+            );
+            for other in ["http://chat.example.com", "https://chat.example.com:8443", "http://localhost", "null", ""] {
+                assert!(!origins.contains(other), "{other}");
+            }
+        }
+        assert!("".parse::<Origins>().unwrap().is_empty() && "[]".parse::<Origins>().unwrap().is_empty());
+        assert!("tauri://localhost,http://[::1]:3000".parse::<Origins>().unwrap().contains("http://[::1]:3000"));
+    }
+
+    #[test]
+    fn what_is_no_origin_is_refused() {
+        for bad in [
+            "*",
+            "null",
+            "chat.example.com",
+            "https://*.example.com",
+            "https://chat.example.com/",
+            "https://chat.example.com/app",
+            "https://me@chat.example.com",
+            "https://chat.example.com:port",
+            "https://",
+            "://host",
+            "http://[::1",
+            "[1]",
+            "[\"https://a.example\"",
+        ] {
+            assert!(bad.parse::<Origins>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What failed sign-ins lead to.
+//!
+//! An account and a source (the network that a sign-in comes from) are locked for each other after a number of failures, and for
+//! each other alone: so nobody can lock the owner out of another network. An attack from many sources makes the account slow for
+//! networks that it has never been signed in to from: one try in [`SLOW_INTERVAL`] for all of them together. What is counted is
+//! what was typed as the login, so accounts that do not exist lock and slow down just the same.
+//!
+//! A sign-in is held against the lock twice: before the hash, which is then saved, and after it with what was counted meanwhile.
+//! So of many tries at once no more are told right from wrong than of as many one after another.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::ConnectionTrait;
+use uuid::Uuid;
+
+use super::Accounts;
+use crate::config::AuthSettings;
+use crate::domain::audit::{self, Action, Entry};
+use crate::domain::{Client, Error, Result, Viewer};
+use crate::entity::enums::Permission;
+use crate::entity::ids::UserId;
+use crate::entity::{login_failure, login_network, user};
+use crate::storage::{accounts as rows, login_failures};
+
+/// An account becomes slow after so many times the failures that lock one source.
+const SLOW_FACTOR: i32 = 10;
+/// How often a slow account may be tried from networks that it does not know.
+const SLOW_INTERVAL: TimeDelta = TimeDelta::seconds(10);
+/// Pairs of account and source that are counted at once. When there are more, the oldest are forgotten.
+const MAX_PAIRS: u64 = 100_000;
+/// Networks that an account knows.
+const KNOWN_NETWORKS: u64 = 20;
+/// How long an account knows a network that it is not signed in to from.
+const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
+
+/// When failed sign-ins lock.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LockoutPolicy {
+    attempts: i32,
+    lasts: TimeDelta,
+}
+
+/// One sign-in, as it is counted.
+pub(super) struct Attempt {
+    account_key: [u8; 32],
+    source: String,
+    user_id: Option<UserId>,
+}
+
+impl LockoutPolicy {
+    /// None where the settings turn it off.
+    pub(super) fn new(settings: &AuthSettings) -> Option<Self> {
+        let attempts = i32::try_from(settings.login_lockout_attempts).unwrap_or(i32::MAX);
+        let lasts = TimeDelta::minutes(settings.login_lockout_minutes.into());
+        (attempts > 0 && !lasts.is_zero()).then_some(Self { attempts, lasts })
+    }
+}
+
+impl Accounts {
+    /// The attempt to sign in to whatever account has this folded login.
+    pub(super) fn attempt(&self, login_key: &str, user_id: Option<UserId>, client: &Client) -> Attempt {
+        Attempt { account_key: self.0.tokens.login_key(login_key), source: client.network().to_string(), user_id }
+    }
+
+    /// # Errors
+    /// [`Error::LockedOut`] where the account and the source are locked for each other, or the account is slow for it.
+    pub(super) async fn check_lock(&self, db: &impl ConnectionTrait, attempt: &Attempt) -> Result<()> {
+        let Some(policy) = self.0.lockout else { return Ok(()) };
+        let now = self.0.clock.now();
+        let mut locked_until = None;
+        let mut slow_until = None;
+        for row in login_failures::find(db, &attempt.account_key, &attempt.source, now).await? {
+            if row.source != login_failures::EVERYWHERE && row.failures >= policy.attempts {
+                locked_until = Some(row.expires_at);
+            }
+            if row.source == login_failures::EVERYWHERE && row.failures >= policy.attempts.saturating_mul(SLOW_FACTOR) {
+                slow_until = Some(row.expires_at - policy.lasts + SLOW_INTERVAL).filter(|until| *until > now);
+            }
+        }
+        // Asked for nobody's account too: the time must not tell.
+        let user_id = attempt.user_id.unwrap_or(UserId(Uuid::nil()));
+        if slow_until.is_some() && login_failures::is_known_network(db, user_id, &attempt.source).await? {
+            slow_until = None;
+        }
+        match locked_until.max(slow_until) {
+            Some(until) => Err(Error::LockedOut { retry_after: (until - now).to_std().unwrap_or_default() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Counts a sign-in that failed, and notes it in the audit log; answers what to tell the client. The attempt that locks is
+    /// told like those before.
+    pub(super) async fn login_failed(&self, attempt: &Attempt, client: &Client) -> Error {
+        let entry = on_user(self.audit(Action::UserLoginFailed, client), attempt);
+        self.password_failed(attempt, entry, client).await
+    }
+
+    /// Counts a wrong password, and notes it in the audit log by this entry; answers what to tell the client.
+    pub(super) async fn password_failed(&self, attempt: &Attempt, entry: Entry, client: &Client) -> Error {
+        self.count_failure(attempt, entry, client).await.unwrap_or_else(|cause| cause)
+    }
+
+    async fn count_failure(&self, attempt: &Attempt, entry: Entry, client: &Client) -> Result<Error> {
+        let transaction = self.0.database.begin().await?;
+        let standing = self.check_lock(&transaction, attempt).await;
+        if let (Some(policy), Ok(())) = (self.0.lockout, &standing) {
+            let now = self.0.clock.now();
+            let failure = |source: &str| login_failure::Model {
+                account_key: attempt.account_key.to_vec(),
+                source: source.to_owned(),
+                user_id: attempt.user_id,
+                failures: 1,
+                expires_at: now + policy.lasts,
+            };
+            let failures = login_failures::count(&transaction, failure(&attempt.source), now).await?;
+            login_failures::count(&transaction, failure(login_failures::EVERYWHERE), now).await?;
+            if failures == policy.attempts {
+                let entry = on_user(self.audit(Action::UserLockedOut, client), attempt);
+                audit::record(&transaction, entry).await?;
+            }
+        }
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        standing.map(|()| Error::InvalidCredentials)
+    }
+
+    /// Forgets the failures that a sign-in made up for, and knows its network from now on.
+    pub(super) async fn login_succeeded(
+        &self,
+        db: &impl ConnectionTrait,
+        attempt: &Attempt,
+        user_id: UserId,
+    ) -> Result<()> {
+        if self.0.lockout.is_some() {
+            login_failures::forget(db, &attempt.account_key, &attempt.source).await?;
+        }
+        self.know_network(db, user_id, &attempt.source).await
+    }
+
+    /// Notes that the user was signed in from a network.
+    pub(super) async fn know_network(&self, db: &impl ConnectionTrait, user_id: UserId, network: &str) -> Result<()> {
+        let last_used_at = self.0.clock.now();
+        let row = login_network::Model { user_id, network: network.to_owned(), last_used_at };
+        Ok(login_failures::know_network(db, row, KNOWN_NETWORKS).await?)
+    }
+
+    /// Until when these users are locked for the source for which it lasts longest; who is locked for none is not there. What of
+    /// it a viewer may see, [`account_of`](super::account_of) says.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn locked_until(&self, users: &[UserId]) -> Result<Vec<(UserId, DateTime<Utc>)>> {
+        let Some(policy) = self.0.lockout else { return Ok(Vec::new()) };
+        let now = self.0.clock.now();
+        Ok(login_failures::locked_until(self.0.database.reader(), users, policy.attempts, now).await?)
+    }
+
+    /// Lifts every lock of an account, and forgets the failures that led to them.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without USERS_WRITE, [`Error::NotFound`] where there is no such user.
+    pub async fn unlock_user(&self, viewer: &Viewer, user_id: UserId, client: &Client) -> Result<user::Model> {
+        viewer.require(Permission::UsersWrite)?;
+        let transaction = self.0.database.begin().await?;
+        let user = rows::users_by_ids(&transaction, &[user_id]).await?.pop().ok_or(Error::NotFound)?;
+        login_failures::forget_user(&transaction, user_id).await?;
+        let entry = self.audit(Action::UserUnlocked, client).by(viewer.user_id).on(user_id);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
+        Ok(user)
+    }
+
+    /// Forgets failures that led to no lock in time, locks that are over, and networks that are not used any more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn forget_old_failures(&self) -> Result<()> {
+        let now = self.0.clock.now();
+        let transaction = self.0.database.begin().await?;
+        login_failures::sweep(&transaction, MAX_PAIRS, now).await?;
+        login_failures::forget_networks(&transaction, now - KNOWN_FOR).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+fn on_user(entry: Entry, attempt: &Attempt) -> Entry {
+    match attempt.user_id {
+        Some(user_id) => entry.on(user_id),
+        None => entry,
+    }
+}

@@ -1,0 +1,25 @@
+//! A network that an account has signed in from.
+
+use sea_orm::entity::prelude::*;
+
+use crate::entity::ids::UserId;
+
+/// A row of `login_networks`.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "login_networks")]
+pub struct Model {
+    /// Who signed in.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub user_id: UserId,
+    /// An IPv4 address, or the first address of an IPv6 /64.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub network: String,
+    /// When last.
+    pub last_used_at: DateTimeUtc,
+}
+
+/// Joins are written where they are asked for.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

@@ -1,0 +1,83 @@
+//! What an operation counts for.
+
+/// Root fields that set a model to work.
+const CHAT: [&str; 3] = ["sendMessage", "regenerateReply", "editMessage"];
+/// Root fields that take a secret from who is not signed in, or make an account. They count for the network whoever asks, or
+/// every account that an attacker makes would bring them tries of its own.
+const ENTRANCES: [&str; 3] = ["login", "register", "resetPassword"];
+
+/// How many root fields an operation asks for: each alias of one is one, so that a hundred sign-ins in one document are a
+/// hundred sign-ins. A field that `@skip` leaves out counts too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Cost {
+    /// All of them.
+    pub(super) fields: u32,
+    /// Of these, those that set a model to work.
+    pub(super) chat: u32,
+    /// Of these, those through which one gets in.
+    pub(super) entrances: u32,
+}
+
+impl Cost {
+    /// Of a document that could not be read.
+    pub(super) const ONE: Self = Self { fields: 1, chat: 0, entrances: 0 };
+
+    /// Of an operation with these root fields. `__typename` alone, with which clients see whether the server is there, is free.
+    pub(super) fn of<'a>(root_fields: impl Iterator<Item = &'a str>) -> Self {
+        let mut cost = Self::default();
+        let mut is_sign_of_life = true;
+        for name in root_fields {
+            cost.fields = cost.fields.saturating_add(1);
+            cost.chat += u32::from(CHAT.contains(&name));
+            cost.entrances += u32::from(ENTRANCES.contains(&name));
+            is_sign_of_life &= name == "__typename";
+        }
+        if is_sign_of_life && cost.fields <= 1 { Self::default() } else { cost }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graphql::document::{Documents, Limits};
+    use crate::graphql::schema::sdl;
+
+    fn cost(text: &str) -> (u32, u32, u32) {
+        let limits = Limits { root_fields: 1_000, aliases: 1_000, ..Limits::default() };
+        let document = Documents::new(&sdl(), limits).unwrap().parse(text).unwrap();
+        let Cost { fields, chat, entrances } = Cost::of(document.root_fields(document.operation(None).unwrap()));
+        (fields, chat, entrances)
+    }
+
+    #[test]
+    fn every_root_field_counts_and_nothing_below() {
+        let logout = "logout { sessionId }";
+        for (text, wanted) in [
+            ("{ me { id username } }", (1, 0, 0)),
+            ("{ a: me { id } b: me { id } c: models { id } }", (3, 0, 0)),
+            ("{ ... on Query { a: me { id } ... { b: me { id } } } }", (2, 0, 0)),
+            ("{ ...A ...A } fragment A on Query { me { id } ...B } fragment B on Query { models { id } }", (2, 0, 0)),
+            ("{ me @skip(if: true) { id } }", (1, 0, 0)),
+            ("subscription { reply(messageId: \"msg_01h455vb4pex5vsknk084sn02q\") { position } }", (1, 0, 0)),
+            (&format!("mutation {{ a: {logout} b: {logout} }}"), (2, 0, 0)),
+            (
+                "mutation { sendMessage(input: { content: \"a\" }) { reply { id } } \
+              login(input: { login: \"a\", password: \"b\" }) { accessToken } }",
+                (2, 1, 1),
+            ),
+        ] {
+            assert_eq!(cost(text), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sign_of_life_is_free_and_a_hundred_are_not() {
+        assert_eq!(cost("{ __typename }").0, 0);
+        assert_eq!(cost("{ __typename me { id } }").0, 2);
+        assert_eq!(cost("{ __schema { types { name } } }").0, 1);
+        assert_eq!(cost(&format!("{{ {} }}", "__typename ".repeat(500))).0, 500);
+        let login = "login(input: { login: \"a\", password: \"b\" }) { accessToken }";
+        let aliases: String = (0..100).map(|n| format!("a{n}: {login} ")).collect();
+        assert_eq!(cost(&format!("mutation {{ {aliases} }}")), (100, 0, 100));
+    }
+}

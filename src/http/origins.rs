@@ -1,0 +1,127 @@
+//! What pages of other origins may do: cross-origin requests (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), and
+//! opening a WebSocket, to which CORS does not apply (RFC 6455, section 10.2).
+//!
+//! Credentials are bearer tokens that a page must know and send by itself, never cookies: so no answer allows credentials, and
+//! a page that is not on the list can do nothing that its own server could not do.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use crate::config::protection::Origins;
+use crate::http::edge::Shared;
+
+const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
+/// Any header; `authorization` must be named all the same.
+const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
+const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("ratelimit, ratelimit-policy, retry-after, x-request-id");
+/// Two hours, the most that Chromium heeds.
+const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
+
+/// Answers preflights of pages on the list, and lets them read the other answers. Others get answers without a word of it, which
+/// their browser withholds from them.
+pub(super) async fn allow<E: Send + Sync + 'static>(
+    State(shared): State<Arc<Shared<E>>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let allowed = &shared.edge.origins;
+    if allowed.is_empty() {
+        return next.run(request).await;
+    }
+    let headers = request.headers();
+    let origin = headers.get(header::ORIGIN).cloned();
+    let origin = origin.filter(|origin| origin.to_str().is_ok_and(|origin| allowed.contains(origin)));
+    let is_preflight =
+        request.method() == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = if origin.is_some() && is_preflight {
+        let allows = [
+            (header::ACCESS_CONTROL_ALLOW_METHODS, METHODS),
+            (header::ACCESS_CONTROL_ALLOW_HEADERS, REQUEST_HEADERS),
+            (header::ACCESS_CONTROL_MAX_AGE, MAX_AGE),
+        ];
+        (StatusCode::NO_CONTENT, allows).into_response()
+    } else {
+        next.run(request).await
+    };
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, ANSWER_HEADERS);
+    }
+    response
+}
+
+/// Whether a WebSocket may be opened: by what is no page, which sends no `Origin`; by a page of this host; by one on the list.
+pub(super) fn may_connect(allowed: &Origins, headers: &HeaderMap) -> bool {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let (origin, None) = (origins.next(), origins.next()) else { return false };
+    let Some(origin) = origin else { return true };
+    let Ok(origin) = origin.to_str() else { return false };
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    allowed.contains(origin) || host.is_some_and(|host| is_same_host(origin, host))
+}
+
+/// Whether an origin is the host that the request went to. Its scheme is not looked at: behind a proxy that ends TLS the server
+/// does not know its own.
+fn is_same_host(origin: &str, host: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let own_port = match scheme {
+        "http" => ":80",
+        "https" => ":443",
+        _ => return false,
+    };
+    let without_port = |text: &str| text.strip_suffix(own_port).unwrap_or(text).to_ascii_lowercase();
+    !authority.is_empty() && without_port(authority) == without_port(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_of_this_host_may_connect_and_others_by_the_list() {
+        let allowed: Origins = "https://chat.example.com, http://localhost:3000".parse().unwrap();
+        for (origin, host, may) in [
+            (None, "a.example", true),
+            (Some("http://a.example:8000"), "a.example:8000", true),
+            (Some("https://a.example"), "a.example", true),
+            (Some("https://a.example"), "A.example:443", true),
+            (Some("http://a.example"), "a.example:80", true),
+            (Some("http://[::1]:8000"), "[::1]:8000", true),
+            (Some("https://chat.example.com"), "a.example", true),
+            (Some("http://localhost:3000"), "a.example", true),
+            (Some("http://chat.example.com"), "a.example", false),
+            (Some("https://chat.example.com:8443"), "a.example", false),
+            (Some("https://chat.example.com.evil.example"), "a.example", false),
+            (Some("http://a.example:8001"), "a.example:8000", false),
+            (Some("http://a.example"), "a.example:443", false),
+            (Some("http://evil.example"), "a.example", false),
+            (Some("http://a.example.evil.example"), "a.example", false),
+            (Some("null"), "a.example", false),
+            (Some("file://"), "a.example", false),
+            (Some("http://"), "", false),
+            (Some(""), "", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if let Some(origin) = origin {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            assert_eq!(may_connect(&allowed, &headers), may, "{origin:?} at {host}");
+        }
+    }
+
+    #[test]
+    fn two_origins_are_one_too_many() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, "a.example".parse().unwrap());
+        headers.append(header::ORIGIN, "http://a.example".parse().unwrap());
+        headers.append(header::ORIGIN, "http://evil.example".parse().unwrap());
+        assert!(!may_connect(&Origins::default(), &headers));
+    }
+}

@@ -1,0 +1,157 @@
+use std::net::{IpAddr, Ipv4Addr};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::*;
+use crate::domain::viewer::Permissions;
+use crate::domain::{Credential, Viewer};
+use crate::entity::ids::{SessionId, UserId};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn client(ip: &str) -> Client {
+    Client { ip: ip.parse().unwrap(), user_agent: None }
+}
+
+fn user(number: u128) -> Requester {
+    Requester::Viewer(Arc::new(Viewer {
+        user_id: UserId(Uuid::from_u128(number)),
+        credential: Credential::Session(SessionId(Uuid::nil())),
+        permissions: Permissions::default(),
+        may_write: true,
+        token_expires_at: None,
+        session_ended: CancellationToken::new(),
+    }))
+}
+
+fn fields(fields: u32) -> Cost {
+    Cost { fields, ..Cost::default() }
+}
+
+/// The wait, where it is refused.
+fn wait(verdict: &Verdict) -> Option<Duration> {
+    match verdict.refusal {
+        Some(Error::RateLimited { retry_after, .. }) => retry_after,
+        _ => None,
+    }
+}
+
+fn shown(verdict: &Verdict) -> [Option<String>; 3] {
+    let mut headers = HeaderMap::new();
+    verdict.write(&mut headers);
+    ["ratelimit-policy", "ratelimit", "retry-after"]
+        .map(|name| headers.get(name).map(|value| value.to_str().unwrap().to_owned()))
+}
+
+#[test]
+fn a_minute_allows_so_many_and_no_more() {
+    let (limiter, now, anybody) = (RateLimiter::new(60, 0), Instant::now(), client("192.0.2.7"));
+    let ask = |n, at| wait(&limiter.check_at(at, &Requester::Anonymous, &anybody, fields(n)));
+    assert_eq!(ask(59, now), None);
+    assert_eq!(ask(2, now), Some(SECOND), "one comes back a second");
+    assert_eq!(ask(1, now), None, "what was refused has not counted");
+    assert_eq!(ask(1, now), Some(SECOND));
+    assert_eq!(ask(1, now + SECOND - Duration::from_millis(1)), Some(Duration::from_millis(1)));
+    assert_eq!(ask(1, now + SECOND), None);
+    assert_eq!(ask(60, now + 61 * SECOND), None, "after a minute all is back");
+    assert_eq!(ask(0, now + 61 * SECOND), None);
+}
+
+#[test]
+fn more_than_a_minute_allows_is_never_asked_at_once() {
+    let (limiter, now, anybody) = (RateLimiter::new(100, 0), Instant::now(), client("192.0.2.7"));
+    let verdict = limiter.check_at(now, &Requester::Anonymous, &anybody, fields(101));
+    assert_eq!(wait(&verdict), Some(WINDOW));
+    assert!(verdict.refusal.unwrap().to_string().contains("at once"));
+    assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &anybody, fields(100))), None);
+}
+
+#[test]
+fn users_count_for_themselves_and_others_by_network() {
+    let (limiter, now) = (RateLimiter::new(10, 0), Instant::now());
+    let is_free =
+        |requester: &Requester, ip: &str| wait(&limiter.check_at(now, requester, &client(ip), fields(10))).is_none();
+    assert!(is_free(&user(1), "192.0.2.7"));
+    assert!(!is_free(&user(1), "192.0.2.8"), "wherever they are");
+    assert!(is_free(&user(2), "192.0.2.7"));
+    assert!(is_free(&Requester::Anonymous, "192.0.2.7"));
+    assert!(!is_free(&Requester::Dead, "::ffff:192.0.2.7"), "the same address, written otherwise");
+    assert!(is_free(&Requester::Anonymous, "2001:db8:1:2::1"));
+    assert!(!is_free(&Requester::Anonymous, "2001:db8:1:2:ffff::9"), "a /64 is one subscriber");
+    assert!(is_free(&Requester::Anonymous, "2001:db8:1:3::1"));
+}
+
+#[test]
+fn who_signs_in_counts_for_the_network_whoever_asks() {
+    let (limiter, now, here) = (RateLimiter::new(10, 0), Instant::now(), client("192.0.2.7"));
+    let entrance = Cost { fields: 6, chat: 0, entrances: 5 };
+    assert_eq!(wait(&limiter.check_at(now, &user(1), &here, entrance)), None);
+    assert_eq!(wait(&limiter.check_at(now, &user(2), &here, entrance)), None);
+    assert!(wait(&limiter.check_at(now, &user(3), &here, entrance)).is_some());
+    assert_eq!(wait(&limiter.check_at(now, &user(3), &here, fields(10))), None, "what was refused has not counted");
+    assert_eq!(wait(&limiter.check_at(now, &user(1), &here, fields(9))), None, "the sixth counted for the user");
+    assert!(wait(&limiter.check_at(now, &user(1), &here, fields(1))).is_some());
+}
+
+#[test]
+fn chat_has_a_limit_of_its_own_within_the_other() {
+    let (limiter, now, here) = (RateLimiter::new(10, 2), Instant::now(), client("192.0.2.7"));
+    let ask = |fields, chat| limiter.check_at(now, &user(1), &here, Cost { fields, chat, entrances: 0 });
+    let first = ask(2, 2);
+    assert_eq!(
+        shown(&first),
+        [
+            Some(r#""general";q=10;w=60, "chat";q=2;w=60"#.to_owned()),
+            Some(r#""general";r=8;t=12, "chat";r=0;t=60"#.to_owned()),
+            None
+        ]
+    );
+    let refused = ask(1, 1);
+    assert_eq!(wait(&refused), Some(30 * SECOND));
+    assert_eq!(shown(&refused)[2].as_deref(), Some("30"));
+    assert_eq!(
+        shown(&ask(8, 0)),
+        [Some(r#""general";q=10;w=60"#.to_owned()), Some(r#""general";r=0;t=60"#.to_owned()), None]
+    );
+    assert!(wait(&ask(1, 0)).is_some());
+}
+
+#[test]
+fn zero_turns_a_limit_off() {
+    let (limiter, now, here) = (RateLimiter::new(0, 1), Instant::now(), client("192.0.2.7"));
+    let verdict = limiter.check_at(now, &user(1), &here, fields(1_000_000));
+    assert_eq!((wait(&verdict), shown(&verdict)), (None, [None, None, None]));
+    let chat = Cost { fields: 1, chat: 1, entrances: 0 };
+    assert_eq!(wait(&limiter.check_at(now, &user(1), &here, chat)), None);
+    assert_eq!(wait(&limiter.check_at(now, &user(1), &here, chat)), Some(WINDOW));
+}
+
+#[test]
+fn a_flood_of_networks_takes_bounded_memory_and_washes_nobody_out_who_is_at_the_limit() {
+    let limiter = RateLimiter::new(10, 0);
+    limiter.0.lock().unwrap().general.capacity = 1_000;
+    let now = Instant::now();
+    let attacker = client("192.0.2.7");
+    assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &attacker, fields(10))), None);
+    for n in 0..20_000_u32 {
+        let one = Client { ip: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)), user_agent: None };
+        assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &one, fields(1))), None);
+        assert!(limiter.0.lock().unwrap().general.whole_at.len() <= 1_000);
+    }
+    assert!(wait(&limiter.check_at(now, &Requester::Anonymous, &attacker, fields(1))).is_some());
+}
+
+#[test]
+fn who_has_a_whole_allowance_takes_no_room() {
+    let limiter = RateLimiter::new(10, 0);
+    limiter.0.lock().unwrap().general.capacity = 10;
+    let now = Instant::now();
+    let ask = |n: u32, at| {
+        let one = Client { ip: IpAddr::V4(Ipv4Addr::from_bits(n)), user_agent: None };
+        limiter.check_at(at, &Requester::Anonymous, &one, fields(1));
+    };
+    (0..10).for_each(|n| ask(n, now));
+    ask(10, now + 6 * SECOND);
+    assert_eq!(limiter.0.lock().unwrap().general.whole_at.len(), 1);
+}

@@ -1,0 +1,116 @@
+//! Failed sign-ins, and the networks that accounts have signed in from.
+
+use chrono::{DateTime, Utc};
+use sea_orm::entity::prelude::*;
+use sea_orm::sea_query::{Expr, OnConflict};
+use sea_orm::{ExprTrait as _, QueryOrder as _, QuerySelect as _};
+
+use crate::entity::ids::UserId;
+use crate::entity::login_failure::{ActiveModel, Column, Entity, Model};
+use crate::entity::login_network;
+
+/// The source that stands for all of them.
+pub const EVERYWHERE: &str = "";
+
+/// The failures to an account from one source, and those from everywhere, that are not forgotten yet.
+///
+/// # Errors
+/// When the database fails; as everywhere below.
+pub async fn find(
+    db: &impl ConnectionTrait,
+    account_key: &[u8],
+    source: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::AccountKey.eq(account_key))
+        .filter(Column::Source.is_in([source, EVERYWHERE]))
+        .filter(Column::ExpiresAt.gt(now))
+        .all(db)
+        .await
+}
+
+/// Counts a failure, and answers how many there are now. Failures that are forgotten count no more.
+pub async fn count(db: &impl ConnectionTrait, failure: Model, now: DateTime<Utc>) -> Result<i32, DbErr> {
+    let stored = |column| Expr::col((Entity, column));
+    let failures = Expr::case(stored(Column::ExpiresAt).lte(now), 1).finally(stored(Column::Failures).add(1));
+    let again = OnConflict::columns([Column::AccountKey, Column::Source])
+        .value(Column::Failures, failures)
+        .value(Column::ExpiresAt, failure.expires_at)
+        .value(Column::UserId, failure.user_id)
+        .to_owned();
+    let insert = Entity::insert(ActiveModel::from(failure).reset_all()).on_conflict(again);
+    Ok(insert.exec_with_returning(db).await?.failures)
+}
+
+/// Forgets the failures to an account from one source.
+pub async fn forget(db: &impl ConnectionTrait, account_key: &[u8], source: &str) -> Result<(), DbErr> {
+    let of = Entity::delete_many().filter(Column::AccountKey.eq(account_key)).filter(Column::Source.eq(source));
+    of.exec(db).await.map(drop)
+}
+
+/// Forgets every failure to a user's account.
+pub async fn forget_user(db: &impl ConnectionTrait, user_id: UserId) -> Result<u64, DbErr> {
+    Ok(Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(db).await?.rows_affected)
+}
+
+/// Until when these users are locked for the source for which it lasts longest; who is locked for none is not there.
+pub async fn locked_until(
+    db: &impl ConnectionTrait,
+    users: &[UserId],
+    attempts: i32,
+    now: DateTime<Utc>,
+) -> Result<Vec<(UserId, DateTime<Utc>)>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.is_in(users.iter().copied()))
+        .filter(Column::Source.ne(EVERYWHERE))
+        .filter(Column::Failures.gte(attempts))
+        .filter(Column::ExpiresAt.gt(now))
+        .select_only()
+        .column(Column::UserId)
+        .column_as(Column::ExpiresAt.max(), "until")
+        .group_by(Column::UserId)
+        .into_tuple()
+        .all(db)
+        .await
+}
+
+/// Forgets what has expired, and beyond the newest `kept` the oldest.
+pub async fn sweep(db: &impl ConnectionTrait, kept: u64, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?;
+    let newest_first = Entity::find().order_by_desc(Column::ExpiresAt).offset(kept).limit(1);
+    let beyond: Option<DateTime<Utc>> =
+        newest_first.select_only().column(Column::ExpiresAt).into_tuple().one(db).await?;
+    if let Some(oldest) = beyond {
+        Entity::delete_many().filter(Column::ExpiresAt.lte(oldest)).exec(db).await?;
+    }
+    Ok(())
+}
+
+/// Whether the user has signed in from this network.
+pub async fn is_known_network(db: &impl ConnectionTrait, user_id: UserId, network: &str) -> Result<bool, DbErr> {
+    Ok(login_network::Entity::find_by_id((user_id, network.to_owned())).one(db).await?.is_some())
+}
+
+/// Notes that the user signed in from a network, and keeps the `kept` that were used last.
+pub async fn know_network(db: &impl ConnectionTrait, network: login_network::Model, kept: u64) -> Result<(), DbErr> {
+    use login_network::{ActiveModel, Column, Entity};
+    let user_id = network.user_id;
+    let again = OnConflict::columns([Column::UserId, Column::Network]).update_column(Column::LastUsedAt).to_owned();
+    let insert = Entity::insert(ActiveModel::from(network).reset_all()).on_conflict(again);
+    insert.exec_without_returning(db).await?;
+    let of_user = Entity::find().filter(Column::UserId.eq(user_id)).order_by_desc(Column::LastUsedAt);
+    let beyond: Vec<String> =
+        of_user.offset(kept).limit(kept).select_only().column(Column::Network).into_tuple().all(db).await?;
+    if !beyond.is_empty() {
+        let old = Entity::delete_many().filter(Column::UserId.eq(user_id)).filter(Column::Network.is_in(beyond));
+        old.exec(db).await?;
+    }
+    Ok(())
+}
+
+/// Forgets networks that were last used before then.
+pub async fn forget_networks(db: &impl ConnectionTrait, before: DateTime<Utc>) -> Result<(), DbErr> {
+    use login_network::{Column, Entity};
+    Entity::delete_many().filter(Column::LastUsedAt.lt(before)).exec(db).await.map(drop)
+}

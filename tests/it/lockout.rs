@@ -1,0 +1,242 @@
+//! Locks after failed sign-ins, on both databases.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use duologue::clock::{Clock, IdGenerator};
+use duologue::config::CommandLine;
+use duologue::domain::accounts::{Accounts, Credentials, NewUser, Registration, SignedIn};
+use duologue::domain::{Client, Error, Result};
+use duologue::storage::Database;
+use duologue::storage::audit::{self, Filter};
+use duologue::storage::migrations::{Step, run};
+use tokio_util::task::TaskTracker;
+
+use crate::support::database::{TestDatabase, on_both_databases};
+
+const PASSWORD: &str = "velvet otter counts 41 lanterns";
+const HOME: &str = "192.0.2.7";
+const ELSEWHERE: &str = "198.51.100.9";
+
+/// A clock that stands until it is moved.
+struct StoppedClock(Mutex<DateTime<Utc>>);
+
+impl Clock for StoppedClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.lock().unwrap()
+    }
+}
+
+struct Kit {
+    accounts: Accounts,
+    clock: Arc<StoppedClock>,
+    database: Database,
+    // The database is dropped last.
+    home: TestDatabase,
+}
+
+impl Kit {
+    async fn new(home: TestDatabase, flags: &[&str]) -> Self {
+        run(home.url(), Step::Up(None)).await.unwrap();
+        let database = Database::connect(home.url(), 5).await.unwrap();
+        let clock = Arc::new(StoppedClock(Mutex::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap())));
+        Self { accounts: accounts(&database, &clock, flags), clock, database, home }
+    }
+
+    fn advance(&self, by: TimeDelta) {
+        *self.clock.0.lock().unwrap() += by;
+    }
+
+    /// Registered from home.
+    async fn register(&self, name: &str) -> SignedIn {
+        let (username, email) = (name.to_owned(), format!("{name}@example.com"));
+        let user = NewUser { username, email, password: PASSWORD.to_owned(), full_name: None };
+        self.accounts.register(Registration { user, device: None }, &client(HOME)).await.unwrap()
+    }
+
+    async fn login(&self, login: &str, password: &str, ip: &str) -> Result<SignedIn> {
+        let credentials = Credentials { login: login.to_owned(), password: password.to_owned(), device: None };
+        self.accounts.login(credentials, &client(ip)).await
+    }
+
+    /// So many wrong passwords, each told to be wrong.
+    async fn fail(&self, login: &str, ip: &str, times: usize) {
+        for n in 0..times {
+            let outcome = self.login(login, "wrong", ip).await;
+            assert!(matches!(outcome, Err(Error::InvalidCredentials)), "{n}: {outcome:?}");
+        }
+    }
+
+    async fn audited(&self, action: &str) -> u64 {
+        let filter = Filter { action: Some(action.to_owned()), ..Filter::default() };
+        audit::count(self.database.reader(), &filter).await.unwrap()
+    }
+}
+
+fn accounts(database: &Database, clock: &Arc<StoppedClock>, flags: &[&str]) -> Accounts {
+    let arguments = ["duologue", "--jwt-secret", "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me"].iter().chain(flags);
+    let settings = CommandLine::parse_from_parts(arguments.map(Into::into), |_| None).unwrap().settings;
+    let secrets = settings.auth.signing_secrets(&settings.server.data_dir).unwrap();
+    let (clock, ids) = (Arc::clone(clock), Arc::new(IdGenerator::default()));
+    Accounts::new(database.clone(), clock, ids, TaskTracker::new(), &secrets, &settings.auth).unwrap()
+}
+
+fn client(ip: &str) -> Client {
+    Client { ip: ip.parse().unwrap(), user_agent: None }
+}
+
+/// For how long somebody is locked out, in seconds.
+fn locked(outcome: Result<SignedIn>) -> u64 {
+    match outcome {
+        Err(Error::LockedOut { retry_after }) => retry_after.as_secs(),
+        other => panic!("{other:?}"),
+    }
+}
+
+on_both_databases!(so_many_failures_lock_and_one_less_does_not, |home| async move {
+    let kit = Kit::new(home, &[]).await;
+    let ada = kit.register("ada").await;
+    kit.fail("ada", ELSEWHERE, 9).await;
+    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(), "nine do not, and are made up for");
+    kit.fail("ada", ELSEWHERE, 10).await;
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "the right password is no way round");
+    assert_eq!(locked(kit.login(" ADA", "wrong", ELSEWHERE).await), 900);
+    assert_eq!((kit.audited("user.locked_out").await, kit.audited("user.login_failed").await), (1, 1));
+    assert_eq!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap()[0].1, kit.clock.now() + TimeDelta::minutes(15));
+
+    kit.advance(TimeDelta::seconds(899));
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "what is refused does not make it longer");
+    kit.advance(TimeDelta::seconds(1));
+    assert!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap().is_empty());
+    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
+});
+
+on_both_databases!(a_lock_is_of_one_source_and_one_account, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
+    kit.register("ada").await;
+    kit.register("eve").await;
+    kit.fail("ada", "2001:db8:1:2::1", 2).await;
+    kit.fail("ada", "2001:db8:1:2:ffff::9", 1).await;
+    locked(kit.login("ada", PASSWORD, "2001:db8:1:2::7").await);
+    for (login, ip) in [("ada", HOME), ("ada", "2001:db8:1:3::1"), ("ada", ELSEWHERE), ("eve", "2001:db8:1:2::1")] {
+        assert!(kit.login(login, PASSWORD, ip).await.is_ok(), "{login} from {ip}");
+    }
+    let elsewhere = accounts(&kit.database, &kit.clock, &["--login-lockout-attempts", "3"]);
+    let credentials = Credentials { login: "ada".to_owned(), password: PASSWORD.to_owned(), device: None };
+    locked(elsewhere.login(credentials, &client("2001:db8:1:2::1")).await);
+    drop(kit.home);
+});
+
+on_both_databases!(who_is_not_there_locks_just_the_same, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "3", "--login-lockout-minutes", "1"]).await;
+    kit.fail("nobody", ELSEWHERE, 3).await;
+    assert_eq!(locked(kit.login("NOBODY", PASSWORD, ELSEWHERE).await), 60);
+    kit.fail("no@body", ELSEWHERE, 3).await;
+    assert_eq!(locked(kit.login("no@body", PASSWORD, ELSEWHERE).await), 60);
+    kit.advance(TimeDelta::minutes(1));
+    kit.accounts.forget_old_failures().await.unwrap();
+    kit.fail("nobody", ELSEWHERE, 1).await;
+});
+
+on_both_databases!(of_many_tries_at_once_no_more_are_told_than_one_after_another, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
+    kit.register("ada").await;
+    let tries = futures_util::future::join_all((0..12).map(|_| kit.login("ada", "wrong", ELSEWHERE))).await;
+    let told = tries.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count();
+    assert_eq!(told, 3, "{tries:?}");
+    let refused =
+        |outcome: &&Result<SignedIn>| matches!(outcome, Err(Error::LockedOut { .. } | Error::Unavailable { .. }));
+    assert_eq!(tries.iter().filter(refused).count(), 9);
+});
+
+on_both_databases!(an_attack_from_everywhere_slows_strange_networks_and_not_known_ones, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "1"]).await;
+    kit.register("ada").await;
+    for login in ["ada", "nobody"] {
+        for n in 1..=10 {
+            kit.fail(login, &format!("203.0.113.{n}"), 1).await;
+        }
+        assert_eq!(locked(kit.login(login, PASSWORD, ELSEWHERE).await), 10, "{login}");
+    }
+    assert!(kit.login("ada", PASSWORD, HOME).await.is_ok(), "ada registered from there");
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 10);
+
+    kit.advance(TimeDelta::seconds(10));
+    kit.fail("ada", "203.0.113.11", 1).await;
+    kit.advance(TimeDelta::seconds(9));
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "one try for all of them");
+    kit.advance(TimeDelta::seconds(1));
+    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
+    kit.fail("ada", "203.0.113.12", 1).await;
+    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(), "which is known from now on");
+});
+
+on_both_databases!(who_may_lifts_every_lock, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "1"]).await;
+    let ada = kit.register("ada").await;
+    let admin = NewUser {
+        username: "root".to_owned(),
+        email: "root@example.com".to_owned(),
+        password: PASSWORD.to_owned(),
+        full_name: None,
+    };
+    kit.accounts.create_user(admin, true).await.unwrap();
+    let admin = kit.login("root", PASSWORD, HOME).await.unwrap();
+    kit.fail("ada", ELSEWHERE, 1).await;
+    kit.fail("ada@example.com", ELSEWHERE, 1).await;
+    kit.fail("ada", HOME, 1).await;
+
+    let here = client(HOME);
+    let refused = kit.accounts.unlock_user(&ada.viewer, ada.user.id, &here).await;
+    assert!(matches!(refused, Err(Error::Forbidden)));
+    let nobody = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
+    assert!(matches!(kit.accounts.unlock_user(&admin.viewer, nobody, &here).await, Err(Error::NotFound)));
+    kit.accounts.unlock_user(&admin.viewer, ada.user.id, &here).await.unwrap();
+    assert!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap().is_empty());
+    for (login, ip) in [("ada", ELSEWHERE), ("ada@example.com", ELSEWHERE), ("ada", HOME)] {
+        assert!(kit.login(login, PASSWORD, ip).await.is_ok(), "{login} from {ip}");
+    }
+    assert_eq!(kit.audited("user.unlocked").await, 1);
+});
+
+on_both_databases!(zero_locks_nobody, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "0"]).await;
+    kit.register("ada").await;
+    kit.fail("ada", ELSEWHERE, 12).await;
+    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
+});
+
+on_both_databases!(unknown_users_inactive_ones_and_wrong_passwords_take_the_same_time, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "0"]).await;
+    kit.register("ada").await;
+    let gone = kit.register("gone").await;
+    deactivate(&kit, &gone).await;
+    // In turns, so that whatever else the machine does falls on all of them.
+    let logins = ["ada", "nobody", "gone"];
+    let mut times = logins.map(|_| Vec::new());
+    for _ in 0..20 {
+        for (login, times) in logins.iter().zip(&mut times) {
+            let password = if *login == "gone" { PASSWORD } else { "wrong" };
+            let start = std::time::Instant::now();
+            assert!(matches!(kit.login(login, password, ELSEWHERE).await, Err(Error::InvalidCredentials)));
+            times.push(start.elapsed());
+        }
+    }
+    let [known, unknown, inactive]: [Duration; 3] = times.map(|mut times| {
+        times.sort();
+        times[10]
+    });
+    for other in [unknown, inactive] {
+        assert!(other * 2 >= known && other <= known * 2, "{known:?}, {unknown:?}, {inactive:?}");
+    }
+});
+
+async fn deactivate(kit: &Kit, who: &SignedIn) {
+    use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
+    let transaction = kit.database.begin().await.unwrap();
+    let mut user = who.user.clone().into_active_model();
+    user.is_active = Set(false);
+    user.update(&transaction).await.unwrap();
+    transaction.commit().await.unwrap();
+}

@@ -1,0 +1,181 @@
+//! What an attacker tries at the real server: the checks of graphql-cop, floods of sign-ins, old secrets.
+
+use serde_json::{Value, json};
+
+use crate::support::client::{PASSWORD, text};
+use crate::support::database::{Engine, TestDatabase, on_both_databases};
+use crate::support::server::{Server, Setup};
+
+async fn database() -> TestDatabase {
+    TestDatabase::create(Engine::Sqlite).await.unwrap()
+}
+
+/// The answer to a body of whatever type.
+async fn post(server: &Server, content_type: &str, body: String) -> (u16, Value) {
+    let request = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    let request = request.post(format!("http://{}/graphql", server.address)).header("content-type", content_type);
+    let answer = request.body(body).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+async fn get(server: &Server, query: &str) -> (u16, Value) {
+    let request = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    let answer = request.get(format!("http://{}/graphql?{query}", server.address)).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+/// The answer to a document of an anonymous client from this address, as a trusted proxy tells it.
+async fn from(server: &Server, address: &str, query: &str, variables: Value) -> Value {
+    let request = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
+    let request = request.post(format!("http://{}/graphql", server.address)).header("x-forwarded-for", address);
+    let body = json!({ "query": query, "variables": variables }).to_string();
+    request.header("content-type", "application/json").body(body).send().await.unwrap().json().await.unwrap()
+}
+
+fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or("none")
+}
+
+const LOGIN: &str = "mutation($input: LoginInput!) { login(input: $input) { accessToken } }";
+
+#[tokio::test]
+async fn the_checks_of_graphql_cop_find_nothing() {
+    let database = database().await;
+    let server = Setup::new(&database).with("RATE_LIMIT_PER_MINUTE", "100").start().await;
+    let run = async |query: &str| post(&server, "application/json", json!({ "query": query }).to_string()).await.1;
+    let is_refused = |answer: &Value| {
+        answer.get("data").is_none()
+            && ["QUERY_TOO_COMPLEX", "RATE_LIMITED", "INVALID_DOCUMENT"].contains(&code(answer))
+    };
+    let aliases: String = (0..101).map(|n| format!("alias{n}: __typename ")).collect();
+    assert!(is_refused(&run(&format!("query cop {{ {aliases} }}")).await), "alias overloading");
+    let batch = json!(vec![json!({ "query": "query cop { __typename }" }); 10]).to_string();
+    let (status, answer) = post(&server, "application/json", batch).await;
+    assert!(status == 400 && answer.get("data").is_none(), "array-based batching: {answer}");
+    let directives = run(&format!("query cop {{ __typename {} }}", "@aa".repeat(10))).await;
+    assert!(is_refused(&directives), "directive overloading: {directives}");
+    assert!(directives["errors"].as_array().unwrap().len() < 10, "directive overloading: {directives}");
+    let fields = run(&format!("query cop {{ {} }}", "__typename ".repeat(500))).await;
+    assert!(is_refused(&fields), "field duplication: {fields}");
+    let circle = "{ __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } } } } } } } }";
+    assert!(is_refused(&run(circle).await), "circular introspection");
+
+    let (status, _) = get(&server, "query=mutation+cop+%7B__typename%7D").await;
+    assert_eq!(status, 405, "mutations over GET");
+    let form = "query=mutation+cop+%7B__typename%7D".to_owned();
+    let (status, answer) = post(&server, "application/x-www-form-urlencoded", form).await;
+    assert!(status == 415 && answer.get("data").is_none(), "form-encoded requests: {answer}");
+    let plain = json!({ "query": "mutation cop { __typename }" }).to_string();
+    assert_eq!(post(&server, "text/plain", plain).await.0, 415, "plain-text requests");
+
+    let suggestion = run("query cop { __schema { directive } }").await;
+    assert!(is_refused(&suggestion) && !suggestion.to_string().contains("Did you mean"), "suggestions: {suggestion}");
+    let suggestion = run("query cop { mee { id } }").await;
+    assert!(is_refused(&suggestion) && !suggestion.to_string().contains("Did you mean"), "suggestions: {suggestion}");
+    let traced = run("query cop { __typename }").await;
+    assert_eq!(traced["data"]["__typename"], "Query");
+    assert!(traced.get("extensions").is_none(), "tracing: {traced}");
+    let fault = run("qwerty cop { abc }").await;
+    assert!(is_refused(&fault) && fault["errors"][0].get("stack").is_none(), "faults: {fault}");
+}
+
+#[tokio::test]
+async fn a_hundred_aliased_sign_ins_are_a_hundred() {
+    let database = database().await;
+    let server = Setup::new(&database).with("RATE_LIMIT_PER_MINUTE", "20").start().await;
+    let logins = |n: usize| {
+        let one = |n| format!("a{n}: login(input: {{ login: \"nobody\", password: \"{n}\" }}) {{ accessToken }} ");
+        format!("mutation {{ {} }}", (0..n).map(one).collect::<String>())
+    };
+    let answer = server.client().run(&logins(100), json!({})).await;
+    assert_eq!(answer.code(), "RATE_LIMITED");
+    assert!(answer.extensions()["retryAfterSeconds"].as_u64().unwrap() >= 1);
+    let answer = server.client().run(&logins(12), json!({})).await;
+    let codes: Vec<&str> = answer.0["errors"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|error| error["extensions"]["code"].as_str().unwrap())
+        .collect();
+    assert_eq!(codes, [vec!["INVALID_CREDENTIALS"; 10], vec!["LOCKED_OUT"; 2]].concat());
+    assert!(answer.0["errors"][11]["extensions"]["retryAfterSeconds"].as_u64().unwrap() > 800);
+    assert_eq!(server.client().run(&logins(9), json!({})).await.code(), "RATE_LIMITED", "12 of 20 are gone");
+}
+
+#[tokio::test]
+async fn messages_to_models_have_a_limit_of_their_own() {
+    let database = database().await;
+    let server = Setup::new(&database).with("CHAT_RATE_LIMIT_PER_MINUTE", "2").start().await;
+    let ada = server.sign_up("ada").await;
+    for _ in 0..2 {
+        ada.ask("demo", "hello").await;
+    }
+    let refused = ada.try_send(json!({ "newChat": { "modelId": "demo" }, "content": "hello" })).await.unwrap();
+    assert_eq!(refused.code(), "RATE_LIMITED");
+    ada.data("{ me { id } }", json!({})).await;
+}
+
+on_both_databases!(an_admin_sees_and_lifts_a_lock_and_it_never_reached_the_owners_network, |database| async move {
+    let server = Setup::new(&database)
+        .with("TRUSTED_PROXIES", "127.0.0.0/8")
+        .with("DEFAULT_ADMIN_USERNAME", "root")
+        .with("DEFAULT_ADMIN_EMAIL", "root@example.com")
+        .with("DEFAULT_ADMIN_PASSWORD", PASSWORD)
+        .with("LOGIN_LOCKOUT_ATTEMPTS", "2")
+        .start()
+        .await;
+    let ada = server.sign_up("ada").await;
+    let login = async |address: &str, password: &str| {
+        from(&server, address, LOGIN, json!({ "input": { "login": "ada", "password": password } })).await
+    };
+    for _ in 0..2 {
+        assert_eq!(code(&login("192.0.2.7", "wrong").await), "INVALID_CREDENTIALS");
+    }
+    assert_eq!(code(&login("192.0.2.7", PASSWORD).await), "LOCKED_OUT");
+    assert!(
+        login("192.0.2.8", PASSWORD).await["data"]["login"]["accessToken"].is_string(),
+        "the owner, from elsewhere"
+    );
+
+    let root = json!({ "input": { "login": "root", "password": PASSWORD } });
+    let token = text(&server.client().data(LOGIN, root).await["login"]["accessToken"]);
+    let root = server.client().with_token(&token);
+    let own = ada.data("{ me { lockedUntil } }", json!({})).await;
+    assert!(own["me"]["lockedUntil"].is_string(), "{own}");
+    let refused = ada.mutate("unlockUser", "user { id }", json!({ "userId": ada.id })).await;
+    assert_eq!(refused.code(), "FORBIDDEN");
+    let unlocked = root.mutate("unlockUser", "user { id lockedUntil }", json!({ "userId": ada.id })).await.data();
+    assert_eq!(unlocked["unlockUser"]["user"], json!({ "id": ada.id, "lockedUntil": null }));
+    assert!(login("192.0.2.7", PASSWORD).await["data"]["login"]["accessToken"].is_string());
+    let unknown =
+        root.mutate("unlockUser", "user { id }", json!({ "userId": "user_01h455vb4pex5vsknk084sn02q" })).await;
+    assert_eq!(unknown.code(), "NOT_FOUND");
+    server.stop().await;
+});
+
+#[tokio::test]
+async fn secrets_rotate_by_a_list() {
+    let [old, new] = ["kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me", "Zr8tQm4xWc1vLp6yHn3bKd9sFg2jTe7u"];
+    let database = database().await;
+    let start = async |secrets: &str| Setup::new(&database).with("JWT_SECRET", secrets).start().await;
+    let server = start(old).await;
+    let before = server.sign_up("ada").await;
+    server.stop().await;
+
+    let server = start(&format!("{new},{old}")).await;
+    assert!(before.at(server.address).data("{ me { id } }", json!({})).await["me"]["id"].is_string());
+    let refresh =
+        "mutation($input: RefreshSessionInput!) { refreshSession(input: $input) { accessToken refreshToken } }";
+    let input = json!({ "input": { "refreshToken": before.refresh_token } });
+    let after = server.client().data(refresh, input).await["refreshSession"].take();
+    server.stop().await;
+
+    let server = start(new).await;
+    let dead = before.at(server.address).run("{ me { id } }", json!({})).await;
+    assert_eq!(dead.code(), "UNAUTHENTICATED", "what the old secret signed");
+    let me = server.client().with_token(&text(&after["accessToken"])).data("{ me { id } }", json!({})).await;
+    assert_eq!(me["me"]["id"], Value::String(before.id.clone()));
+    let input = json!({ "input": { "refreshToken": after["refreshToken"] } });
+    assert!(server.client().data(refresh, input).await["refreshSession"]["accessToken"].is_string());
+    server.stop().await;
+}
