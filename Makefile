@@ -8,7 +8,7 @@ CLIENTS := tests/clients
 BROWSER := tests/browser
 PAGES := web
 
-.PHONY: run build test test-server test-clients test-browser pages lint format schema help
+.PHONY: run bench build test test-server test-clients test-browser pages lint format schema help
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -73,6 +73,10 @@ lint: ## what CI holds the code to
 
 format: ## formats the code
 	$(CARGO) fmt --all
+
+# One target folder, so that the benchmark finds the server that it builds.
+bench: ## the load benchmark, on two cores: a few minutes after the release builds
+	CARGO_TARGET_DIR=$(CURDIR)/target $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(WORKLOADS)
 
 schema: ## writes schema.graphql anew from the code
 	$(CARGO) run --quiet -- schema > schema.graphql.new

@@ -1,0 +1,104 @@
+//! An HTTP/1.1 client that costs the load's core next to nothing: one connection, one request at a time.
+
+use std::time::Instant;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use crate::Result;
+
+/// A connection that is kept alive.
+pub struct Http {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+/// A POST request, ready to be sent many times.
+pub fn post(path: &str, token: Option<&str>, body: &str) -> Vec<u8> {
+    let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let length = body.len();
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n{authorization}content-length: {length}\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+impl Http {
+    /// Connects.
+    pub async fn connect(port: u16) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, buffer: Vec::new() })
+    }
+
+    /// Sends a request and answers the body of its answer, which must be a success.
+    pub async fn send(&mut self, request: &[u8]) -> Result<&str> {
+        self.stream.write_all(request).await?;
+        self.buffer.clear();
+        let (start, end) = loop {
+            if self.stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err("the connection ended".into());
+            }
+            let Some(head) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
+            let text = std::str::from_utf8(&self.buffer[..head])?.to_ascii_lowercase();
+            let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
+            let length: usize = length.ok_or("an answer without its length")?.trim().parse()?;
+            if self.buffer.len() >= head + 4 + length {
+                break (head + 4, head + 4 + length);
+            }
+        };
+        let body = std::str::from_utf8(&self.buffer[start..end])?;
+        if !self.buffer.starts_with(b"HTTP/1.1 200") || body.contains("\"errors\":") {
+            let answer = String::from_utf8_lossy(&self.buffer);
+            return Err(answer.chars().take(600).collect::<String>().into());
+        }
+        Ok(body)
+    }
+}
+
+/// What a load saw.
+#[derive(Debug, Default)]
+pub struct Load {
+    /// Of each request, in microseconds.
+    pub latencies: Vec<u64>,
+}
+
+/// Sends requests over some connections until `until`, each as soon as the one before is answered. `request` is given the number of
+/// the request, different on every connection.
+pub async fn closed_loop(
+    port: u16,
+    connections: usize,
+    until: Instant,
+    request: impl Fn(usize) -> Vec<u8> + Clone + Send + 'static,
+) -> Result<Load> {
+    let mut all = JoinSet::new();
+    for connection in 0..connections {
+        let request = request.clone();
+        all.spawn(async move {
+            let mut http = Http::connect(port).await?;
+            let mut latencies = Vec::new();
+            for number in (connection..).step_by(connections) {
+                let start = Instant::now();
+                if start >= until {
+                    break;
+                }
+                http.send(&request(number)).await?;
+                latencies.push(u64::try_from(start.elapsed().as_micros())?);
+            }
+            Ok::<_, crate::Failure>(latencies)
+        });
+    }
+    let mut load = Load::default();
+    while let Some(latencies) = all.join_next().await {
+        load.latencies.extend(latencies??);
+    }
+    Ok(load)
+}
+
+/// The value that so many of a thousand do not exceed; 0 of nothing.
+pub fn permille(values: &mut [u64], permille: usize) -> u64 {
+    values.sort_unstable();
+    let index = (values.len() * permille / 1_000).min(values.len().saturating_sub(1));
+    values.get(index).copied().unwrap_or(0)
+}

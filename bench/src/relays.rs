@@ -1,0 +1,234 @@
+//! Workloads of streams: what the way through the server adds, how fast it is, what it costs, and what idle readers hold.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+use crate::bed::{Bed, PLANS, Server};
+use crate::http::permille;
+use crate::provider::{PLAIN_TOKEN, now};
+use crate::streams::{Reader, Source};
+use crate::table::{Outcome, Row};
+use crate::{Failure, Result};
+
+const PACED_STREAMS: usize = 50;
+const PACED_TIME: Duration = Duration::from_secs(8);
+const FAST_STREAMS: usize = 200;
+const MANY_STREAMS: usize = 1_000;
+/// So many of them begin in a second.
+const MANY_PER_SECOND: u32 = 100;
+const MANY_TIME: Duration = Duration::from_secs(6);
+const IDLE_READERS: usize = 1_000;
+/// Idle readers share so many replies: no user may hold too many sockets.
+const IDLE_REPLIES: usize = 4;
+/// After which a server's memory is what it stays.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// What readers of paced streams saw, in microseconds.
+#[derive(Debug, Default)]
+struct Delays {
+    /// From the wish to the provider, and from the provider's first token to the reader.
+    first: Vec<u64>,
+    /// Of each token after the first.
+    rest: Vec<u64>,
+}
+
+impl Delays {
+    /// Takes what a frame brings at a moment. `began` is when the reader wished for the stream.
+    fn take(&mut self, text: &str, began: u64, at: u64, is_first: bool) {
+        let mut stamps = text.split_ascii_whitespace().map(|stamp| stamp.parse::<u64>().unwrap_or(0));
+        if is_first && let (Some(received), Some(sent)) = (stamps.next(), stamps.next()) {
+            self.first.push(received.saturating_sub(began) + at.saturating_sub(sent));
+        }
+        self.rest.extend(stamps.map(|sent| at.saturating_sub(sent)));
+    }
+}
+
+async fn servers(bed: &Bed) -> Result<[(Server, Source); 2]> {
+    let (raw, duologue) = (bed.raw().await?, bed.duologue().await?);
+    let (raw_source, source) = (Source::Raw { port: raw.port }, bed.source(&duologue));
+    Ok([(raw, raw_source), (duologue, source)])
+}
+
+/// W3: what the way through the server adds to each token, at 50 streams of 50 tokens a second.
+pub async fn w3(bed: &Bed) -> Result<Vec<Row>> {
+    let mut seen = Vec::new();
+    for (_server, source) in &servers(bed).await? {
+        let (mut all, until) = (JoinSet::new(), Instant::now() + PACED_TIME);
+        for number in 0..PACED_STREAMS {
+            let source = source.clone();
+            all.spawn(async move {
+                let mut reader = Reader::open(&source, number).await?;
+                // Spread over the second that a stream takes.
+                tokio::time::sleep(Duration::from_secs(1) * u32::try_from(number)? / PACED_STREAMS as u32).await;
+                let mut delays = Delays::default();
+                let mut is_warm = false;
+                while Instant::now() < until {
+                    let (began, mut is_first) = (now(), true);
+                    reader.begin(PLANS[0]).await?;
+                    while let Some(tokens) = reader.next().await? {
+                        if is_warm {
+                            delays.take(tokens.text(), began, now(), is_first);
+                        }
+                        is_first = false;
+                    }
+                    // A reader's first stream opens connections and compiles statements.
+                    is_warm = true;
+                }
+                Ok::<_, Failure>(delays)
+            });
+        }
+        let mut delays = Delays::default();
+        while let Some(one) = all.join_next().await {
+            let one = one??;
+            delays.first.extend(one.first);
+            delays.rest.extend(one.rest);
+        }
+        seen.push(delays);
+    }
+    let millis = |values: &mut Vec<u64>, share| permille(values, share) as f64 / 1_000.0;
+    let [raw, duologue] = seen.as_mut_slice() else { return Err("two servers were measured".into()) };
+    let mut rows = Vec::new();
+    for (workload, figure, share, target, is_first) in [
+        ("W3 50 streams, 50 tokens/s", "first token p99 ms", 990, Some(2.0), true),
+        ("", "first token p50 ms", 500, None, true),
+        ("", "token p99 ms", 990, Some(1.0), false),
+        ("", "token p50 ms", 500, None, false),
+    ] {
+        let pick = |delays: &mut Delays| millis(if is_first { &mut delays.first } else { &mut delays.rest }, share);
+        let (raw, duologue) = (pick(raw), pick(duologue));
+        let result = target.map(|target| Outcome::AtMost(duologue - raw, target));
+        rows.push(Row { workload, figure, raw: Some(raw), duologue, result });
+    }
+    Ok(rows)
+}
+
+/// W4: 200 streams as fast as possible.
+pub async fn w4(bed: &Bed) -> Result<Vec<Row>> {
+    let mut figures = Vec::new();
+    for (server, source) in &servers(bed).await? {
+        let mut readers = Vec::new();
+        for number in 0..FAST_STREAMS {
+            readers.push(Reader::open(source, number).await?);
+        }
+        let (cpu, start, mut all) = (server.process.cpu()?, Instant::now(), JoinSet::new());
+        for mut reader in readers {
+            all.spawn(async move {
+                reader.begin(PLANS[1]).await?;
+                let mut bytes = 0;
+                while let Some(tokens) = reader.next().await? {
+                    bytes += tokens.text().len();
+                }
+                Ok::<_, Failure>(bytes / PLAIN_TOKEN.len())
+            });
+        }
+        let mut tokens = 0;
+        while let Some(one) = all.join_next().await {
+            tokens += one??;
+        }
+        if tokens != FAST_STREAMS * 4_000 {
+            return Err(format!("{tokens} tokens arrived").into());
+        }
+        let (elapsed, cpu) = (start.elapsed().as_secs_f64(), (server.process.cpu()? - cpu).as_secs_f64());
+        figures.push((tokens as f64 / elapsed, cpu * 1e6 / tokens as f64));
+    }
+    let [(raw_rate, raw_cpu), (rate, cpu)] = figures[..] else { return Err("two servers were measured".into()) };
+    Ok(vec![
+        Row::at_least("W4 200 streams, unpaced", "tokens/s", raw_rate, rate, 0.4),
+        Row::more("", "CPU µs a token", raw_cpu, cpu),
+    ])
+}
+
+/// W5: 1,000 streams of 20 tokens a second: what a token costs, and what a stream holds.
+pub async fn w5(bed: &Bed) -> Result<Vec<Row>> {
+    let mut figures = Vec::new();
+    for (server, source) in &servers(bed).await? {
+        let mut readers = Vec::new();
+        for number in 0..MANY_STREAMS {
+            readers.push(Reader::open(source, number).await?);
+        }
+        let (memory, tokens, mut all) = (server.process.memory()?, Arc::new(AtomicU64::new(0)), JoinSet::new());
+        let pause = Duration::from_secs(1) / MANY_PER_SECOND;
+        for (number, mut reader) in readers.into_iter().enumerate() {
+            let tokens = Arc::clone(&tokens);
+            all.spawn(async move {
+                tokio::time::sleep(pause * u32::try_from(number)?).await;
+                reader.begin(PLANS[2]).await?;
+                while let Some(next) = reader.next().await? {
+                    tokens.fetch_add(next.text().split_ascii_whitespace().count() as u64, Ordering::Relaxed);
+                }
+                Ok::<_, Failure>(())
+            });
+        }
+        tokio::time::sleep(pause * MANY_STREAMS as u32 + SETTLE).await;
+        let (before, cpu) = (tokens.load(Ordering::Relaxed), server.process.cpu()?);
+        tokio::time::sleep(MANY_TIME).await;
+        let (after, cpu) = (tokens.load(Ordering::Relaxed), (server.process.cpu()? - cpu).as_secs_f64());
+        let held = (server.process.memory()? - memory) / MANY_STREAMS as f64 / 1024.0;
+        if let Some(early) = all.try_join_next() {
+            early??;
+            return Err("a stream ended early".into());
+        }
+        let seen = (after - before) as f64;
+        figures.push((cpu * 1e6 / seen, held, seen / MANY_TIME.as_secs_f64()));
+        all.shutdown().await;
+    }
+    let [(raw_cpu, raw_held, raw_rate), (cpu, held, rate)] = figures[..] else {
+        return Err("two servers were measured".into());
+    };
+    Ok(vec![
+        Row {
+            workload: "W5 1,000 streams, 20 tokens/s",
+            figure: "CPU µs a token",
+            raw: Some(raw_cpu),
+            duologue: cpu,
+            result: Some(Outcome::AtMost(cpu / raw_cpu, 1.7)),
+        },
+        Row::more("", "tokens/s", raw_rate, rate),
+        Row::more("", "KiB a stream", raw_held, held),
+    ])
+}
+
+/// W6: what an idle subscription holds, its socket included.
+pub async fn w6(bed: &Bed) -> Result<Vec<Row>> {
+    let [raw, duologue] = servers(bed).await?;
+    let (server, source) = &duologue;
+    let mut senders = Vec::new();
+    for number in 0..IDLE_REPLIES {
+        let mut sender = Reader::open(source, number).await?;
+        let reply = sender.send_message(PLANS[3]).await?;
+        sender.subscribe(&reply).await?;
+        sender.next().await?.ok_or("a reply ended early")?;
+        senders.push((sender, reply));
+    }
+    let before = server.process.memory()?;
+    let mut readers = Vec::new();
+    for number in 0..IDLE_READERS {
+        let mut reader = Reader::open(source, number % IDLE_REPLIES).await?;
+        reader.subscribe(&senders[number % IDLE_REPLIES].1).await?;
+        reader.next().await?.ok_or("a reply ended early")?;
+        readers.push(reader);
+    }
+    tokio::time::sleep(SETTLE).await;
+    let held = (server.process.memory()? - before) / IDLE_READERS as f64 / 1024.0;
+    drop(readers);
+
+    let (server, source) = &raw;
+    let before = server.process.memory()?;
+    let mut readers = Vec::new();
+    for number in 0..IDLE_READERS {
+        readers.push(Reader::open(source, number).await?);
+    }
+    tokio::time::sleep(SETTLE).await;
+    let raw_held = (server.process.memory()? - before) / IDLE_READERS as f64 / 1024.0;
+    let result = Some(Outcome::AtMost(held, 20.0));
+    Ok(vec![Row {
+        workload: "W6 idle subscriptions",
+        figure: "KiB each, socket included",
+        raw: Some(raw_held),
+        duologue: held,
+        result,
+    }])
+}

@@ -1,0 +1,137 @@
+//! Workloads of requests: the page of chats, making chats, and the page of chats while many sign in.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::Result;
+use crate::bed::{Bed, PASSWORD, Server};
+use crate::fill::{USERS, User};
+use crate::http::{Load, closed_loop, permille, post};
+use crate::table::{Outcome, Row};
+
+const CONNECTIONS: usize = 32;
+/// Turns of each server; they alternate, so that what disturbs the machine disturbs both.
+const TURNS: usize = 3;
+const TURN: Duration = Duration::from_secs(3);
+const WARM_UP: Duration = Duration::from_millis(700);
+/// The login flood: clients that each sign in again as soon as they may.
+const FLOOD: usize = 16;
+const FLOOD_TURN: Duration = Duration::from_secs(5);
+
+const ME: &str =
+    r#"{"query":"{ me { username chats(first: 20) { nodes { id title updatedAt lastMessage { role content } } } } }"}"#;
+
+type Request = Arc<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
+
+/// Requests a second, and processor time a request, of one server.
+#[derive(Debug, Default)]
+struct Totals {
+    latencies: Vec<u64>,
+    elapsed: Duration,
+    cpu: Duration,
+}
+
+impl Totals {
+    fn rate(&self) -> f64 {
+        self.latencies.len() as f64 / self.elapsed.as_secs_f64()
+    }
+
+    fn cpu_micros(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.latencies.len().max(1) as f64
+    }
+
+    fn p99_millis(&mut self) -> f64 {
+        permille(&mut self.latencies, 990) as f64 / 1_000.0
+    }
+}
+
+async fn turn(server: &Server, request: &Request, length: Duration, totals: &mut Totals) -> Result<()> {
+    let (start, cpu, request) = (Instant::now(), server.process.cpu()?, Arc::clone(request));
+    let load: Load = closed_loop(server.port, CONNECTIONS, start + length, move |number| request(number)).await?;
+    totals.latencies.extend(load.latencies);
+    totals.elapsed += start.elapsed();
+    totals.cpu += server.process.cpu()? - cpu;
+    Ok(())
+}
+
+async fn compare(bed: &Bed, workload: &'static str, raw: Request, duologue: Request, target: f64) -> Result<Vec<Row>> {
+    let sides = [(bed.raw().await?, raw), (bed.duologue().await?, duologue)];
+    let mut totals = [Totals::default(), Totals::default()];
+    for (server, request) in &sides {
+        turn(server, request, WARM_UP, &mut Totals::default()).await?;
+    }
+    for _ in 0..TURNS {
+        for ((server, request), totals) in sides.iter().zip(&mut totals) {
+            turn(server, request, TURN, totals).await?;
+        }
+    }
+    let [mut raw, mut duologue] = totals;
+    Ok(vec![
+        Row::at_least(workload, "requests/s", raw.rate(), duologue.rate(), target),
+        Row::more("", "CPU µs a request", raw.cpu_micros(), duologue.cpu_micros()),
+        Row::more("", "p99 ms", raw.p99_millis(), duologue.p99_millis()),
+    ])
+}
+
+/// Everybody in turn, in an order that no cache likes.
+fn user(users: &[User], number: usize) -> &User {
+    &users[number * 617 % USERS]
+}
+
+fn page_of_chats(bed: &Bed) -> Request {
+    let requests: Vec<_> = bed.users.iter().map(|user| post("/graphql", Some(&user.token), ME)).collect();
+    Arc::new(move |number| requests[number * 617 % USERS].clone())
+}
+
+/// W1: a page of chats with their last messages.
+pub async fn w1(bed: &Bed) -> Result<Vec<Row>> {
+    let users = bed.users.clone();
+    let raw = move |number| post("/me", None, &format!(r#"{{"user":"{}"}}"#, user(&users, number).id));
+    compare(bed, "W1 page of chats", Arc::new(raw), page_of_chats(bed), 0.6).await
+}
+
+/// W2: making chats.
+pub async fn w2(bed: &Bed) -> Result<Vec<Row>> {
+    let users = bed.users.clone();
+    let raw = move |number| {
+        let id = user(&users, number).id;
+        post("/chats", None, &format!(r#"{{"user":"{id}","title":"Chat {number}"}}"#))
+    };
+    let users = bed.users.clone();
+    let duologue = move |number| {
+        let query = "mutation($input: CreateChatInput!) { createChat(input: $input) { chat { id title updatedAt lastMessage { content } } } }";
+        let body = format!(r#"{{"query":"{query}","variables":{{"input":{{"title":"Chat {number}"}}}}}}"#);
+        post("/graphql", Some(&user(&users, number).token), &body)
+    };
+    compare(bed, "W2 createChat", Arc::new(raw), Arc::new(duologue), 0.6).await
+}
+
+/// W7: W1 while many sign in.
+pub async fn w7(bed: &Bed) -> Result<Vec<Row>> {
+    let server = bed.duologue().await?;
+    let (mut calm, mut flooded) = (Totals::default(), Totals::default());
+    let request = page_of_chats(bed);
+    turn(&server, &request, WARM_UP, &mut Totals::default()).await?;
+    turn(&server, &request, FLOOD_TURN, &mut calm).await?;
+    let login = |number: usize| {
+        let login = format!(r#"login(input: {{ login: \"user{}\", password: \"{PASSWORD}\" }})"#, number % USERS + 1);
+        post("/graphql", None, &format!(r#"{{"query":"mutation {{ {login} {{ session {{ id }} }} }}"}}"#))
+    };
+    let flood = tokio::spawn(closed_loop(server.port, FLOOD, Instant::now() + FLOOD_TURN + WARM_UP, login));
+    tokio::time::sleep(WARM_UP).await;
+    turn(&server, &request, FLOOD_TURN, &mut flooded).await?;
+    let flood = flood.await??;
+    let (before, after) = (calm.p99_millis(), flooded.p99_millis());
+    let logins = flood.latencies.len() as f64 / (FLOOD_TURN + WARM_UP).as_secs_f64();
+    Ok(vec![
+        Row {
+            workload: "W7 W1 in a login flood",
+            figure: "p99 ms, calm and flooded",
+            raw: Some(before),
+            duologue: after,
+            result: Some(Outcome::AtMost(after / before, 2.0)),
+        },
+        Row::more("", "requests/s, calm and flooded", calm.rate(), flooded.rate()),
+        Row { workload: "", figure: "logins/s", raw: None, duologue: logins, result: None },
+    ])
+}
