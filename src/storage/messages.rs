@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{OnConflict, Query};
-use sea_orm::{Condition, FromQueryResult, JoinType, QueryOrder, QuerySelect, Statement};
+use sea_orm::{Condition, ExprTrait as _, FromQueryResult, QueryOrder, QuerySelect, Statement};
 
 use crate::entity::enums::{MessageStatus, PieceKind};
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
@@ -107,7 +107,7 @@ pub async fn newest_leaf_below(db: &impl ConnectionTrait, message: &Model) -> Re
     loop {
         let leaves: Vec<MessageId> = Entity::find()
             .filter(Column::ChatId.eq(message.chat_id))
-            .filter(Column::IsLeaf.eq(true))
+            .filter(leaf())
             .filter(Condition::all().add_option(before.map(|id: MessageId| Column::Id.lt(id))))
             .order_by_desc(Column::Id)
             .limit(BATCH)
@@ -143,7 +143,7 @@ pub async fn insert(db: &impl ConnectionTrait, messages: &[Model]) -> Result<(),
 /// Notes that something follows a message now.
 pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::IsLeaf, Expr::value(false)).filter(Column::Id.eq(id));
-    update.filter(Column::IsLeaf.eq(true)).exec(db).await.map(|_| ())
+    update.filter(leaf()).exec(db).await.map(|_| ())
 }
 
 /// The one way in which a reply ends: writes its final row if it is still being written by `owner`. False means that somebody
@@ -289,13 +289,24 @@ pub async fn chunks(
         .await
 }
 
+/// Written into the statement, not bound to it: only so does a partial index serve it.
 fn streaming() -> Expr {
-    Column::Status.eq(MessageStatus::Streaming)
+    Column::Status.into_expr().eq(Expr::Constant(Value::from(MessageStatus::Streaming.to_value())))
 }
 
+/// As the partial index has it.
+fn leaf() -> Expr {
+    Column::IsLeaf.into_expr()
+}
+
+/// Messages by their own keys, and then their chats: joined, the database may begin with all the chats of an owner.
 fn in_chats(readable: Readable) -> Select<Entity> {
-    let to_chat = Entity::belongs_to(chat::Entity).from(Column::ChatId).to(chat::Column::Id).into();
-    Entity::find().join(JoinType::InnerJoin, to_chat).filter(readable.condition())
+    let mut chat = Query::select();
+    chat.expr(Expr::Constant(Value::from(1)))
+        .from(chat::Entity)
+        .and_where(Expr::col((chat::Entity, chat::Column::Id)).equals((Entity, Column::ChatId)))
+        .cond_where(readable.condition());
+    Entity::find().filter(Expr::exists(chat))
 }
 
 fn placeholders(first: usize, count: usize) -> String {

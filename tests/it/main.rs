@@ -19,6 +19,7 @@ mod migrations;
 mod nodes;
 mod permissions;
 mod personal_access_tokens;
+mod plans;
 mod protection;
 mod reading;
 mod replies;

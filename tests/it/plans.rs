@@ -1,0 +1,248 @@
+//! No query reads a whole table: what each one does is asked of the database itself, while the storage runs it.
+
+use std::sync::Mutex;
+
+use chrono::DateTime;
+use duologue::entity::enums::{MessageRole, MessageStatus};
+use duologue::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
+use duologue::entity::message;
+use duologue::storage::chats::{self, Filter, Readable};
+use duologue::storage::messages::{self, Writers};
+use duologue::storage::migrations::{Step, run};
+use duologue::storage::page::Window;
+use sea_orm::prelude::async_trait::async_trait;
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+};
+
+use crate::support::database::{TestDatabase, on_both_databases};
+
+const NOW: &str = "'2026-11-01T00:00:00+00:00'";
+
+/// A connection that has every statement explained before it runs it.
+struct Explained {
+    db: DatabaseConnection,
+    walks: Mutex<Vec<String>>,
+}
+
+impl Explained {
+    async fn connect(database: &TestDatabase) -> Self {
+        run(database.url(), Step::Up(None)).await.unwrap();
+        let mut options = ConnectOptions::new(database.url());
+        options.max_connections(1);
+        let db = Database::connect(options).await.unwrap();
+        fill(&db).await;
+        Self { db, walks: Mutex::default() }
+    }
+
+    async fn explain(&self, statement: &Statement) {
+        let backend = self.get_database_backend();
+        let explained = |sql: String| Statement::from_string(backend, sql);
+        let rows = if backend == DbBackend::Sqlite {
+            let sql = format!("EXPLAIN QUERY PLAN {}", statement.sql);
+            let values = statement.values.clone().unwrap_or(sea_orm::sea_query::Values(Vec::new()));
+            self.db.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await.unwrap()
+        } else {
+            self.db.execute_unprepared(&format!("PREPARE explained AS {}", statement.sql)).await.unwrap();
+            let count = statement.values.as_ref().map_or(0, |values| values.0.len());
+            let arguments = if count == 0 { String::new() } else { format!("({})", vec!["NULL"; count].join(", ")) };
+            let rows = self.db.query_all_raw(explained(format!("EXPLAIN EXECUTE explained{arguments}"))).await.unwrap();
+            self.db.execute_unprepared("DEALLOCATE explained").await.unwrap();
+            rows
+        };
+        let column = if backend == DbBackend::Sqlite { "detail" } else { "QUERY PLAN" };
+        let lines: Vec<String> = rows.iter().map(|row| row.try_get("", column).unwrap()).collect();
+        if lines.iter().enumerate().any(|(place, line)| is_walk(line, lines.get(place + 1))) {
+            self.walks.lock().unwrap().push(format!("{}\n{}", statement.sql, lines.join("\n")));
+        }
+    }
+
+    /// That nothing since the last time read a whole table, or an index without a condition.
+    fn no_walk(&self, what: &str) {
+        let walks = std::mem::take(&mut *self.walks.lock().unwrap());
+        assert!(walks.is_empty(), "{what} reads what it does not need:\n{}", walks.join("\n\n"));
+    }
+}
+
+/// 20,000 messages in 1,000 chats of 20 owners: enough for PostgreSQL to prefer its indexes by what it counted.
+async fn fill(db: &DatabaseConnection) {
+    let is_sqlite = db.get_database_backend() == DbBackend::Sqlite;
+    let key = |number: &str| match is_sqlite {
+        true => format!("unhex(printf('%032x', {number}))"),
+        false => format!("CAST(lpad(to_hex({number}), 32, '0') AS UUID)"),
+    };
+    let numbers = |name: &str, to: u32| {
+        format!(
+            "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {to}) SELECT i FROM n) {name}"
+        )
+    };
+    let (first, last) = match is_sqlite {
+        true => ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
+        // Plans that know no value, as those of prepared statements.
+        false => ("SET session_replication_role = replica", "ANALYZE; SET plan_cache_mode = force_generic_plan"),
+    };
+    let (chat, owner) = (key("1000 + c.i"), key("c.i % 20"));
+    let chats = format!(
+        "INSERT INTO chats (id, owner_id, title, title_key, model_id, is_pinned, is_archived, message_count, created_at, \
+         updated_at, active_at) SELECT {chat}, {owner}, 'A chat', 'a chat', 'demo', FALSE, FALSE, 20, {NOW}, {NOW}, {NOW} \
+         FROM {}",
+        numbers("c", 1000),
+    );
+    let (id, parent) = (key("100000 + c.i * 100 + m.i"), key("100000 + c.i * 100 + m.i - 1"));
+    let messages = format!(
+        "INSERT INTO messages (id, chat_id, parent_id, depth, jump_id, jump_depth, is_leaf, role, status, body, \
+         branch_tokens, is_stop_requested, is_usage_estimate, created_at) \
+         SELECT {id}, {chat}, {parent}, m.i, {id}, m.i, m.i = 20, 1, 0, 'Words', 1, FALSE, FALSE, {NOW} FROM {}, {}",
+        numbers("c", 1000),
+        numbers("m", 20),
+    );
+    for statement in [first, &chats, &messages, last] {
+        db.execute_unprepared(statement).await.unwrap();
+    }
+}
+
+/// Whether a line of a plan reads the whole of a table that grows, or of an index without a condition of its own.
+fn is_walk(line: &str, next: Option<&String>) -> bool {
+    const GROWING: [&str; 4] = ["messages", "chats", "m", "c"];
+    const PARTIAL: [&str; 3] = ["messages_running", "messages_streaming", "chats_deleted"];
+    let line = line.trim().trim_start_matches("->").trim();
+    if PARTIAL.iter().any(|index| line.contains(index)) {
+        return false;
+    }
+    let scanned = line.strip_prefix("SCAN ").or_else(|| line.strip_prefix("Seq Scan on "));
+    let scanned = scanned.and_then(|rest| rest.split_whitespace().next());
+    let is_index = line.starts_with("Index Scan") || line.starts_with("Index Only Scan");
+    scanned.is_some_and(|table| GROWING.contains(&table))
+        || (is_index && !next.is_some_and(|next| next.trim().starts_with("Index Cond")))
+}
+
+#[async_trait]
+impl ConnectionTrait for Explained {
+    fn get_database_backend(&self) -> DbBackend {
+        self.db.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.explain(&statement).await;
+        self.db.execute_raw(statement).await
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.db.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.explain(&statement).await;
+        self.db.query_one_raw(statement).await
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.explain(&statement).await;
+        self.db.query_all_raw(statement).await
+    }
+}
+
+fn reply(boot: BootId) -> message::Model {
+    let id = MessageId(uuid(1));
+    message::Model {
+        id,
+        chat_id: ChatId(uuid(2)),
+        parent_id: None,
+        depth: 3,
+        jump_id: id,
+        jump_depth: 0,
+        is_leaf: true,
+        role: MessageRole::Assistant,
+        status: MessageStatus::Complete,
+        body: String::new(),
+        layout: None,
+        branch_tokens: 0,
+        idempotency_key: None,
+        boot_id: Some(boot),
+        is_stop_requested: false,
+        model_id: None,
+        finish_reason: None,
+        error_code: None,
+        input_tokens: None,
+        output_tokens: None,
+        cached_input_tokens: None,
+        is_usage_estimate: false,
+        cost_nanodollars: None,
+        time_to_first_token_ms: None,
+        duration_ms: None,
+        created_at: DateTime::UNIX_EPOCH,
+        completed_at: None,
+    }
+}
+
+fn uuid(number: u128) -> uuid::Uuid {
+    uuid::Uuid::from_u128(number)
+}
+
+on_both_databases!(messages_are_read_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (owner, boot) = (UserId(uuid(3)), BootId(uuid(4)));
+    let message = reply(boot);
+    let (id, chat) = (message.id, message.chat_id);
+    for readable in [Readable::Of(owner), Readable::All] {
+        messages::find_all(db, readable, &[id, MessageId(uuid(5))]).await.unwrap();
+        db.no_walk("find_all");
+        messages::children(db, readable, &[id, MessageId(uuid(5))], 50).await.unwrap();
+        db.no_walk("children");
+    }
+    messages::find(db, owner, id).await.unwrap();
+    db.no_walk("find");
+    messages::find_by_call(db, owner, ToolCallId(uuid(6))).await.unwrap();
+    db.no_walk("find_by_call");
+    messages::roots(db, chat, 50).await.unwrap();
+    db.no_walk("roots");
+    messages::branch(db, id, 0, 3).await.unwrap();
+    db.no_walk("branch");
+    messages::newest_leaf_below(db, &message).await.unwrap();
+    db.no_walk("newest_leaf_below");
+    messages::is_streaming_in(db, chat).await.unwrap();
+    db.no_walk("is_streaming_in");
+    messages::mark_followed(db, id).await.unwrap();
+    db.no_walk("mark_followed");
+    messages::finish(db, Some(boot), &message).await.unwrap();
+    db.no_walk("finish");
+    messages::request_stop(db, id).await.unwrap();
+    db.no_walk("request_stop");
+    messages::request_stop_in(db, chat).await.unwrap();
+    db.no_walk("request_stop_in");
+    messages::request_stop_of(db, owner).await.unwrap();
+    db.no_walk("request_stop_of");
+    messages::lock_running(db, boot).await.unwrap();
+    db.no_walk("lock_running");
+    for writers in [Writers::All, Writers::One(boot), Writers::Dead] {
+        messages::find_running(db, writers, None, None, 100).await.unwrap();
+        messages::find_running(db, writers, Some(message.created_at), Some(id), 100).await.unwrap();
+        db.no_walk("find_running");
+    }
+    messages::chunks(db, id, 0).await.unwrap();
+    db.no_walk("chunks");
+});
+
+on_both_databases!(chats_are_read_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(2)));
+    chats::find(db, owner, chat).await.unwrap();
+    db.no_walk("find");
+    chats::lock(db, owner, chat).await.unwrap();
+    db.no_walk("lock");
+    chats::find_all(db, Readable::Of(owner), &[chat, ChatId(uuid(5))]).await.unwrap();
+    db.no_walk("find_all");
+    let place = chats::Place { active_at: DateTime::UNIX_EPOCH, id: chat };
+    for after in [None, Some(place)] {
+        let window = Window { after, before: None, limit: 20, from_end: false };
+        chats::page(db, Readable::Of(owner), &Filter::default(), window).await.unwrap();
+        db.no_walk("page");
+    }
+    chats::count(db, Readable::Of(owner), &Filter::default()).await.unwrap();
+    db.no_walk("count");
+    chats::mark_all_deleted(db, owner, DateTime::UNIX_EPOCH).await.unwrap();
+    db.no_walk("mark_all_deleted");
+    chats::find_deleted(db).await.unwrap();
+    chats::sweep(db, chat, 100).await.unwrap();
+    db.no_walk("sweep");
+});
