@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::sea_query::{Condition, Expr};
 use sea_orm::{
-    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, IntoActiveModel as _, JoinType,
+    ActiveModelTrait as _, ColumnTrait as _, ConnectionTrait, DbErr, EntityTrait as _, FromQueryResult, IntoActiveModel as _, JoinType,
     PaginatorTrait as _, QueryFilter as _, QueryOrder as _, QuerySelect as _, Select, SqlErr,
 };
 
@@ -91,6 +91,40 @@ pub async fn session_with_user(
         .one(db)
         .await?;
     Ok(row.and_then(|(session, user)| Some((session, user?))))
+}
+
+/// What a request of a session needs to know, without its tokens.
+#[derive(Debug, Clone, FromQueryResult)]
+pub struct Standing {
+    /// Whose session it is.
+    pub user_id: UserId,
+    /// When it was last used.
+    pub last_used_at: DateTime<Utc>,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+    /// Whether its user may sign in.
+    pub is_active: bool,
+    /// What one of the user's roles allows; none where there is no role.
+    pub permissions: Option<String>,
+}
+
+/// Where a session stands, in one statement: as many rows as its user has roles, or one. None is no session.
+pub async fn standing(db: &impl ConnectionTrait, id: SessionId) -> Result<Vec<Standing>, DbErr> {
+    let owner = session::Entity::belongs_to(user::Entity).from(session::Column::UserId).to(user::Column::Id);
+    let has = user::Entity::belongs_to(user_role::Entity).from(user::Column::Id).to(user_role::Column::UserId);
+    let role = user_role::Entity::belongs_to(role::Entity).from(user_role::Column::RoleId).to(role::Column::Id);
+    session::Entity::find_by_id(id)
+        .join(JoinType::InnerJoin, owner.into())
+        .join(JoinType::LeftJoin, has.into())
+        .join(JoinType::LeftJoin, role.into())
+        .filter(user::Column::DeletedAt.is_null())
+        .select_only()
+        .columns([session::Column::UserId, session::Column::LastUsedAt, session::Column::ExpiresAt])
+        .column(user::Column::IsActive)
+        .column(role::Column::Permissions)
+        .into_model()
+        .all(db)
+        .await
 }
 
 /// Puts the next refresh token in the place of the one of `from.generation`. Answers whether it was still that one's turn.

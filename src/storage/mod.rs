@@ -33,6 +33,8 @@ pub mod users;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long PostgreSQL works on one statement: a request that gave up must not leave its query running.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
+/// So much of a SQLite file is read through the system's page cache instead of being copied from it.
+const MMAP_BYTES: &str = "134217728";
 /// How long SQLite waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -122,6 +124,7 @@ fn durable(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("temp_store", "memory")
+        .pragma("mmap_size", MMAP_BYTES)
 }
 
 /// The file that a `sqlite:` address names.

@@ -19,6 +19,9 @@ use crate::entity::ids::{SessionId, UserId};
 
 /// How long a change that another node made may stay unseen.
 const ACCOUNT_LIFETIME: Duration = Duration::from_secs(1);
+/// The same where there is no other node: what changes, changes here, and is seen at once. Only who writes to the database by
+/// hand waits so long.
+const LONE_ACCOUNT_LIFETIME: Duration = Duration::from_secs(10);
 /// How long an ended session is remembered: longer than any query that had begun before may still run.
 const ENDED_LIFETIME: Duration = Duration::from_secs(60);
 /// Sessions that are remembered at once.
@@ -109,7 +112,9 @@ pub(super) struct LiveSessions {
 }
 
 impl LiveSessions {
-    pub(super) fn new(access_lifetime: Duration) -> Self {
+    /// `is_alone` says that no other node writes to the database.
+    pub(super) fn new(access_lifetime: Duration, is_alone: bool) -> Self {
+        let account_lifetime = if is_alone { LONE_ACCOUNT_LIFETIME } else { ACCOUNT_LIFETIME };
         // A session that falls out for want of room can no longer be told of its end: its sockets close now, and come back.
         let close = |_: Arc<Key>, shared: Shared, cause: RemovalCause| {
             if cause != RemovalCause::Replaced {
@@ -117,7 +122,7 @@ impl LiveSessions {
             }
         };
         Self {
-            loaded: Cache::builder().max_capacity(CAPACITY).time_to_live(ACCOUNT_LIFETIME).build(),
+            loaded: Cache::builder().max_capacity(CAPACITY).time_to_live(account_lifetime).build(),
             // The oldest goes, never the newest, as the default policy may have it.
             ended: Cache::builder()
                 .max_capacity(CAPACITY)
@@ -135,7 +140,7 @@ impl LiveSessions {
     }
 
     /// The viewer of a session or a token that expires at `expires_at` or, if that is none, as its row says. `load` is called at
-    /// most once at a time for a key, and at most once a second.
+    /// most once at a time for a key, and once in its lifetime.
     pub(super) async fn get(
         &self,
         key: Key,
@@ -206,7 +211,7 @@ mod tests {
     const USER: UserId = UserId(Uuid::from_u128(1));
 
     fn live() -> LiveSessions {
-        LiveSessions::new(Duration::from_secs(900))
+        LiveSessions::new(Duration::from_secs(900), false)
     }
 
     fn someone() -> Result<Option<LiveSession>> {

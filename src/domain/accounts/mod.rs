@@ -78,7 +78,7 @@ impl Accounts {
         settings: &AuthSettings,
     ) -> Result<Self> {
         let tokens = Tokens::new(secrets, settings.access_token_lifetime())?;
-        let live = LiveSessions::new(settings.access_token_lifetime());
+        let live = LiveSessions::new(settings.access_token_lifetime(), database.is_sqlite());
         Ok(Self(Arc::new(Inner {
             database,
             clock,
@@ -224,7 +224,12 @@ pub fn is_visible(viewer: &Viewer, user: &user::Model) -> bool {
 
 /// What several roles allow together, each permission once.
 pub fn permissions_of(roles: &[role::Model]) -> Vec<Permission> {
-    let mut all: Vec<Permission> = roles.iter().flat_map(|role| Permission::parse_list(&role.permissions)).collect();
+    together(roles.iter().map(|role| role.permissions.as_str()))
+}
+
+/// The permissions of several roles' rows, each once.
+fn together<'a>(lists: impl Iterator<Item = &'a str>) -> Vec<Permission> {
+    let mut all: Vec<Permission> = lists.flat_map(Permission::parse_list).collect();
     all.sort_unstable();
     all.dedup();
     all

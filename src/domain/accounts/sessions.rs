@@ -10,7 +10,7 @@ use super::live_sessions::LiveSession;
 use super::personal_access_tokens::is_token;
 use super::reauthentication::lock_checked;
 use super::tokens::{VerifiedRefreshToken, refresh_hash};
-use super::{Accounts, names};
+use super::{Accounts, names, together};
 use crate::domain::audit::{Action, Entry};
 use crate::domain::input::Checks;
 use crate::domain::{Client, Credential, Error, FieldErrorCode, Requester, Result, Viewer, audit};
@@ -277,18 +277,19 @@ impl Accounts {
 
     async fn load_session(&self, id: SessionId) -> Result<Option<LiveSession>> {
         let now = self.0.clock.now();
-        let found = rows::session_with_user(self.0.database.reader(), id).await?;
-        let Some((session, user)) = found.filter(|(session, user)| session.expires_at > now && user.is_active) else {
+        let standing = rows::standing(self.0.database.reader(), id).await?;
+        let Some(session) = standing.first().filter(|session| session.expires_at > now && session.is_active) else {
             return Ok(None);
         };
         if now - session.last_used_at >= TOUCH_INTERVAL {
-            self.touch_later(session.id, user.id, now);
+            self.touch_later(id, session.user_id, now);
         }
+        let permissions = together(standing.iter().filter_map(|role| role.permissions.as_deref()));
         Ok(Some(LiveSession {
-            user_id: user.id,
+            user_id: session.user_id,
             credential: Credential::Session(id),
             may_write: true,
-            permissions: Some(self.permissions(user.id).await?),
+            permissions: Some(permissions.into()),
             expires_at: None,
         }))
     }
