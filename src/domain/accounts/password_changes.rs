@@ -29,8 +29,8 @@ impl Accounts {
     /// Gives the viewer a new password and ends every other session of theirs, at once.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a weak password, [`Error::InvalidCredentials`] for a wrong current one, [`Error::Forbidden`] with a
-    /// personal access token, [`Error::Unavailable`] when too many wait.
+    /// [`Error::Invalid`] for a weak password, [`Error::InvalidCredentials`] for a wrong current one, [`Error::LockedOut`] after
+    /// too many of these, [`Error::Forbidden`] with a personal access token, [`Error::Unavailable`] when too many wait.
     pub async fn change_password(
         &self,
         viewer: &Viewer,

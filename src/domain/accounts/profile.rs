@@ -31,7 +31,8 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail address
-    /// [`Error::InvalidCredentials`] with a wrong password and [`Error::Forbidden`] with a personal access token.
+    /// [`Error::InvalidCredentials`] with a wrong password, [`Error::LockedOut`] after too many of these, and [`Error::Forbidden`]
+    /// with a personal access token.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
