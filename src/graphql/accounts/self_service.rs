@@ -205,8 +205,8 @@ impl SelfServiceMutations {
         Ok(Some(ChangePasswordPayload { user: row.into() }))
     }
 
-    /// Sets a new password by a token that an admin issued. Every session of the user ends, at once. INVALID_CREDENTIALS for every
-    /// token that does not work, whatever the reason.
+    /// Sets a new password by a token that an admin issued. Every session and every personal access token of the user ends, at
+    /// once. INVALID_CREDENTIALS for every token that does not work, whatever the reason.
     async fn reset_password(
         &self,
         ctx: &Context<'_>,
