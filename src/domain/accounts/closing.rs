@@ -154,6 +154,7 @@ fn without_person(user: user::Model, now: DateTime<Utc>) -> user::Model {
         email_key: nobody,
         password_hash: String::new(),
         full_name: None,
+        full_name_key: None,
         bio: None,
         is_active: false,
         last_seen_at: None,

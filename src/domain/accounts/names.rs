@@ -46,6 +46,11 @@ pub(super) fn full_name(checks: &mut Checks, path: &str, text: Option<&str>) -> 
     line(checks, path, text, MAX_FULL_NAME_LENGTH)
 }
 
+/// How a person's name is searched: without regard to case.
+pub(super) fn full_name_key(name: Option<&str>) -> Option<String> {
+    name.map(str::to_lowercase)
+}
+
 /// What a client calls its device; none when nothing is left.
 pub(super) fn device(checks: &mut Checks, path: &str, text: Option<&str>) -> Option<String> {
     line(checks, path, text, MAX_DEVICE_LENGTH)

@@ -124,7 +124,7 @@ impl Wanted {
             (user.email_key, user.email) = (names::key(&email), email);
         }
         if let Some(full_name) = self.full_name {
-            user.full_name = full_name;
+            (user.full_name_key, user.full_name) = (names::full_name_key(full_name.as_deref()), full_name);
         }
         if let Some(bio) = self.bio {
             user.bio = bio;
