@@ -1,10 +1,13 @@
 //! What clients send that they should not.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::support::client::PASSWORD;
 use crate::support::database::on_both_databases;
 use crate::support::server::Setup;
+use crate::support::staff::{root, with_admin};
 
 on_both_databases!(messages_that_break_a_rule_are_refused, |database| async move {
     let server = Setup::new(&database).with("MAX_MESSAGE_LENGTH", "20").start().await;
@@ -109,5 +112,70 @@ on_both_databases!(accounts_that_break_a_rule_are_refused, |database| async move
         let answer = nobody.mutate("refreshSession", "user { id }", json!({ "refreshToken": token })).await;
         assert!(["INVALID_CREDENTIALS", "INVALID_INPUT"].contains(&answer.code()), "{token:.20}: {}", answer.0);
     }
+    server.stop().await;
+});
+
+on_both_databases!(lists_that_are_asked_for_wrongly_say_so, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let root = root(&server).await;
+    let cursor = |place: Value| URL_SAFE_NO_PAD.encode(place.to_string());
+    let nobody = "user_01h455vb4pex5vsknk084sn02q";
+    let users = cursor(json!({ "username_key": "a\0", "id": nobody }));
+    let characters = cursor(json!({ "name_key": "a\0", "id": "char_01h455vb4pex5vsknk084sn02q" }));
+    let chats = cursor(json!({ "active_at": i64::MIN, "id": "chat_01h455vb4pex5vsknk084sn02q" }));
+    for (list, arguments, complaint) in [
+        ("admin { users", json!({ "filter": { "query": "a\0" } }), "filter.query:MALFORMED"),
+        ("admin { users", json!({ "filter": { "query": "a".repeat(201) } }), "filter.query:TOO_LONG"),
+        ("admin { users", json!({ "after": users }), "after:MALFORMED"),
+        ("admin { auditLog", json!({ "filter": { "action": "a\0" } }), "filter.action:MALFORMED"),
+        ("admin { auditLog", json!({ "filter": { "subjectId": "a\0" } }), "filter.subjectId:MALFORMED"),
+        ("characters", json!({ "after": characters }), "after:MALFORMED"),
+        ("characters", json!({ "filter": { "query": "a\0" } }), "filter.query:MALFORMED"),
+        ("me { chats", json!({ "after": chats }), "after:MALFORMED"),
+        ("me { chats", json!({ "filter": { "query": "a\0" } }), "filter.query:MALFORMED"),
+        ("characters", json!({ "after": "a\0" }), "after:MALFORMED"),
+    ] {
+        let kind = match list {
+            "admin { users" => "UserFilter",
+            "admin { auditLog" => "AuditFilter",
+            "characters" => "CharacterFilter",
+            _ => "ChatFilter",
+        };
+        let end = if list.contains('{') { " }" } else { "" };
+        let document = format!(
+            "query($after: String, $filter: {kind}) {{ {list}(after: $after, filter: $filter) {{ totalCount nodes {{ id }} }}{end} }}"
+        );
+        let answer = root.run(&document, arguments.clone()).await;
+        assert_eq!(answer.complaint(), format!("INVALID_INPUT {complaint}"), "{list} {arguments}");
+    }
+    server.stop().await;
+});
+
+on_both_databases!(moments_are_of_years_that_can_be_shown, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let root = root(&server).await;
+    let make = async |at: &str| {
+        let token = json!({ "name": "ci", "scopes": ["READ"], "expiresAt": at });
+        root.mutate("createPersonalAccessToken", "personalAccessToken { expiresAt }", token).await
+    };
+    for bad in ["", "a\0", "2030-01-01", "9999-12-31T23:59:59-00:01", "9999-12-31T23:59:60Z", "+10000-01-01T00:00:00Z"]
+    {
+        assert_eq!(make(bad).await.code(), "INVALID_INPUT", "{bad:?}");
+    }
+    for (given, shown) in [
+        ("9999-12-31T23:59:59.9999Z", "9999-12-31T23:59:59.999Z"),
+        ("2030-06-30T23:59:60Z", "2030-07-01T00:00:00.000Z"),
+        ("2030-01-01T01:00:00+02:00", "2029-12-31T23:00:00.000Z"),
+    ] {
+        let made = make(given).await.data()["createPersonalAccessToken"]["personalAccessToken"].take();
+        assert_eq!(made["expiresAt"], shown);
+        let stored = root.data("{ me { personalAccessTokens { expiresAt } } }", json!({})).await;
+        assert_eq!(stored["me"]["personalAccessTokens"][0]["expiresAt"], shown, "what is stored is what was answered");
+    }
+    let log =
+        "query($from: DateTime, $to: DateTime) { admin { auditLog(filter: { from: $from, to: $to }) { totalCount } } }";
+    let all = root.data(log, json!({ "from": "0000-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z" })).await;
+    assert!(all["admin"]["auditLog"]["totalCount"].as_i64().unwrap() > 0);
+    assert_eq!(root.run(log, json!({ "from": "0000-01-01T00:00:00+00:01" })).await.code(), "INVALID_INPUT");
     server.stop().await;
 });
