@@ -179,3 +179,25 @@ on_both_databases!(moments_are_of_years_that_can_be_shown, |database| async move
     assert_eq!(root.run(log, json!({ "from": "0000-01-01T00:00:00+00:01" })).await.code(), "INVALID_INPUT");
     server.stop().await;
 });
+
+on_both_databases!(what_is_no_id_is_told_so_wherever_one_is_wanted, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let odd = format!("{}é_01h455vb4pex5vsknk084sn02q", "x".repeat(62));
+    for bad in ["", "\0", "chat_", "chat_01H455VB4PEX5VSKNK084SN02Q", "👩‍👩‍👧‍👦", &odd, &"é".repeat(100_000)]
+    {
+        for (document, path) in [
+            ("query($id: ID!) { node(id: $id) { id } }", "id"),
+            ("query($id: ID!) { nodes(ids: [$id]) { id } }", "ids"),
+            ("query($id: ID!) { chat(id: $id) { id } }", "id"),
+            ("query($id: ID!) { character(id: $id) { id } }", "id"),
+            ("mutation($id: ID!) { updateChat(input: { chatId: $id, title: \"x\" }) { chat { id } } }", "chatId"),
+            ("mutation($id: ID!) { stopReply(input: { messageId: $id }) { message { id } } }", "messageId"),
+            ("mutation($id: ID!) { revokeSession(input: { sessionId: $id }) { sessionId } }", "sessionId"),
+        ] {
+            let answer = ada.run(document, json!({ "id": bad })).await;
+            assert_eq!(answer.complaint(), format!("INVALID_INPUT {path}:MALFORMED"), "{bad:.40} {document}");
+        }
+    }
+    server.stop().await;
+});
