@@ -1,8 +1,8 @@
 //! The list of users, as admins search it.
 
+use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{LikeExpr, Query};
-use sea_orm::Condition;
 use serde::{Deserialize, Serialize};
 
 use crate::entity::ids::{RoleId, UserId};
