@@ -201,3 +201,49 @@ on_both_databases!(what_is_no_id_is_told_so_wherever_one_is_wanted, |database| a
     }
     server.stop().await;
 });
+
+on_both_databases!(what_is_far_too_long_or_odd_is_told_so, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let (root, nobody) = (root(&server).await, server.client());
+    let long = "A".repeat(900_000);
+    let new = |username: &str, email: &str| json!({ "username": username, "email": email, "password": PASSWORD });
+    for (username, complaint) in [
+        (long.as_str(), "username:TOO_LONG"),
+        ("ada👋", "username:MALFORMED"),
+        ("ada\u{200b}", "username:MALFORMED"),
+        ("\u{202e}ada", "username:MALFORMED"),
+        ("аda", "username:MALFORMED"),
+        ("İda", "username:MALFORMED"),
+    ] {
+        for (client, field) in [(&nobody, "register"), (&*root, "createUser")] {
+            let answer = client.mutate(field, "user { id }", new(username, "ada@example.com")).await;
+            assert_eq!(answer.complaint(), format!("INVALID_INPUT {complaint}"), "{username:.20}");
+        }
+    }
+    let mut input = new("ada", &format!("{long}@example.com"));
+    assert_eq!(
+        nobody.mutate("register", "user { id }", input.clone()).await.complaint(),
+        "INVALID_INPUT email:TOO_LONG"
+    );
+    input["email"] = json!("Ada@Example.com");
+    input["password"] = json!(long);
+    let answer = nobody.mutate("register", "user { id }", input.clone()).await;
+    assert_eq!(answer.complaint(), "INVALID_INPUT password:TOO_LONG");
+    input["password"] = json!(PASSWORD);
+    nobody.mutate("register", "user { id }", input).await.data();
+    for email in ["ada@example.com", "ADA@EXAMPLE.COM", " aDa@eXample.com "] {
+        let answer = nobody.mutate("register", "user { id }", new("other", email)).await;
+        assert_eq!(answer.complaint(), "CONFLICT email:TAKEN", "{email}");
+    }
+
+    for (login, password) in [("ada", long.as_str()), (&long, PASSWORD), ("👋", "👋"), ("\u{202e}", "\u{200b}")] {
+        let input = json!({ "login": login, "password": password });
+        assert_eq!(nobody.mutate("login", "user { id }", input).await.code(), "INVALID_CREDENTIALS", "{login:.20}");
+    }
+    let token = json!({ "name": "ci", "scopes": vec!["READ"; 10_000] });
+    let answer = root.mutate("createPersonalAccessToken", "secret", token).await;
+    assert_eq!(answer.code(), "INVALID_INPUT", "{}", answer.0);
+    let roles = json!({ "userId": root.id, "roleIds": vec!["role_01h455vb4pex5vsknk084sn02q"; 10_000] });
+    assert_eq!(root.mutate("setUserRoles", "user { id }", roles).await.complaint(), "INVALID_INPUT roleIds:TOO_LONG");
+    server.stop().await;
+});
