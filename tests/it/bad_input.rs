@@ -240,6 +240,19 @@ on_both_databases!(what_is_far_too_long_or_odd_is_told_so, |database| async move
         let input = json!({ "login": login, "password": password });
         assert_eq!(nobody.mutate("login", "user { id }", input).await.code(), "INVALID_CREDENTIALS", "{login:.20}");
     }
+    // Folded, this letter is two.
+    let role = |name: String| json!({ "name": name, "permissions": ["USERS_READ"] });
+    let answer = root.mutate("createRole", "role { id }", role("İ".repeat(64))).await;
+    assert_eq!(answer.complaint(), "INVALID_INPUT name:TOO_LONG");
+    root.mutate("createRole", "role { id }", role("İ".repeat(32))).await.data();
+    let label = "a".repeat(61);
+    let email = |local: usize| format!("{}@{label}.{label}.{label}.org", "İ".repeat(local));
+    let answer = nobody.mutate("register", "user { id }", new("other", &email(64))).await;
+    assert_eq!(answer.complaint(), "INVALID_INPUT email:TOO_LONG");
+    nobody.mutate("register", "user { id }", new("other", &email(32))).await.data();
+    let login = json!({ "login": email(32).to_lowercase(), "password": PASSWORD });
+    nobody.mutate("login", "user { id }", login).await.data();
+
     let token = json!({ "name": "ci", "scopes": vec!["READ"; 10_000] });
     let answer = root.mutate("createPersonalAccessToken", "secret", token).await;
     assert_eq!(answer.code(), "INVALID_INPUT", "{}", answer.0);

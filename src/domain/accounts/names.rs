@@ -33,7 +33,8 @@ pub(super) fn email(checks: &mut Checks, path: &str, text: &str) -> String {
     let address = text.trim();
     if address.is_empty() {
         checks.fail(path, Required, "Give an e-mail address.");
-    } else if address.chars().count() > MAX_EMAIL_LENGTH {
+    } else if key(address).chars().count() > MAX_EMAIL_LENGTH {
+        // As it is compared: folded, `İ` is two characters.
         checks.fail(path, TooLong, format!("An e-mail address has at most {MAX_EMAIL_LENGTH} characters."));
     } else if !is_email(address) {
         checks.fail(path, Malformed, "This is not an e-mail address.");
