@@ -22,6 +22,7 @@ mod m20261120_000022_personal_access_tokens;
 mod m20261120_000023_password_resets;
 mod m20261120_000031_login_failures;
 mod m20261120_000041_running_replies;
+mod m20261120_000051_full_name_keys;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000023_password_resets::Migration),
             Box::new(m20261120_000031_login_failures::Migration),
             Box::new(m20261120_000041_running_replies::Migration),
+            Box::new(m20261120_000051_full_name_keys::Migration),
         ]
     }
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::ConnectionTrait;
+use sea_orm::{ConnectionTrait, EnumIter};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +29,8 @@ const SWEEP_BATCH: u64 = 500;
 /// Failures of one minute, account and source are one entry.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
 
-/// What was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// What was done. docs/operations.md lists them for who reads the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter)]
 pub enum Action {
     /// Somebody made an account for themself.
     UserRegistered,
@@ -314,6 +314,8 @@ fn network(ip: IpAddr) -> String {
 mod tests {
     use std::str::FromStr as _;
 
+    use sea_orm::Iterable as _;
+
     use super::*;
 
     fn key(action: Action, subject: Option<&str>, ip: &str, second: i64) -> String {
@@ -343,9 +345,27 @@ mod tests {
 
     #[test]
     fn names_are_lower_case_with_dots() {
-        for action in [Action::UserLoggedIn, Action::PersonalAccessTokenCreated, Action::ChatRead] {
+        for action in Action::iter() {
             let name = action.as_str();
             assert!(name.split('.').count() == 2 && name.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c)));
         }
+    }
+
+    #[test]
+    fn the_documentation_lists_every_action_and_no_other() {
+        let page = include_str!("../../docs/operations.md");
+        let section = page.split("\n## ").find(|section| section.starts_with("Audit log\n")).unwrap();
+        let row = |line: &str| {
+            let (name, meaning) = line.strip_prefix("| `")?.split_once("` | ")?;
+            Some((name.to_owned(), meaning.starts_with("**Failure.**")))
+        };
+        let mut listed: Vec<_> = section.lines().filter_map(row).collect();
+        let mut known: Vec<_> =
+            Action::iter().map(|action| (action.as_str().to_owned(), action.is_failure())).collect();
+        listed.sort();
+        known.sort();
+        assert_eq!(listed, known);
+        let thousands = format!("{},{:03}", MAX_FAILURES / 1_000, MAX_FAILURES % 1_000);
+        assert!(section.contains(&format!("{} days", LIFETIME.num_days())) && section.contains(&thousands));
     }
 }

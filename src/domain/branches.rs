@@ -35,10 +35,11 @@ pub struct BranchPage {
 
 impl Chats {
     /// A page of a branch of a chat: of the one through a message, else the active one. A cursor pages its own branch: the
-    /// active one as long as its message stands on it, else the one that it was given for.
+    /// active one as long as its message stands on it, else the one that it was given for. A branch through what is no message
+    /// of the chat has none: one dead id must not spoil the chat.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when `through` is no message of the chat; [`Error::Invalid`] for a cursor of another chat.
+    /// [`Error::Invalid`] for a cursor of another chat.
     pub async fn branch(
         &self,
         access: ChatAccess,
@@ -75,8 +76,7 @@ impl Chats {
         chat: &chat::Model,
         id: MessageId,
     ) -> Result<Option<message::Model>> {
-        let through =
-            self.message(access, id).await?.filter(|found| found.chat_id == chat.id).ok_or(Error::NotFound)?;
+        let Some(through) = self.leaf(access, chat, Some(id)).await? else { return Ok(None) };
         let leaf = storage::messages::newest_leaf_below(self.db.reader(), &through).await?;
         self.leaf(access, chat, Some(leaf)).await
     }

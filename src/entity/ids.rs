@@ -17,6 +17,10 @@ pub struct MalformedId;
 
 /// Any id, as `node` takes it: the type prefix and the UUID.
 pub fn parse_any(text: &str) -> Result<(String, Uuid), MalformedId> {
+    // The parser cuts a prefix that is too long at a byte, and panics inside a character.
+    if !text.is_ascii() {
+        return Err(MalformedId);
+    }
     let id: TypeSafeId<DynamicType> = text.parse().map_err(|_| MalformedId)?;
     Ok((id.type_prefix().to_owned(), id.uuid()))
 }
@@ -167,6 +171,8 @@ mod tests {
             "user_01H455VB4PEX5VSKNK084SN02Q",
             "user_é1h455vb4pex5vsknk084sn02q",
             "user_81h455vb4pex5vsknk084sn02q",
+            &format!("{}é_01h455vb4pex5vsknk084sn02q", "x".repeat(62)),
+            &format!("{}_01h455vb4pex5vsknk084sn02q", "x".repeat(64)),
         ] {
             assert_eq!(text.parse::<UserId>(), Err(MalformedId), "{text}");
         }

@@ -26,6 +26,9 @@ pub struct Model {
     pub password_hash: String,
     /// The person's name.
     pub full_name: Option<String>,
+    /// The person's name folded to lower case; admins search it.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub full_name_key: Option<String>,
     /// What the person says of themself.
     pub bio: Option<String>,
     /// Whether the user may sign in.

@@ -38,7 +38,7 @@ pub enum ErrorCode {
     Conflict,
     /// Too many requests, or too many at once.
     RateLimited,
-    /// Too many failed sign-ins.
+    /// Too many wrong passwords, at sign-in or where the current one is asked for.
     LockedOut,
     /// The viewer's quota is used up.
     QuotaExceeded,

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::domain::input::Checks;
 use crate::domain::{FieldErrorCode, Result};
@@ -160,11 +161,18 @@ impl PageArguments {
 
 fn cursor<P: DeserializeOwned>(checks: &mut Checks, name: &str, text: Option<&str>) -> Option<P> {
     let text = text?;
-    let place = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice(&json).ok());
+    let json = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
+    let place = json.filter(|json| !has_nul(json)).and_then(|json| serde_json::from_value(json).ok());
     if place.is_none() {
         checks.fail(name, FieldErrorCode::Malformed, "This is not a cursor of this list.");
     }
     place
+}
+
+/// Whether a cursor that somebody made up holds what PostgreSQL refuses in a text.
+fn has_nul(place: &Value) -> bool {
+    let is_nul = |value: &Value| value.as_str().is_some_and(|text| text.contains('\0'));
+    place.as_object().is_some_and(|fields| fields.values().any(is_nul))
 }
 
 fn encode<P: Serialize>(place: &P) -> String {

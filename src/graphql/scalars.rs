@@ -1,7 +1,7 @@
 //! Scalars of our own.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
-use chrono::{SecondsFormat, Utc};
+use chrono::{Datelike as _, SecondsFormat, Utc};
 
 /// A moment, as RFC 3339 writes it, in UTC and with milliseconds: `2026-11-20T09:30:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,8 +12,13 @@ pub struct DateTime(pub chrono::DateTime<Utc>);
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
-        let time = chrono::DateTime::parse_from_rfc3339(text);
-        time.map(|time| Self(time.to_utc())).map_err(|_| InputValueError::custom("not an RFC 3339 date and time"))
+        let time = chrono::DateTime::parse_from_rfc3339(text).ok();
+        // To the millisecond, so that a leap second is the next one; and what no offset moves out of the years that can be shown.
+        let time = time.and_then(|time| chrono::DateTime::from_timestamp_millis(time.timestamp_millis()));
+        match time.filter(|time| (0..=9999).contains(&time.year())) {
+            Some(time) => Ok(Self(time)),
+            None => Err(InputValueError::custom("not an RFC 3339 date and time")),
+        }
     }
 
     fn to_value(&self) -> Value {

@@ -25,6 +25,8 @@ use crate::http::{playground, websocket};
 
 /// The longest `User-Agent` that is kept, in bytes.
 const MAX_USER_AGENT: usize = 512;
+/// How many times the largest body is read, at most, of one that is too large.
+const THROWN_AWAY: usize = 16;
 
 /// Answers `/graphql`: GET, POST, the upgrade to a WebSocket, and browsers that come to look.
 pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
@@ -96,26 +98,32 @@ fn malformed(Malformed(message): Malformed) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, message)
 }
 
-/// The body, within its bounds of size and time.
+/// The body, within its bounds of size and time. The rest of one that is too large is read and thrown away, up to a bound: a
+/// client that is still sending would lose the refusal with the connection (RFC 9112, section 9.6).
 async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
     let too_large =
         || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request is too large.");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limits.body) {
+    let announced = announced.unwrap_or_default();
+    let most = limits.body.saturating_mul(THROWN_AWAY);
+    // Who expects to be told first sends nothing.
+    if announced > most || (announced > limits.body && headers.contains_key(header::EXPECT)) {
         return Err(too_large());
     }
     let read = async {
         let mut chunks = body.into_data_stream();
-        let mut read = Vec::with_capacity(announced.unwrap_or_default());
+        let (mut read, mut length) = (Vec::with_capacity(announced.min(limits.body)), 0);
         while let Some(chunk) = chunks.next().await {
             let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, "The request broke off.");
             let chunk = chunk.map_err(broken)?;
-            if read.len() + chunk.len() > limits.body {
-                return Err(too_large());
+            length += chunk.len();
+            if length <= limits.body {
+                read.extend_from_slice(&chunk);
+            } else if length > most {
+                break;
             }
-            read.extend_from_slice(&chunk);
         }
-        Ok(Bytes::from(read))
+        if length > limits.body { Err(too_large()) } else { Ok(Bytes::from(read)) }
     };
     tokio::time::timeout(limits.body_timeout, read).await.unwrap_or_else(|_| {
         Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "The request took too long to arrive."))

@@ -1,8 +1,8 @@
 //! The list of users, as admins search it.
 
+use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{Func, LikeExpr, Query};
-use sea_orm::{Condition, ExprTrait as _};
+use sea_orm::sea_query::{LikeExpr, Query};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::ids::{RoleId, UserId};
@@ -44,7 +44,7 @@ impl Filter {
             Condition::any()
                 .add(Column::UsernameKey.like(pattern()))
                 .add(Column::EmailKey.like(pattern()))
-                .add(Expr::expr(Func::lower(Expr::col(Column::FullName))).like(pattern()))
+                .add(Column::FullNameKey.like(pattern()))
         });
         let with_role = self.role_id.map(|role_id| {
             let mut holders = Query::select();

@@ -21,13 +21,15 @@ const LIMIT = 30_000;
 
 export class Server {
   #folder;
+  #settings;
   #child;
   #port = 0;
 
-  /** Starts one that ends with the test or suite `t`. */
-  static async start(t) {
+  /** Starts one that ends with the test or suite `t`, with these settings besides those of every test. */
+  static async start(t, settings = {}) {
     if (!existsSync(binary)) throw new Error(`${binary} is not there: cargo build makes it`);
     const server = new Server();
+    server.#settings = settings;
     server.#folder = await mkdtemp(join(tmpdir(), "duologue-clients-"));
     t.after(async () => {
       await server.stop("SIGKILL");
@@ -54,12 +56,11 @@ export class Server {
       DATA_DIR: join(this.#folder, "data"),
       LOG_FORMAT: "json",
       SHUTDOWN_GRACE_SECONDS: "10",
-      RATE_LIMIT_PER_MINUTE: "0",
-      CHAT_RATE_LIMIT_PER_MINUTE: "0",
       // The tests ask more often than people do.
       RATE_LIMIT_PER_MINUTE: "0",
       CHAT_RATE_LIMIT_PER_MINUTE: "0",
       JWT_SECRET,
+      ...this.#settings,
     };
     this.#child = spawn(binary, { cwd: this.#folder, env, stdio: ["ignore", "ignore", "pipe"] });
     const said = [];

@@ -156,6 +156,14 @@ on_both_databases!(accounts_are_made_closed_opened_and_removed, |database| async
     assert_eq!(users(json!({ "query": "aDA@" })).await, ["Ada"]);
     assert_eq!(users(json!({ "query": "_" })).await, Vec::<String>::new());
     assert_eq!(users(json!({ "roleId": admin_role(&root).await })).await, ["root"]);
+    for (name, query) in [("Élodie ÜNAL", "éLODIE ü"), ("Αθηνά Ωνάση", "ΑΘΗΝΆ ω"), ("Żaneta 100%", "ŻANETA 100%")]
+    {
+        assert_eq!(users(json!({ "query": query })).await, Vec::<String>::new());
+        ada.mutate("updateProfile", "user { id }", json!({ "fullName": name })).await.data();
+        assert_eq!(users(json!({ "query": query })).await, ["Ada"], "{name}");
+    }
+    ada.mutate("updateProfile", "user { id }", json!({ "fullName": null })).await.data();
+    assert_eq!(users(json!({ "query": "żaneta" })).await, Vec::<String>::new());
 
     let alive = async |user: &User| user.run("{ me { id } }", json!({})).await.0["errors"].is_null();
     let ended = root.mutate("endUserSessions", "sessionCount", json!({ "userId": ada.id })).await.data();

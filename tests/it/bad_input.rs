@@ -1,10 +1,13 @@
 //! What clients send that they should not.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::support::client::PASSWORD;
 use crate::support::database::on_both_databases;
 use crate::support::server::Setup;
+use crate::support::staff::{root, with_admin};
 
 on_both_databases!(messages_that_break_a_rule_are_refused, |database| async move {
     let server = Setup::new(&database).with("MAX_MESSAGE_LENGTH", "20").start().await;
@@ -109,5 +112,151 @@ on_both_databases!(accounts_that_break_a_rule_are_refused, |database| async move
         let answer = nobody.mutate("refreshSession", "user { id }", json!({ "refreshToken": token })).await;
         assert!(["INVALID_CREDENTIALS", "INVALID_INPUT"].contains(&answer.code()), "{token:.20}: {}", answer.0);
     }
+    server.stop().await;
+});
+
+on_both_databases!(lists_that_are_asked_for_wrongly_say_so, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let root = root(&server).await;
+    let cursor = |place: Value| URL_SAFE_NO_PAD.encode(place.to_string());
+    let nobody = "user_01h455vb4pex5vsknk084sn02q";
+    let users = cursor(json!({ "username_key": "a\0", "id": nobody }));
+    let characters = cursor(json!({ "name_key": "a\0", "id": "char_01h455vb4pex5vsknk084sn02q" }));
+    let chats = cursor(json!({ "active_at": i64::MIN, "id": "chat_01h455vb4pex5vsknk084sn02q" }));
+    for (list, arguments, complaint) in [
+        ("admin { users", json!({ "filter": { "query": "a\0" } }), "filter.query:MALFORMED"),
+        ("admin { users", json!({ "filter": { "query": "a".repeat(201) } }), "filter.query:TOO_LONG"),
+        ("admin { users", json!({ "after": users }), "after:MALFORMED"),
+        ("admin { auditLog", json!({ "filter": { "action": "a\0" } }), "filter.action:MALFORMED"),
+        ("admin { auditLog", json!({ "filter": { "subjectId": "a\0" } }), "filter.subjectId:MALFORMED"),
+        ("characters", json!({ "after": characters }), "after:MALFORMED"),
+        ("characters", json!({ "filter": { "query": "a\0" } }), "filter.query:MALFORMED"),
+        ("me { chats", json!({ "after": chats }), "after:MALFORMED"),
+        ("me { chats", json!({ "filter": { "query": "a\0" } }), "filter.query:MALFORMED"),
+        ("characters", json!({ "after": "a\0" }), "after:MALFORMED"),
+    ] {
+        let kind = match list {
+            "admin { users" => "UserFilter",
+            "admin { auditLog" => "AuditFilter",
+            "characters" => "CharacterFilter",
+            _ => "ChatFilter",
+        };
+        let end = if list.contains('{') { " }" } else { "" };
+        let document = format!(
+            "query($after: String, $filter: {kind}) {{ {list}(after: $after, filter: $filter) {{ totalCount nodes {{ id }} }}{end} }}"
+        );
+        let answer = root.run(&document, arguments.clone()).await;
+        assert_eq!(answer.complaint(), format!("INVALID_INPUT {complaint}"), "{list} {arguments}");
+    }
+    server.stop().await;
+});
+
+on_both_databases!(moments_are_of_years_that_can_be_shown, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let root = root(&server).await;
+    let make = async |at: &str| {
+        let token = json!({ "name": "ci", "scopes": ["READ"], "expiresAt": at });
+        root.mutate("createPersonalAccessToken", "personalAccessToken { expiresAt }", token).await
+    };
+    for bad in ["", "a\0", "2030-01-01", "9999-12-31T23:59:59-00:01", "9999-12-31T23:59:60Z", "+10000-01-01T00:00:00Z"]
+    {
+        assert_eq!(make(bad).await.code(), "INVALID_INPUT", "{bad:?}");
+    }
+    for (given, shown) in [
+        ("9999-12-31T23:59:59.9999Z", "9999-12-31T23:59:59.999Z"),
+        ("2030-06-30T23:59:60Z", "2030-07-01T00:00:00.000Z"),
+        ("2030-01-01T01:00:00+02:00", "2029-12-31T23:00:00.000Z"),
+    ] {
+        let made = make(given).await.data()["createPersonalAccessToken"]["personalAccessToken"].take();
+        assert_eq!(made["expiresAt"], shown);
+        let stored = root.data("{ me { personalAccessTokens { expiresAt } } }", json!({})).await;
+        assert_eq!(stored["me"]["personalAccessTokens"][0]["expiresAt"], shown, "what is stored is what was answered");
+    }
+    let log =
+        "query($from: DateTime, $to: DateTime) { admin { auditLog(filter: { from: $from, to: $to }) { totalCount } } }";
+    let all = root.data(log, json!({ "from": "0000-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z" })).await;
+    assert!(all["admin"]["auditLog"]["totalCount"].as_i64().unwrap() > 0);
+    assert_eq!(root.run(log, json!({ "from": "0000-01-01T00:00:00+00:01" })).await.code(), "INVALID_INPUT");
+    server.stop().await;
+});
+
+on_both_databases!(what_is_no_id_is_told_so_wherever_one_is_wanted, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let odd = format!("{}é_01h455vb4pex5vsknk084sn02q", "x".repeat(62));
+    for bad in ["", "\0", "chat_", "chat_01H455VB4PEX5VSKNK084SN02Q", "👩‍👩‍👧‍👦", &odd, &"é".repeat(100_000)]
+    {
+        for (document, path) in [
+            ("query($id: ID!) { node(id: $id) { id } }", "id"),
+            ("query($id: ID!) { nodes(ids: [$id]) { id } }", "ids"),
+            ("query($id: ID!) { chat(id: $id) { id } }", "id"),
+            ("query($id: ID!) { character(id: $id) { id } }", "id"),
+            ("mutation($id: ID!) { updateChat(input: { chatId: $id, title: \"x\" }) { chat { id } } }", "chatId"),
+            ("mutation($id: ID!) { stopReply(input: { messageId: $id }) { message { id } } }", "messageId"),
+            ("mutation($id: ID!) { revokeSession(input: { sessionId: $id }) { sessionId } }", "sessionId"),
+        ] {
+            let answer = ada.run(document, json!({ "id": bad })).await;
+            assert_eq!(answer.complaint(), format!("INVALID_INPUT {path}:MALFORMED"), "{bad:.40} {document}");
+        }
+    }
+    server.stop().await;
+});
+
+on_both_databases!(what_is_far_too_long_or_odd_is_told_so, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let (root, nobody) = (root(&server).await, server.client());
+    let long = "A".repeat(900_000);
+    let new = |username: &str, email: &str| json!({ "username": username, "email": email, "password": PASSWORD });
+    for (username, complaint) in [
+        (long.as_str(), "username:TOO_LONG"),
+        ("ada👋", "username:MALFORMED"),
+        ("ada\u{200b}", "username:MALFORMED"),
+        ("\u{202e}ada", "username:MALFORMED"),
+        ("аda", "username:MALFORMED"),
+        ("İda", "username:MALFORMED"),
+    ] {
+        for (client, field) in [(&nobody, "register"), (&*root, "createUser")] {
+            let answer = client.mutate(field, "user { id }", new(username, "ada@example.com")).await;
+            assert_eq!(answer.complaint(), format!("INVALID_INPUT {complaint}"), "{username:.20}");
+        }
+    }
+    let mut input = new("ada", &format!("{long}@example.com"));
+    assert_eq!(
+        nobody.mutate("register", "user { id }", input.clone()).await.complaint(),
+        "INVALID_INPUT email:TOO_LONG"
+    );
+    input["email"] = json!("Ada@Example.com");
+    input["password"] = json!(long);
+    let answer = nobody.mutate("register", "user { id }", input.clone()).await;
+    assert_eq!(answer.complaint(), "INVALID_INPUT password:TOO_LONG");
+    input["password"] = json!(PASSWORD);
+    nobody.mutate("register", "user { id }", input).await.data();
+    for email in ["ada@example.com", "ADA@EXAMPLE.COM", " aDa@eXample.com "] {
+        let answer = nobody.mutate("register", "user { id }", new("other", email)).await;
+        assert_eq!(answer.complaint(), "CONFLICT email:TAKEN", "{email}");
+    }
+
+    for (login, password) in [("ada", long.as_str()), (&long, PASSWORD), ("👋", "👋"), ("\u{202e}", "\u{200b}")] {
+        let input = json!({ "login": login, "password": password });
+        assert_eq!(nobody.mutate("login", "user { id }", input).await.code(), "INVALID_CREDENTIALS", "{login:.20}");
+    }
+    // Folded, this letter is two.
+    let role = |name: String| json!({ "name": name, "permissions": ["USERS_READ"] });
+    let answer = root.mutate("createRole", "role { id }", role("İ".repeat(64))).await;
+    assert_eq!(answer.complaint(), "INVALID_INPUT name:TOO_LONG");
+    root.mutate("createRole", "role { id }", role("İ".repeat(32))).await.data();
+    let label = "a".repeat(61);
+    let email = |local: usize| format!("{}@{label}.{label}.{label}.org", "İ".repeat(local));
+    let answer = nobody.mutate("register", "user { id }", new("other", &email(64))).await;
+    assert_eq!(answer.complaint(), "INVALID_INPUT email:TOO_LONG");
+    nobody.mutate("register", "user { id }", new("other", &email(32))).await.data();
+    let login = json!({ "login": email(32).to_lowercase(), "password": PASSWORD });
+    nobody.mutate("login", "user { id }", login).await.data();
+
+    let token = json!({ "name": "ci", "scopes": vec!["READ"; 10_000] });
+    let answer = root.mutate("createPersonalAccessToken", "secret", token).await;
+    assert_eq!(answer.code(), "INVALID_INPUT", "{}", answer.0);
+    let roles = json!({ "userId": root.id, "roleIds": vec!["role_01h455vb4pex5vsknk084sn02q"; 10_000] });
+    assert_eq!(root.mutate("setUserRoles", "user { id }", roles).await.complaint(), "INVALID_INPUT roleIds:TOO_LONG");
     server.stop().await;
 });

@@ -6,8 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use duologue::clock::{Clock, IdGenerator};
 use duologue::config::CommandLine;
-use duologue::domain::accounts::{Accounts, Credentials, NewUser, Registration, SignedIn};
+use duologue::domain::accounts::{Accounts, Credentials, NewUser, ProfileChanges, Registration, SignedIn};
+use duologue::domain::input::Change;
 use duologue::domain::{Client, Error, Result};
+use duologue::entity::user;
 use duologue::storage::Database;
 use duologue::storage::audit::{self, Filter};
 use duologue::storage::migrations::{Step, run};
@@ -16,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::support::database::{TestDatabase, on_both_databases};
 
 const PASSWORD: &str = "velvet otter counts 41 lanterns";
+const OTHER_PASSWORD: &str = "41 lanterns counted by a velvet otter";
 const HOME: &str = "192.0.2.7";
 const ELSEWHERE: &str = "198.51.100.9";
 
@@ -68,6 +71,16 @@ impl Kit {
         }
     }
 
+    /// Changes the password of who is signed in, from whatever network their access token travelled to.
+    async fn change(&self, who: &SignedIn, current: &str, ip: &str) -> Result<user::Model> {
+        self.accounts.change_password(&who.viewer, current.to_owned(), OTHER_PASSWORD.to_owned(), &client(ip)).await
+    }
+
+    async fn rename(&self, who: &SignedIn, name: &str, ip: &str) {
+        let changes = ProfileChanges { username: Change::Set(name.to_owned()), ..ProfileChanges::default() };
+        self.accounts.update_profile(&who.viewer, changes, &client(ip)).await.unwrap();
+    }
+
     async fn audited(&self, action: &str) -> u64 {
         let filter = Filter { action: Some(action.to_owned()), ..Filter::default() };
         audit::count(self.database.reader(), &filter).await.unwrap()
@@ -87,7 +100,7 @@ fn client(ip: &str) -> Client {
 }
 
 /// For how long somebody is locked out, in seconds.
-fn locked(outcome: Result<SignedIn>) -> u64 {
+fn locked<T: std::fmt::Debug>(outcome: Result<T>) -> u64 {
     match outcome {
         Err(Error::LockedOut { retry_after }) => retry_after.as_secs(),
         other => panic!("{other:?}"),
@@ -148,6 +161,50 @@ on_both_databases!(of_many_tries_at_once_no_more_are_told_than_one_after_another
     let refused =
         |outcome: &&Result<SignedIn>| matches!(outcome, Err(Error::LockedOut { .. } | Error::Unavailable { .. }));
     assert_eq!(tries.iter().filter(refused).count(), 9);
+});
+
+on_both_databases!(wrong_current_passwords_count_with_failed_sign_ins, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "4"]).await;
+    let ada = kit.register("ada").await;
+    kit.fail("ada", ELSEWHERE, 2).await;
+    for n in 0..2 {
+        let outcome = kit.change(&ada, "wrong", ELSEWHERE).await;
+        assert!(matches!(outcome, Err(Error::InvalidCredentials)), "{n}: {outcome:?}");
+    }
+    assert_eq!(locked(kit.change(&ada, PASSWORD, ELSEWHERE).await), 900, "the right password is no way round");
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "and one lock is for both");
+    assert_eq!(
+        locked(kit.accounts.deactivate_account(&ada.viewer, PASSWORD.to_owned(), &client(ELSEWHERE)).await),
+        900
+    );
+    // Of each account, network and minute one entry: two sign-ins, and two wrong current passwords, of which the last locked.
+    for (action, entries) in [("user.login_failed", 1), ("user.password_check_failed", 1), ("user.locked_out", 1)] {
+        assert_eq!(kit.audited(action).await, entries, "{action}");
+    }
+    assert!(kit.change(&ada, PASSWORD, HOME).await.is_ok(), "the owner, at home");
+
+    kit.advance(TimeDelta::minutes(15));
+    let ada = kit.login("ada", OTHER_PASSWORD, ELSEWHERE).await.unwrap();
+    let tries = futures_util::future::join_all((0..12).map(|_| kit.change(&ada, "wrong", ELSEWHERE))).await;
+    let told = tries.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count();
+    assert_eq!(told, 4, "of many at once no more: {tries:?}");
+});
+
+on_both_databases!(another_name_is_no_way_round, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
+    let ada = kit.register("ada").await;
+    for (name, failure) in [("ada2", "sign-in"), ("ada3", "password"), ("ada4", "sign-in")] {
+        kit.rename(&ada, name, ELSEWHERE).await;
+        match failure {
+            "sign-in" => kit.fail(name, ELSEWHERE, 1).await,
+            _ => assert!(matches!(kit.change(&ada, "wrong", ELSEWHERE).await, Err(Error::InvalidCredentials))),
+        }
+    }
+    kit.rename(&ada, "ada5", ELSEWHERE).await;
+    assert_eq!(locked(kit.change(&ada, PASSWORD, ELSEWHERE).await), 900);
+    assert_eq!(locked(kit.login("ada5", PASSWORD, ELSEWHERE).await), 900);
+    kit.fail("ada", ELSEWHERE, 1).await;
+    assert!(kit.login("ada5", PASSWORD, HOME).await.is_ok());
 });
 
 on_both_databases!(an_attack_from_everywhere_slows_strange_networks_and_not_known_ones, |home| async move {

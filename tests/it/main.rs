@@ -11,6 +11,7 @@ mod crashes;
 mod document;
 mod edge;
 mod forged_tokens;
+mod graphql_cop;
 mod idempotency;
 mod layers;
 mod limits;

@@ -1,6 +1,9 @@
 //! Migrations go up, down and up again, on both databases.
 
+use duologue::entity::user;
+use duologue::storage::Database;
 use duologue::storage::migrations::{Step, run, status};
+use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryOrder as _};
 
 use crate::support::database::on_both_databases;
 
@@ -31,4 +34,31 @@ on_both_databases!(started_at_once_they_wait_for_one_another, |database| async m
         assert!(one.is_ok() || two.is_ok(), "SQLite has one server, and it holds the lock: {one:?} {two:?}");
     }
     assert!(status(database.url()).await.unwrap().iter().all(|(_, applied)| *applied));
+});
+
+on_both_databases!(full_names_that_are_there_are_folded, |database| async move {
+    let all = status(database.url()).await.unwrap();
+    let before = all.iter().position(|(name, _)| name.ends_with("full_name_keys")).unwrap();
+    run(database.url(), Step::Up(Some(u32::try_from(before).unwrap()))).await.unwrap();
+    let rows = sea_orm::Database::connect(database.url()).await.unwrap();
+    // More than one batch, and somebody without a name.
+    for n in 0..502 {
+        let (id, name) = match database.url().starts_with("postgres") {
+            true => (format!("'00000000-0000-7000-8000-{n:012}'"), if n == 0 { "NULL" } else { "'ÉLODIE Ünal'" }),
+            false => (format!("x'0000000000007000800{n:013}'"), if n == 0 { "NULL" } else { "'ÉLODIE Ünal'" }),
+        };
+        let user = format!("'u{n:03}', 'u{n:03}', 'u{n}@x.org', 'u{n}@x.org', '', {name}, TRUE");
+        let columns =
+            "id, username, username_key, email, email_key, password_hash, full_name, is_active, created_at, updated_at";
+        let now = "'2026-11-20 09:30:00+00:00', '2026-11-20 09:30:00+00:00'";
+        rows.execute_unprepared(&format!("INSERT INTO users ({columns}) VALUES ({id}, {user}, {now})")).await.unwrap();
+    }
+    rows.close().await.unwrap();
+    run(database.url(), Step::Up(None)).await.unwrap();
+    let rows = Database::connect(database.url(), 2).await.unwrap();
+    let users = user::Entity::find().order_by_asc(user::Column::UsernameKey).all(rows.reader()).await.unwrap();
+    let keys: Vec<Option<&str>> = users.iter().map(|user| user.full_name_key.as_deref()).collect();
+    assert_eq!((keys.len(), keys[0]), (502, None));
+    assert!(keys[1..].iter().all(|key| *key == Some("élodie ünal")), "{keys:?}");
+    rows.close().await.unwrap();
 });

@@ -117,6 +117,34 @@ on_both_databases!(a_new_password_ends_the_other_sessions, |database| async move
     server.stop().await;
 });
 
+on_both_databases!(whoever_finds_an_access_token_does_not_guess_the_password, |database| async move {
+    let server = Setup::new(&database).with("LOGIN_LOCKOUT_ATTEMPTS", "4").start().await;
+    let ada = server.sign_up("ada").await;
+    let guess = async |field: &str, password: &str| {
+        let (selection, input) = match field {
+            "changePassword" => ("user { id }", json!({ "currentPassword": password, "newPassword": OTHER_PASSWORD })),
+            "updateProfile" => ("user { id }", json!({ "email": "eve@example.com", "currentPassword": password })),
+            _ => ("userId", json!({ "password": password })),
+        };
+        ada.mutate(field, selection, input).await
+    };
+    let fields = ["changePassword", "updateProfile", "deactivateAccount", "deleteAccount"];
+    for field in fields {
+        assert_eq!(guess(field, "wrong").await.code(), "INVALID_CREDENTIALS", "{field}");
+    }
+    for field in fields {
+        let refused = guess(field, PASSWORD).await;
+        assert_eq!(refused.code(), "LOCKED_OUT", "{field}");
+        assert!(refused.extensions()["retryAfterSeconds"].as_u64().unwrap() > 800, "{field}");
+    }
+    let login = json!({ "login": "ada", "password": PASSWORD });
+    assert_eq!(ada.mutate("login", AUTH, login).await.code(), "LOCKED_OUT");
+    let me = ada.data("{ me { email lockedUntil } }", json!({})).await;
+    assert_eq!(me["me"]["email"], "ada@example.com", "the session goes on, and nothing has changed");
+    assert!(me["me"]["lockedUntil"].is_string());
+    server.stop().await;
+});
+
 on_both_databases!(sessions_are_listed_and_ended_from_afar, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);

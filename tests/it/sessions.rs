@@ -44,6 +44,40 @@ on_both_databases!(logout_ends_requests_and_sockets_at_once, |database| async mo
     server.stop().await;
 });
 
+on_both_databases!(a_session_is_refreshed_all_day, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let login = json!({ "login": "ada", "password": PASSWORD });
+    let payload = ada.mutate("login", "user { id } session { id } accessToken refreshToken", login).await.data();
+    let mut pairs = vec![ada.signed_in(&payload["login"])];
+    let refresh = async |token: &str| server.client().run(REFRESH, json!({ "input": { "refreshToken": token } })).await;
+    let mut socket = pairs[0].socket().await;
+    for n in 0..127 {
+        let answer = refresh(&pairs[n].refresh_token).await.data();
+        pairs.push(ada.signed_in(&answer["refreshSession"]));
+    }
+    for pair in &pairs {
+        assert!(!is_dead(pair).await && pair.session_id == pairs[0].session_id);
+    }
+    // Many tabs with one token, and one whose answer was lost: all get the same successor.
+    let last = &pairs[127];
+    let answers = futures_util::future::join_all((0..20).map(|_| refresh(&last.refresh_token))).await;
+    let next: Vec<User> = answers.into_iter().map(|answer| ada.signed_in(&answer.data()["refreshSession"])).collect();
+    assert!(next.iter().all(|user| user.refresh_token == next[0].refresh_token));
+    let again = refresh(&last.refresh_token).await.data();
+    assert_eq!(again["refreshSession"]["refreshToken"], next[0].refresh_token);
+    assert!(!is_dead(&next[19]).await);
+
+    assert_eq!(refresh(&pairs[64].refresh_token).await.code(), "INVALID_CREDENTIALS");
+    assert_eq!(socket.closed().await, 4403);
+    for pair in pairs.iter().chain(&next) {
+        assert!(is_dead(pair).await);
+    }
+    assert_eq!(refresh(&next[0].refresh_token).await.code(), "INVALID_CREDENTIALS");
+    assert!(!is_dead(&ada).await, "the user's other session goes on");
+    server.stop().await;
+});
+
 on_both_databases!(a_stolen_refresh_token_ends_the_session, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;

@@ -29,8 +29,8 @@ impl Accounts {
     /// Signs the viewer out everywhere and hides the account. An admin can undo it.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] for a wrong password, [`Error::Forbidden`] with a personal access token, [`Error::Conflict`]
-    /// for the last admin, [`Error::Unavailable`] when too many wait.
+    /// [`Error::InvalidCredentials`] for a wrong password, [`Error::LockedOut`] after too many of these, [`Error::Forbidden`] with
+    /// a personal access token, [`Error::Conflict`] for the last admin, [`Error::Unavailable`] when too many wait.
     pub async fn deactivate_account(&self, viewer: &Viewer, password: String, client: &Client) -> Result<UserId> {
         let checked = self.check_password(viewer, password, client).await?;
         let transaction = self.0.database.begin().await?;
@@ -154,6 +154,7 @@ fn without_person(user: user::Model, now: DateTime<Utc>) -> user::Model {
         email_key: nobody,
         password_hash: String::new(),
         full_name: None,
+        full_name_key: None,
         bio: None,
         is_active: false,
         last_seen_at: None,

@@ -2,8 +2,9 @@
 //!
 //! An account and a source (the network that a sign-in comes from) are locked for each other after a number of failures, and for
 //! each other alone: so nobody can lock the owner out of another network. An attack from many sources makes the account slow for
-//! networks that it has never been signed in to from: one try in [`SLOW_INTERVAL`] for all of them together. What is counted is
-//! what was typed as the login, so accounts that do not exist lock and slow down just the same.
+//! networks that it has never been signed in to from: one try in [`SLOW_INTERVAL`] for all of them together. What is nobody's
+//! login is counted as it was typed, so accounts that do not exist lock and slow down just the same. An account is counted by
+//! its id: who found an open session could rename it, and guess on.
 //!
 //! A sign-in is held against the lock twice: before the hash, which is then saved, and after it with what was counted meanwhile.
 //! So of many tries at once no more are told right from wrong than of as many one after another.
@@ -14,6 +15,7 @@ use uuid::Uuid;
 
 use super::Accounts;
 use super::administration::lock_subject;
+use super::tokens::LoginName;
 use crate::config::AuthSettings;
 use crate::domain::audit::{self, Action, Entry};
 use crate::domain::{Client, Error, Result, Viewer};
@@ -57,9 +59,15 @@ impl LockoutPolicy {
 }
 
 impl Accounts {
-    /// The attempt to sign in to whatever account has this folded login.
-    pub(super) fn attempt(&self, login_key: &str, user_id: Option<UserId>, client: &Client) -> Attempt {
-        Attempt { account_key: self.0.tokens.login_key(login_key), source: client.network().to_string(), user_id }
+    /// The attempt to sign in by this folded login, which may be nobody's.
+    pub(super) fn attempt(&self, login: &str, user: Option<&user::Model>, client: &Client) -> Attempt {
+        let tokens = &self.0.tokens;
+        let account_key = match user {
+            Some(user) if login == user.email_key => tokens.account_key(user.id, LoginName::Email),
+            Some(user) => tokens.account_key(user.id, LoginName::Username),
+            None => tokens.login_key(login),
+        };
+        Attempt { account_key, source: client.network().to_string(), user_id: user.map(|user| user.id) }
     }
 
     /// # Errors

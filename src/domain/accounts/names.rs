@@ -33,7 +33,8 @@ pub(super) fn email(checks: &mut Checks, path: &str, text: &str) -> String {
     let address = text.trim();
     if address.is_empty() {
         checks.fail(path, Required, "Give an e-mail address.");
-    } else if address.chars().count() > MAX_EMAIL_LENGTH {
+    } else if key(address).chars().count() > MAX_EMAIL_LENGTH {
+        // As it is compared: folded, `İ` is two characters.
         checks.fail(path, TooLong, format!("An e-mail address has at most {MAX_EMAIL_LENGTH} characters."));
     } else if !is_email(address) {
         checks.fail(path, Malformed, "This is not an e-mail address.");
@@ -44,6 +45,11 @@ pub(super) fn email(checks: &mut Checks, path: &str, text: &str) -> String {
 /// A person's name without the space around it; none when nothing is left.
 pub(super) fn full_name(checks: &mut Checks, path: &str, text: Option<&str>) -> Option<String> {
     line(checks, path, text, MAX_FULL_NAME_LENGTH)
+}
+
+/// How a person's name is searched: without regard to case.
+pub(super) fn full_name_key(name: Option<&str>) -> Option<String> {
+    name.map(str::to_lowercase)
 }
 
 /// What a client calls its device; none when nothing is left.

@@ -2,14 +2,16 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
+use serde_json::json;
 
+use super::live_sessions::Key;
 use super::reauthentication::lock_checked;
 use super::{Accounts, opaque_tokens};
 use crate::domain::audit::Action;
 use crate::domain::{Client, Error, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{password_reset, user};
-use crate::storage::{password_resets, users};
+use crate::storage::{password_resets, personal_access_tokens, users};
 
 /// What a reset token starts with, so that people and secret scanners know it.
 const RESET_PREFIX: &str = "duo_reset_";
@@ -26,11 +28,12 @@ pub struct PasswordReset {
 }
 
 impl Accounts {
-    /// Gives the viewer a new password and ends every other session of theirs, at once.
+    /// Gives the viewer a new password and ends every other session of theirs, at once. Personal access tokens go on: programs
+    /// that work are no reason to keep an old password.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a weak password, [`Error::InvalidCredentials`] for a wrong current one, [`Error::Forbidden`] with a
-    /// personal access token, [`Error::Unavailable`] when too many wait.
+    /// [`Error::Invalid`] for a weak password, [`Error::InvalidCredentials`] for a wrong current one, [`Error::LockedOut`] after
+    /// too many of these, [`Error::Forbidden`] with a personal access token, [`Error::Unavailable`] when too many wait.
     pub async fn change_password(
         &self,
         viewer: &Viewer,
@@ -68,7 +71,8 @@ impl Accounts {
         Ok(reset)
     }
 
-    /// Sets a new password by such a token, which works once, and ends every session of its user, at once.
+    /// Sets a new password by such a token, which works once, and ends every session and every personal access token of its user,
+    /// at once: whoever had the account before may have made some.
     ///
     /// # Errors
     /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason; [`Error::Invalid`] for a weak
@@ -89,9 +93,16 @@ impl Accounts {
         }
         let user = user::Model { password_hash, ..user };
         let ended = set_password(&transaction, &user, None).await?;
-        audit::record(&transaction, self.audit(Action::PasswordReset, client).by(user.id).on(user.id)).await?;
+        let tokens = personal_access_tokens::of_users(&transaction, &[user.id]).await?;
+        personal_access_tokens::delete_all(&transaction, user.id).await?;
+        let detail = json!({ "sessionCount": ended.len(), "tokenCount": tokens.len() });
+        let entry = self.audit(Action::PasswordReset, client).by(user.id).on(user.id).detail(detail);
+        audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.close_sessions(ended).await;
+        for token in tokens {
+            self.0.live.end(Key::of_token(&token.token_hash)).await;
+        }
         Ok(user.id)
     }
 

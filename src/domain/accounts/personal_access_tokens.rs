@@ -11,7 +11,7 @@ use crate::domain::{Client, Credential, Error, FieldErrorCode, Result, Viewer, a
 use crate::entity::enums::{Permission, TokenScope};
 use crate::entity::ids::{PersonalAccessTokenId, UserId};
 use crate::entity::personal_access_token::Model;
-use crate::storage::{personal_access_tokens as rows, users};
+use crate::storage::{accounts, personal_access_tokens as rows, users};
 
 /// What a token starts with, so that people and secret scanners know it.
 const PREFIX: &str = "duo_pat_";
@@ -36,7 +36,7 @@ impl Accounts {
     /// [`Error::Invalid`]; [`Error::Conflict`] when the viewer has as many as one may; [`Error::Forbidden`] with a personal access
     /// token.
     pub async fn create_token(&self, viewer: &Viewer, new: NewToken, client: &Client) -> Result<(Model, String)> {
-        viewer.session()?;
+        let session = viewer.session()?;
         let now = self.0.clock.now();
         let mut checks = Checks::default();
         let name = names::token_name(&mut checks, "name", &new.name);
@@ -60,6 +60,8 @@ impl Accounts {
         };
         let transaction = self.0.database.begin().await?;
         users::lock(&transaction, viewer.user_id).await?.ok_or(Error::Unauthenticated)?;
+        // A session that ended meanwhile, by a new password perhaps, leaves no token behind.
+        accounts::session_with_user(&transaction, session).await?.ok_or(Error::Unauthenticated)?;
         if rows::count(&transaction, viewer.user_id).await? >= MAX_TOKENS {
             let message = "A user has at most 50 personal access tokens.";
             return Err(Error::Conflict { message, fields: Vec::new() });

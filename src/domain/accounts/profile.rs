@@ -31,7 +31,8 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail address
-    /// [`Error::InvalidCredentials`] with a wrong password and [`Error::Forbidden`] with a personal access token.
+    /// [`Error::InvalidCredentials`] with a wrong password, [`Error::LockedOut`] after too many of these, and [`Error::Forbidden`]
+    /// with a personal access token.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
@@ -123,7 +124,7 @@ impl Wanted {
             (user.email_key, user.email) = (names::key(&email), email);
         }
         if let Some(full_name) = self.full_name {
-            user.full_name = full_name;
+            (user.full_name_key, user.full_name) = (names::full_name_key(full_name.as_deref()), full_name);
         }
         if let Some(bio) = self.bio {
             user.bio = bio;

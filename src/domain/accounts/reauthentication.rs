@@ -32,7 +32,7 @@ impl Accounts {
         viewer.session()?;
         let user = self.account(viewer).await?;
         // Counted like sign-ins: who found an open session must not guess faster than who found none.
-        let attempt = self.attempt(&user.username_key, Some(user.id), client);
+        let attempt = self.attempt(&user.username_key, Some(&user), client);
         self.check_lock(self.0.database.reader(), &attempt).await?;
         if self.0.passwords.verify(password, Some(user.password_hash.clone())).await? {
             self.check_lock(self.0.database.reader(), &attempt).await?;

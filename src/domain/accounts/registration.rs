@@ -124,6 +124,7 @@ impl Accounts {
             email_key: names::key(&email),
             email,
             password_hash: String::new(),
+            full_name_key: names::full_name_key(full_name.as_deref()),
             full_name,
             bio: None,
             is_active: true,

@@ -167,7 +167,8 @@ fn names(role: &role::Model) -> Vec<&str> {
 
 fn name(checks: &mut Checks, text: &str) -> String {
     let name = text.trim();
-    checks.text("name", name, 1..=MAX_NAME, Lines::One);
+    // As it is stored for comparing: folded, `İ` is two characters.
+    checks.text("name", &name.to_lowercase(), 1..=MAX_NAME, Lines::One);
     name.to_owned()
 }
 

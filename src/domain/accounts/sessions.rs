@@ -83,7 +83,7 @@ impl Accounts {
         }
         checks.finish()?;
         let user = self.user_by_login(&login).await?;
-        let attempt = self.attempt(&names::key(&login), user.as_ref().map(|user| user.id), client);
+        let attempt = self.attempt(&names::key(&login), user.as_ref(), client);
         self.check_lock(self.0.database.reader(), &attempt).await?;
         let stored = user.as_ref().map(|user| user.password_hash.clone());
         let is_right = self.0.passwords.verify(password, stored).await?;

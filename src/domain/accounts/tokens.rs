@@ -135,9 +135,19 @@ impl Tokens {
         })
     }
 
-    /// What stands for a folded login where failed sign-ins are counted. Keyed, because people type passwords there too.
+    /// What stands for a folded login of nobody's where failed sign-ins are counted. Keyed, because people type passwords there
+    /// too.
     pub fn login_key(&self, login: &str) -> [u8; SECRET_BYTES] {
         self.signer.mac("login", &[login.as_bytes()])
+    }
+
+    /// What stands there for an account, whatever it is called by now.
+    pub fn account_key(&self, user_id: UserId, by: LoginName) -> [u8; SECRET_BYTES] {
+        let purpose = match by {
+            LoginName::Username => "account by username",
+            LoginName::Email => "account by e-mail address",
+        };
+        self.signer.mac(purpose, &[user_id.0.as_bytes()])
     }
 
     /// The first refresh token of a session.
@@ -195,6 +205,15 @@ impl Tokens {
 /// SHA-256 of a refresh token's text: what the database holds.
 pub fn refresh_hash(text: &str) -> Vec<u8> {
     Sha256::digest(text).to_vec()
+}
+
+/// What somebody signs in by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoginName {
+    /// The username.
+    Username,
+    /// The e-mail address.
+    Email,
 }
 
 /// A refresh token: the session, how many came before it, and what nobody can guess.

@@ -174,7 +174,7 @@ impl SelfServiceMutations {
     }
 
     /// Changes the viewer's profile. CONFLICT when a name is taken; for another e-mail address INVALID_CREDENTIALS with a wrong
-    /// password, and FORBIDDEN with a personal access token.
+    /// password, LOCKED_OUT after too many, and FORBIDDEN with a personal access token.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,
@@ -192,8 +192,8 @@ impl SelfServiceMutations {
         Ok(Some(UpdateProfilePayload { user: row.into() }))
     }
 
-    /// Gives the viewer a new password. Every other session ends, at once; personal access tokens go on. FORBIDDEN with such a
-    /// token.
+    /// Gives the viewer a new password. Every other session ends, at once; personal access tokens go on.
+    /// INVALID_CREDENTIALS with a wrong password, LOCKED_OUT after too many, FORBIDDEN with a personal access token.
     async fn change_password(
         &self,
         ctx: &Context<'_>,
@@ -205,8 +205,8 @@ impl SelfServiceMutations {
         Ok(Some(ChangePasswordPayload { user: row.into() }))
     }
 
-    /// Sets a new password by a token that an admin issued. Every session of the user ends, at once. INVALID_CREDENTIALS for every
-    /// token that does not work, whatever the reason.
+    /// Sets a new password by a token that an admin issued. Every session and every personal access token of the user ends, at
+    /// once. INVALID_CREDENTIALS for every token that does not work, whatever the reason.
     async fn reset_password(
         &self,
         ctx: &Context<'_>,
@@ -217,8 +217,8 @@ impl SelfServiceMutations {
         Ok(Some(ResetPasswordPayload { user_id: ids::show(id) }))
     }
 
-    /// Signs the viewer out everywhere and hides the account; an admin can undo it. CONFLICT for the last admin, FORBIDDEN with a
-    /// personal access token.
+    /// Signs the viewer out everywhere and hides the account; an admin can undo it. CONFLICT for the last admin,
+    /// INVALID_CREDENTIALS with a wrong password, LOCKED_OUT after too many, FORBIDDEN with a personal access token.
     async fn deactivate_account(
         &self,
         ctx: &Context<'_>,
@@ -228,8 +228,8 @@ impl SelfServiceMutations {
         Ok(Some(DeactivateAccountPayload { user_id: ids::show(id) }))
     }
 
-    /// Removes the viewer's account and all that it owns, at once; its running replies stop. CONFLICT for the last admin, FORBIDDEN
-    /// with a personal access token.
+    /// Removes the viewer's account and all that it owns, at once; its running replies stop. CONFLICT for the last admin,
+    /// INVALID_CREDENTIALS with a wrong password, LOCKED_OUT after too many, FORBIDDEN with a personal access token.
     async fn delete_account(
         &self,
         ctx: &Context<'_>,

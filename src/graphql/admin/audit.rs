@@ -3,6 +3,7 @@
 use async_graphql::{Context, ID, InputObject, Json, Object};
 use serde_json::Value;
 
+use crate::domain::input::Checks;
 use crate::domain::{Result, audit};
 use crate::entity::audit_entry;
 use crate::entity::ids::parse_any;
@@ -77,6 +78,9 @@ impl AuditFilter {
         if subject_id.as_deref().is_some_and(|id| parse_any(id).is_err()) {
             return Err(ids::malformed("filter.subjectId"));
         }
+        let mut checks = Checks::default();
+        checks.search("filter.action", self.action.as_deref().unwrap_or_default());
+        checks.finish()?;
         Ok(Filter {
             actor_id: ids::parse_optional(self.actor_id.as_ref(), "filter.actorId")?,
             action: self.action,

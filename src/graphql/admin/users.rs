@@ -4,6 +4,7 @@ use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
 use crate::domain::Result;
 use crate::domain::accounts::NewUser;
+use crate::domain::input::search_key;
 use crate::entity::ids::RoleId;
 use crate::graphql::accounts::User;
 use crate::graphql::context::ContextExt as _;
@@ -25,7 +26,7 @@ pub struct UserFilter {
 impl UserFilter {
     pub(super) fn parse(self) -> Result<Filter> {
         Ok(Filter {
-            query: self.query.map(|query| query.trim().to_lowercase()).filter(|query| !query.is_empty()),
+            query: search_key("filter.query", self.query.as_deref())?,
             is_active: self.is_active,
             role_id: ids::parse_optional(self.role_id.as_ref(), "filter.roleId")?,
         })

@@ -127,7 +127,9 @@ impl Chat {
         #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
         #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Any message of the wanted branch; its newest descendant is the end of that branch.")]
+        #[graphql(
+            desc = "Any message of the wanted branch; its newest descendant is the end of that branch. The list is empty when the chat has no such message."
+        )]
         branch: Option<ID>,
     ) -> Result<Connection<Message>> {
         let access = self.access(ctx)?;

@@ -82,6 +82,41 @@ on_both_databases!(a_reset_token_works_once_and_ends_every_session, |home| async
     assert!(matches!(kit.accounts.issue_password_reset(&transaction, nobody).await, Err(Error::NotFound)));
 });
 
+on_both_databases!(a_new_password_keeps_tokens_and_a_reset_ends_them, |home| async move {
+    let kit = Kit::new(home).await;
+    let (ada, eve) = (kit.register("ada").await.unwrap(), kit.register("eve").await.unwrap());
+    let new = || NewToken { name: "ci".into(), scopes: vec![TokenScope::Write], expires_at: None };
+    let make = async |viewer: &Viewer| kit.accounts.create_token(viewer, new(), &client()).await;
+    let (mut secrets, mut holders) = (Vec::new(), Vec::new());
+    for _ in 0..2 {
+        let (_, secret) = make(&ada.viewer).await.unwrap();
+        holders.push(kit.who(&secret).await);
+        secrets.push(secret);
+    }
+    let (_, others) = make(&eve.viewer).await.unwrap();
+
+    kit.accounts.change_password(&ada.viewer, PASSWORD.into(), OTHER_PASSWORD.into(), &client()).await.unwrap();
+    for (secret, holder) in secrets.iter().zip(&holders) {
+        assert!(kit.who(secret).await.viewer().is_ok(), "programs go on");
+        assert!(!holder.viewer().unwrap().session_ended.is_cancelled());
+    }
+    let token = reset_token(&kit, ada.user.id).await;
+    kit.accounts.reset_password(&token, PASSWORD.into(), &client()).await.unwrap();
+    for (secret, holder) in secrets.iter().zip(&holders) {
+        assert!(kit.is_dead(secret).await && holder.viewer().unwrap().session_ended.is_cancelled());
+    }
+    assert!(kit.accounts.tokens_of(&[ada.user.id]).await.unwrap().is_empty());
+    assert!(kit.who(&others).await.viewer().is_ok(), "another user's");
+    let late = make(&ada.viewer).await;
+    assert!(matches!(late, Err(Error::Unauthenticated)), "a request of an ended session: {late:?}");
+
+    let filter =
+        storage::audit::Filter { action: Some("user.password_reset".to_owned()), ..storage::audit::Filter::default() };
+    let window = storage::page::Window { after: None, before: None, limit: 100, from_end: false };
+    let page = storage::audit::page(kit.database.reader(), &filter, window).await.unwrap();
+    assert_eq!(page.rows[0].detail, r#"{"sessionCount":1,"tokenCount":2}"#);
+});
+
 on_both_databases!(no_sign_in_with_the_old_password_outlives_a_new_one, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();

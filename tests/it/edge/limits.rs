@@ -32,6 +32,21 @@ async fn a_body_may_be_so_large_and_no_larger() {
 }
 
 #[tokio::test]
+async fn who_sends_too_much_gets_to_read_that() {
+    let server = Server::start().await;
+    for length in [2 << 20, 10 << 20] {
+        let answer = server.post(JSON, &request_of(length)).await;
+        assert_eq!((answer.status, answer.code().as_str()), (413, "PAYLOAD_TOO_LARGE"), "{length}");
+    }
+    for (length, expect) in [(usize::MAX >> 1, ""), (2 << 20, "expect: 100-continue\r\n")] {
+        let head =
+            format!("POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{expect}content-length: {length}\r\n");
+        let answer = server.raw(&format!("{head}{JSON}\r\n")).await;
+        assert_eq!(answer.status, 413, "before anything is sent");
+    }
+}
+
+#[tokio::test]
 async fn a_body_must_arrive_in_time() {
     let server = Server::with(Limits { body_timeout: Duration::from_millis(100), ..Limits::default() }).await;
     let request = post(JSON, r#"{"query":"{ hello }"}"#);
