@@ -259,15 +259,21 @@ impl Reader {
                     return Ok(ReplyEvent::Finished { position: end, message });
                 }
                 Next::End { outcome: Outcome::Lost, .. } => {
-                    // Its row says what became of it: gone, ended elsewhere, or still to be ended.
-                    tokio::time::sleep(POLL).await;
-                    self.source = self.engine.attach(self.viewer, self.id).await?;
-                    self.growth = self.source.log().watch();
+                    // Boxed: every reader would hold the space for it, and hardly any ever needs it.
+                    Box::pin(self.attach_again()).await?;
                 }
                 // The sender lives in the log that `source` holds.
                 Next::Nothing => drop(self.growth.changed().await),
             }
         }
+    }
+
+    /// Asks the row of a lost reply what became of it: gone, ended elsewhere, or still to be ended.
+    async fn attach_again(&mut self) -> Result<()> {
+        tokio::time::sleep(POLL).await;
+        self.source = self.engine.attach(self.viewer, self.id).await?;
+        self.growth = self.source.log().watch();
+        Ok(())
     }
 
     fn event(&self, start: i32, end: i32, piece: Piece) -> Option<ReplyEvent> {

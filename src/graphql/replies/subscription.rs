@@ -25,7 +25,8 @@ impl ReplySubscriptions {
         #[graphql(desc = "The position that the client has reached; absent is the beginning.")] after: Option<i32>,
     ) -> Result<impl Stream<Item = Result<ReplyEvent>> + use<>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&message_id, "messageId")?);
-        let events = ctx.state().replies.read(viewer, id, after).await?;
+        // Boxed: a subscription keeps the space of how it began as long as it lasts.
+        let events = Box::pin(ctx.state().replies.read(viewer, id, after)).await?;
         Ok(events.map(|event| event.map(ReplyEvent::from)))
     }
 }

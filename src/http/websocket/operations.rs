@@ -168,7 +168,8 @@ pub(super) fn events<E: Executor>(
     request_id: RequestId,
     parameters: Parameters,
 ) -> BoxStream<'static, Event> {
-    let events = stream::once(async move {
+    // Boxed, so that a subscription does not keep the space of how it began as long as it lasts.
+    let events = stream::once(Box::pin(async move {
         // The credentials were good when the socket opened; since then they may have died.
         let requester = (shared.edge.authenticate)(authorization, client.clone()).await;
         match &requester {
@@ -197,7 +198,7 @@ pub(super) fn events<E: Executor>(
             let refused = is_request_error(&response);
             only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
         }
-    });
+    }));
     std::panic::AssertUnwindSafe(events.flatten())
         .catch_unwind()
         .map(move |event| event.unwrap_or_else(|_| Event::Error(panicked(request_id).errors)))
