@@ -34,6 +34,8 @@ pub enum ErrorCode {
     InvalidInput,
     /// The GraphQL document does not parse or validate.
     InvalidDocument,
+    /// The server does not know the document of this hash (any more): send the text along.
+    PersistedQueryNotFound,
     /// Something is in the way: a name is taken, an idempotency key was used for other input, a reply is still streaming.
     Conflict,
     /// Too many requests, or too many at once.
@@ -64,6 +66,7 @@ impl ErrorCode {
             Self::NotFound => "NOT_FOUND",
             Self::InvalidInput => "INVALID_INPUT",
             Self::InvalidDocument => "INVALID_DOCUMENT",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::Conflict => "CONFLICT",
             Self::RateLimited => "RATE_LIMITED",
             Self::LockedOut => "LOCKED_OUT",
