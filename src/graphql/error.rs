@@ -89,7 +89,7 @@ pub struct ErrorExtensions {
     pub request_id: ID,
     /// What is wrong with which input field. With INVALID_INPUT and CONFLICT.
     pub fields: Option<Vec<FieldError>>,
-    /// When another try may pass. With RATE_LIMITED, LOCKED_OUT, QUOTA_EXCEEDED, UNAVAILABLE.
+    /// In how many seconds another try may pass. With RATE_LIMITED, LOCKED_OUT, QUOTA_EXCEEDED, UNAVAILABLE.
     pub retry_after_seconds: Option<i32>,
 }
 

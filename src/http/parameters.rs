@@ -20,6 +20,8 @@ pub(super) struct Parameters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
+/// A batch is beyond the limit of one operation.
+pub(super) const BATCH: Malformed = Malformed("Batches are not supported: send one operation a request.");
 const QUERY: Malformed = Malformed("The parameter `query` must be a string.");
 const OPERATION_NAME: Malformed = Malformed("The parameter `operationName` must be a string.");
 const VARIABLES: Malformed = Malformed("The parameter `variables` must be a map.");
@@ -41,7 +43,7 @@ impl Parameters {
             extensions: Option<&'a RawValue>,
         }
         if json.trim_ascii_start().first() == Some(&b'[') {
-            return Err(Malformed("Batches are not supported: send one operation a request."));
+            return Err(BATCH);
         }
         let raw: Raw<'_> =
             serde_json::from_slice(json).map_err(|_| Malformed("The request must be one JSON object in UTF-8."))?;
