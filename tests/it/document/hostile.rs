@@ -76,13 +76,15 @@ async fn a_kilobyte_of_any_shape_is_cheap() {
         ("digits", format!("{{echo(must:{})}}", "1".repeat(1_000))),
         ("a list in a list", format!("{{echo(must:1,list:{}1{})}}", "[".repeat(60), "]".repeat(60))),
         ("a long list", kilobyte("{echo(must:1,list:[", |_| "1 ".to_owned(), "])}")),
-        ("deep variables", "query($v:[Int]){echo(must:1,list:$v)}".to_owned()),
-        ("a variable again and again", kilobyte("query($v:[Int]){", |n| format!("a{n}:echo(must:1,list:$v)"), "}")),
-        ("defaults", kilobyte("query($v:[Int]=[", |_| "1 ".to_owned(), "]){echo(must:1,list:$v)}")),
+        ("deep lists in variables", "query($v:[Int!]){echo(must:1,list:$v)}".to_owned()),
+        ("deep objects in variables", "query($p:Point){echo(must:1,point:$p)}".to_owned()),
+        ("a variable again and again", kilobyte("query($v:[Int!]){", |n| format!("a{n}:echo(must:1,list:$v)"), "}")),
+        ("defaults", kilobyte("query($v:[Int!]=[", |_| "1 ".to_owned(), "]){echo(must:1,list:$v)}")),
         ("names alike", kilobyte("{leaf{", |_| "name:id ".to_owned(), "}}")),
     ] {
         let deep = (0..120).fold(json!(1), |inner, _| json!([inner]));
-        let variables = Variables::from_json(json!({ "v": deep }));
+        let point = (0..60).fold(json!({ "x": 1 }), |inner, _| json!({ "x": 1, "inner": inner }));
+        let variables = Variables::from_json(json!({ "v": deep, "p": point }));
         let (mut best, mut code) = (Duration::MAX, String::new());
         for _ in 0..5 {
             let exact = exact();
@@ -97,6 +99,19 @@ async fn a_kilobyte_of_any_shape_is_cheap() {
         }
         println!("| {name} | {} | {} |", best.as_micros(), code.trim_matches('"'));
         assert!(best < BOUND * SLACK, "{name} took {best:?}");
+    }
+}
+
+/// Work, not time: the steps that analysing a document may take are four times the fields that it may have.
+#[tokio::test]
+async fn doubled_spreads_take_as_many_steps_as_there_are_spreads() {
+    let schema = toy::schema();
+    let links: String = (0..30).map(|n| format!("fragment F{n} on Branch{{...F{0} ...F{0}}}", n + 1)).collect();
+    let document = format!("{{branch{{...F0}}}}{links}fragment F30 on Branch{{id}}");
+    for (fields, is_refused) in [(40, false), (4, true)] {
+        let documents = Documents::new(&schema.sdl(), Limits { fields, ..Limits::default() }).unwrap();
+        let response = Exact::new(schema.clone(), documents).execute(Request::new(&document)).await;
+        assert_eq!(is_request_error(&response), is_refused, "160 steps do for 2^30 paths, and 16 do not: {response:?}");
     }
 }
 
