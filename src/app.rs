@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator, SystemClock};
+use crate::config::LimitSettings;
 use crate::config::Settings;
 use crate::config::auth::SigningSecrets;
 use crate::config::command_line::{CreateUser, MigrateCommand};
@@ -23,6 +24,7 @@ use crate::domain::replies::{Parts, Replies, RunningReplies};
 use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
 use crate::graphql::context::State;
+use crate::graphql::document;
 use crate::graphql::schema::{self, Api};
 use crate::http::{self, Authenticate, Edge, Limits, Ready, Tls};
 use crate::lifecycle::Lifecycle;
@@ -230,7 +232,7 @@ impl App {
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
         };
-        let api = Api::new(state.clone(), settings.server.introspection);
+        let api = Api::new(state.clone(), settings.server.introspection, document_limits(&settings.limits));
         let api = api.map_err(|cause| StartError::new("schema", cause))?;
         Ok(Self { api, state, clock, ids, boot, database, work })
     }
@@ -277,6 +279,9 @@ impl App {
             tracker: work.clone(),
             draining: soft.clone(),
             limits: Limits {
+                body: settings.limits.max_request_bytes as usize,
+                message: settings.limits.max_request_bytes as usize,
+                operation_timeout: settings.limits.operation_timeout(),
                 fields_per_minute: settings.protection.rate_limit_per_minute,
                 chat_fields_per_minute: settings.protection.chat_rate_limit_per_minute,
                 ..Limits::default()
@@ -300,6 +305,17 @@ impl App {
             work.wait().await;
             rest.cancel();
         });
+    }
+}
+
+fn document_limits(settings: &LimitSettings) -> document::Limits {
+    document::Limits {
+        tokens: settings.max_document_tokens as usize,
+        depth: settings.max_document_depth as usize,
+        aliases: settings.max_document_aliases as usize,
+        root_fields: settings.max_document_root_fields as usize,
+        complexity: settings.max_document_complexity.into(),
+        ..document::Limits::default()
     }
 }
 

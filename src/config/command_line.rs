@@ -263,6 +263,7 @@ mod tests {
             ("LOG_FORMAT", "xml", "text or json"),
             ("MAX_REPLIES", "-1", "a whole number from 1"),
             ("MAX_MESSAGE_LENGTH", "0", "a whole number from 1"),
+            ("MAX_DOCUMENT_DEPTH", "61", "a whole number from 1 to 60"),
             ("ACCESS_TOKEN_EXPIRE_MINUTES", "1e3", "a whole number from 1 to 1440"),
             ("TRUSTED_PROXIES", "10.0.0.0/99", "a comma list of networks"),
             ("DATABASE_MAX_CONNECTIONS", "many\nmany", "a whole number from 1"),
@@ -314,6 +315,10 @@ mod tests {
             .filter_map(|arg| Some((variable_of(arg)?, default_of(arg))))
             .collect();
         assert_eq!(shown, settings);
+        let readme = include_str!("../../README.md");
+        for name in settings.keys() {
+            assert!(readme.contains(&format!("`{name}`")), "README.md says nothing of {name}");
+        }
     }
 
     #[test]

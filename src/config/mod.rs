@@ -4,6 +4,7 @@
 pub mod auth;
 pub mod command_line;
 pub mod database;
+pub mod limits;
 pub mod model_sources;
 pub mod models;
 pub mod protection;
@@ -14,6 +15,7 @@ mod values;
 pub use auth::AuthSettings;
 pub use command_line::CommandLine;
 pub use database::DatabaseSettings;
+pub use limits::LimitSettings;
 pub use model_sources::ModelSources;
 pub use models::Secret;
 pub use protection::ProtectionSettings;
@@ -38,7 +40,10 @@ pub struct Settings {
     /// How long messages and how many replies may be.
     #[command(flatten)]
     pub replies: ReplySettings,
-    /// How much anybody may ask for, which pages may call, and TLS.
+    /// How much one request may ask for.
+    #[command(flatten)]
+    pub limits: LimitSettings,
+    /// How much anybody may ask for in a minute, which pages may call, and TLS.
     #[command(flatten)]
     pub protection: ProtectionSettings,
 }

@@ -1,4 +1,4 @@
-//! How much anybody may ask for, which pages may call, and TLS.
+//! How much anybody may ask for in a minute, which pages may call, and TLS.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -34,6 +34,8 @@ pub enum ErrorCode {
     InvalidInput,
     /// The GraphQL document does not parse or validate.
     InvalidDocument,
+    /// The server does not know the document of this hash (any more): send the text along.
+    PersistedQueryNotFound,
     /// Something is in the way: a name is taken, an idempotency key was used for other input, a reply is still streaming.
     Conflict,
     /// Too many requests, or too many at once.
@@ -64,6 +66,7 @@ impl ErrorCode {
             Self::NotFound => "NOT_FOUND",
             Self::InvalidInput => "INVALID_INPUT",
             Self::InvalidDocument => "INVALID_DOCUMENT",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
             Self::Conflict => "CONFLICT",
             Self::RateLimited => "RATE_LIMITED",
             Self::LockedOut => "LOCKED_OUT",
@@ -86,7 +89,7 @@ pub struct ErrorExtensions {
     pub request_id: ID,
     /// What is wrong with which input field. With INVALID_INPUT and CONFLICT.
     pub fields: Option<Vec<FieldError>>,
-    /// When another try may pass. With RATE_LIMITED, LOCKED_OUT, QUOTA_EXCEEDED, UNAVAILABLE.
+    /// In how many seconds another try may pass. With RATE_LIMITED, LOCKED_OUT, QUOTA_EXCEEDED, UNAVAILABLE.
     pub retry_after_seconds: Option<i32>,
 }
 

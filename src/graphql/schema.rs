@@ -68,12 +68,11 @@ pub struct Api {
 }
 
 impl Api {
-    /// The schema over these parts.
+    /// The schema over these parts; `limits` are those of documents.
     ///
     /// # Errors
     /// The schema's own text does not parse.
-    pub fn new(state: State, introspection: bool) -> Result<Self, SchemaError> {
-        let limits = Limits::default();
+    pub fn new(state: State, introspection: bool, limits: Limits) -> Result<Self, SchemaError> {
         // async-graphql counts inline fragments too, of which there is at most one for each field.
         let mut builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
         if !introspection {

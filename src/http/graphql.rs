@@ -20,7 +20,7 @@ use crate::http::client_ip;
 use crate::http::edge::{Edge, Limits, Shared};
 use crate::http::media::{self, Media};
 use crate::http::operation::{Caller, Operation, refused};
-use crate::http::parameters::{Malformed, Parameters};
+use crate::http::parameters::{BATCH, Malformed, Parameters};
 use crate::http::{playground, websocket};
 
 /// The longest `User-Agent` that is kept, in bytes.
@@ -94,8 +94,9 @@ fn not_by_get(kind: OperationType) -> Refusal {
     Refusal::method("POST", message)
 }
 
-fn malformed(Malformed(message): Malformed) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, message)
+fn malformed(malformed: Malformed) -> Refusal {
+    let code = if malformed == BATCH { ErrorCode::QueryTooComplex } else { ErrorCode::InvalidInput };
+    Refusal::new(StatusCode::BAD_REQUEST, code, malformed.0)
 }
 
 /// The body, within its bounds of size and time. The rest of one that is too large is read and thrown away, up to a bound: a

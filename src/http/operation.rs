@@ -37,7 +37,7 @@ impl Operation {
     ///
     /// The document is not valid or beyond the limits, or it does not say which operation is meant.
     pub(super) fn parse(parameters: Parameters, documents: &Documents) -> Result<Self, Vec<ServerError>> {
-        let document = documents.parse(&parameters.query)?;
+        let document = documents.find(&parameters.query, &parameters.extensions)?;
         let operation = document.operation(parameters.operation_name.as_deref())?;
         let kind = operation.kind();
         let cost = Cost::of(document.root_fields(operation));

@@ -4,9 +4,12 @@ use async_graphql::{Extensions, Variables};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::graphql::document::names_document;
+
 /// A well-typed request.
 #[derive(Debug)]
 pub(super) struct Parameters {
+    /// Empty where the extensions name the document by its hash.
     pub(super) query: String,
     pub(super) operation_name: Option<String>,
     pub(super) variables: Variables,
@@ -17,6 +20,8 @@ pub(super) struct Parameters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
+/// A batch is beyond the limit of one operation.
+pub(super) const BATCH: Malformed = Malformed("Batches are not supported: send one operation a request.");
 const QUERY: Malformed = Malformed("The parameter `query` must be a string.");
 const OPERATION_NAME: Malformed = Malformed("The parameter `operationName` must be a string.");
 const VARIABLES: Malformed = Malformed("The parameter `variables` must be a map.");
@@ -38,15 +43,16 @@ impl Parameters {
             extensions: Option<&'a RawValue>,
         }
         if json.trim_ascii_start().first() == Some(&b'[') {
-            return Err(Malformed("Batches are not supported: send one operation a request."));
+            return Err(BATCH);
         }
         let raw: Raw<'_> =
             serde_json::from_slice(json).map_err(|_| Malformed("The request must be one JSON object in UTF-8."))?;
+        let extensions = read(raw.extensions.map(RawValue::get), EXTENSIONS)?.unwrap_or_default();
         Ok(Self {
-            query: read(raw.query.map(RawValue::get), QUERY)?.ok_or(QUERY)?,
+            query: text_of(read(raw.query.map(RawValue::get), QUERY)?, &extensions)?,
             operation_name: read(raw.operation_name.map(RawValue::get), OPERATION_NAME)?,
             variables: read(raw.variables.map(RawValue::get), VARIABLES)?.unwrap_or_default(),
-            extensions: read(raw.extensions.map(RawValue::get), EXTENSIONS)?.unwrap_or_default(),
+            extensions,
         })
     }
 
@@ -65,13 +71,19 @@ impl Parameters {
                 return Err(Malformed("A parameter stands twice in the query string."));
             }
         }
+        let extensions = read(extensions.as_deref(), EXTENSIONS)?.unwrap_or_default();
         Ok(Self {
-            query: query.ok_or(QUERY)?.into_owned(),
+            query: text_of(query.map(Into::into), &extensions)?,
             operation_name: operation_name.map(Into::into),
             variables: read(variables.as_deref(), VARIABLES)?.unwrap_or_default(),
-            extensions: read(extensions.as_deref(), EXTENSIONS)?.unwrap_or_default(),
+            extensions,
         })
     }
+}
+
+/// The text of the document, which only a hash replaces.
+fn text_of(query: Option<String>, extensions: &Extensions) -> Result<String, Malformed> {
+    query.or_else(|| names_document(extensions).then(String::new)).ok_or(QUERY)
 }
 
 /// Null is as good as absent.
@@ -109,6 +121,8 @@ mod tests {
         }
         assert_eq!(json("{}").unwrap_err(), QUERY);
         assert_eq!(json(r#"{"query":null}"#).unwrap_err(), QUERY);
+        assert_eq!(json(r#"{"extensions":{"persistedQuery":null}}"#).unwrap_err(), QUERY);
+        assert_eq!(json(r#"{"extensions":{"persistedQuery":1}}"#).unwrap().query, "");
         for text in ["", "null", "\"\"", "{", r#"{"query":"a","query":"b"}"#, "{\"query\":\"\u{1}\"}", "[{}]"] {
             assert!(json(text).is_err(), "{text}");
         }

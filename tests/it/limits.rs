@@ -1,6 +1,6 @@
-//! How many replies run at once.
+//! How many replies run at once, and how much one request may ask for.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::client::{SEND, User};
 use crate::support::database::on_both_databases;
@@ -56,5 +56,73 @@ on_both_databases!(a_chat_has_one_running_reply, |database| async move {
     let answers = futures_util::future::join_all(tries).await;
     let refused: Vec<_> = answers.iter().filter(|answer| !answer.0["errors"].is_null()).collect();
     assert!(refused.len() == 7 && refused.iter().all(|answer| answer.code() == "CONFLICT"), "{answers:?}");
+    server.kill().await;
+});
+
+/// The code of the only error, or "" for what was executed.
+fn code(errors: &Value) -> &str {
+    errors[0]["extensions"]["code"].as_str().unwrap_or_default()
+}
+
+on_both_databases!(a_request_may_ask_for_so_much_over_either_transport, |database| async move {
+    let setup = Setup::new(&database)
+        .with("MAX_REQUEST_BYTES", "2000")
+        .with("MAX_DOCUMENT_TOKENS", "60")
+        .with("MAX_DOCUMENT_DEPTH", "4")
+        .with("MAX_DOCUMENT_ALIASES", "3")
+        .with("MAX_DOCUMENT_ROOT_FIELDS", "5")
+        .with("MAX_DOCUMENT_COMPLEXITY", "90");
+    let server = setup.start().await;
+    let client = server.sign_up("ada").await;
+    let tokens = |count: usize| format!("{{ server {{ {}}} }}", "name ".repeat(count - 5));
+    let depth = |count: usize| {
+        format!(
+            "{{ {} name {} }}",
+            "__type(name: \"ID\") { ofType { ofType { ofType { ofType {"
+                .split_inclusive('{')
+                .take(count - 1)
+                .collect::<String>(),
+            "}".repeat(count - 1)
+        )
+    };
+    let aliases =
+        |count: usize| format!("{{ server {{ {}}} }}", (0..count).map(|n| format!("n{n}: name ")).collect::<String>());
+    let root_fields = |count: usize| {
+        let all =
+            ["__typename", "server { name }", "models { id }", "me { id }", "nodes(ids: []) { id }", "admin { id }"];
+        format!("{{ {} }}", all[..count].join(" "))
+    };
+    let complexity = |page: usize| format!("{{ characters(first: {page}) {{ nodes {{ id name }} }} }}");
+    for (below, above) in [
+        (tokens(60), tokens(61)),
+        (depth(4), depth(5)),
+        (aliases(3), aliases(4)),
+        (root_fields(5), root_fields(6)),
+        (complexity(29), complexity(30)),
+    ] {
+        for (document, wanted) in [(below, ""), (above, "QUERY_TOO_COMPLEX")] {
+            let answer = client.run(&document, json!({})).await.0;
+            assert_eq!(code(&answer["errors"]), wanted, "{document}");
+            let mut socket = client.socket().await;
+            socket.subscribe("1", &document, json!({})).await;
+            let message = socket.next().await;
+            assert_eq!(message["type"], if wanted.is_empty() { "next" } else { "error" }, "{document}");
+            assert_eq!(code(&message["payload"]), wanted, "{document}");
+        }
+    }
+    let request = r#"{"query":"{ server { name } }"}"#.to_owned();
+    let message = format!(r#"{{"id":"1","type":"subscribe","payload":{request}}}"#);
+    let padded = |text: &str, bytes: usize| text.to_owned() + &" ".repeat(bytes - text.len());
+    for (bytes, wanted) in [(2_000, ""), (2_001, "PAYLOAD_TOO_LARGE")] {
+        let answer = client.send_raw(padded(&request, bytes)).await.0;
+        assert_eq!(code(&answer["errors"]), wanted);
+        let mut socket = client.socket().await;
+        socket.send_raw(padded(&message, bytes)).await;
+        if wanted.is_empty() {
+            assert_eq!(socket.next().await["type"], "next");
+        } else {
+            assert_eq!(socket.closed().await, 1009);
+        }
+    }
     server.kill().await;
 });

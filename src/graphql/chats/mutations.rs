@@ -51,7 +51,7 @@ pub struct UpdateChatInput {
     is_archived: MaybeUndefined<bool>,
 }
 
-/// The chat to let go.
+/// The chat to delete.
 #[derive(Debug, Clone, InputObject)]
 pub struct DeleteChatInput {
     /// The chat.
@@ -117,11 +117,11 @@ impl ChatMutations {
         Ok(Some(UpdateChatPayload { chat: Chat::new(chat) }))
     }
 
-    /// Lets a chat go, with all its messages. A reply that is being written in it stops.
+    /// Deletes a chat with all its messages, for good. A reply that is being written in it stops.
     async fn delete_chat(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The chat to let go.")] input: DeleteChatInput,
+        #[graphql(desc = "The chat to delete.")] input: DeleteChatInput,
     ) -> Result<Option<DeleteChatPayload>> {
         let viewer = ctx.viewer()?;
         ctx.state().chats.delete(viewer, ids::parse(&input.chat_id, "chatId")?).await?;

@@ -3,8 +3,9 @@
 use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use async_graphql::{Name, Request, Response, ServerError, Value};
+use async_graphql::{Extensions, Name, Request, Response, ServerError, Value};
 use moka::sync::Cache;
 
 use super::build::build;
@@ -14,6 +15,7 @@ use super::errors::{invalid_input, too_complex};
 use super::limits::Limits;
 use super::merge::{self, Plan};
 use super::parser::parse;
+use super::persisted::{self, DocumentHash};
 use super::types::{SchemaError, Types};
 use super::validate::validate;
 use super::variables::Coerced;
@@ -34,8 +36,9 @@ pub struct Documents(Arc<Inner>);
 struct Inner {
     types: Types,
     limits: Limits,
-    /// By text. The keys are compared as a whole, so no two texts are ever taken for each other.
-    documents: Cache<Arc<str>, Arc<Document>>,
+    /// Those that were asked for within all limits. A flood of new ones pushes none out that clients send often: what is
+    /// admitted is weighed by how often it was asked for (TinyLFU).
+    documents: Cache<DocumentHash, Arc<Document>>,
     plans: Cache<PlanKey, Arc<Plan>>,
 }
 
@@ -62,9 +65,8 @@ impl Documents {
     pub fn new(sdl: &str, limits: Limits) -> Result<Self, SchemaError> {
         let documents = Cache::builder()
             .max_capacity(DOCUMENT_BYTES)
-            .weigher(|text: &Arc<str>, document: &Arc<Document>| {
-                let entry = u32::try_from(text.len() + ENTRY_WEIGHT).unwrap_or(u32::MAX);
-                document.weight.saturating_add(entry)
+            .weigher(|_: &DocumentHash, document: &Arc<Document>| {
+                u32::try_from(document.weight + ENTRY_WEIGHT).unwrap_or(u32::MAX)
             })
             .build();
         let plans = Cache::builder()
@@ -78,22 +80,41 @@ impl Documents {
         Ok(Self(Arc::new(Inner { types, limits, documents, plans })))
     }
 
+    /// The document of a request: that of its text, or that of the hash which stands for a text among its extensions. With
+    /// both, they must agree.
+    ///
+    /// # Errors
+    /// As [`Documents::parse`]; PERSISTED_QUERY_NOT_FOUND for a hash alone that is not known here, INVALID_INPUT for one that is
+    /// ill-typed or of another text.
+    pub fn find(&self, text: &str, extensions: &Extensions) -> Result<Arc<Document>, Vec<ServerError>> {
+        match DocumentHash::named_in(extensions).map_err(|error| vec![error])? {
+            Some(hash) if text.is_empty() => self.0.documents.get(&hash).ok_or_else(|| vec![persisted::not_found()]),
+            named => self.parse_named(text, named),
+        }
+    }
+
     /// The document of a text, from the cache or parsed and validated now.
     ///
     /// # Errors
     /// INVALID_DOCUMENT for what is no valid document of the schema, QUERY_TOO_COMPLEX for one beyond the limits.
     pub fn parse(&self, text: &str) -> Result<Arc<Document>, Vec<ServerError>> {
+        self.parse_named(text, None)
+    }
+
+    fn parse_named(&self, text: &str, named: Option<DocumentHash>) -> Result<Arc<Document>, Vec<ServerError>> {
         let inner = &*self.0;
         if text.len() > inner.limits.bytes {
             return Err(vec![*too_complex("The document is too long.", None)]);
         }
-        if let Some(document) = inner.documents.get(text) {
+        let hash = DocumentHash::of(text);
+        if named.is_some_and(|named| named != hash) {
+            return Err(vec![persisted::mismatch()]);
+        }
+        if let Some(document) = inner.documents.get(&hash) {
             return Ok(document);
         }
         let source = parse(text, &inner.limits).map_err(|refusal| vec![*refusal])?;
-        let document = Arc::new(validate(source, &inner.types, &inner.limits)?);
-        inner.documents.insert(text.into(), document.clone());
-        Ok(document)
+        Ok(Arc::new(validate(source, hash, &inner.types, &inner.limits)?))
     }
 
     /// Makes a request one that async-graphql executes exactly. Its document may be among its data already, from
@@ -114,6 +135,10 @@ impl Documents {
         let plan = self.plan(&document, index, operation, &variables)?;
         let executable = build(&plan, &inner.types, &variables, &inner.limits).map_err(|refusal| vec![*refusal])?;
         request.set_parsed_query(executable);
+        // Only now is it known to be within the limits that depend on variables, too.
+        if !document.is_kept.swap(true, Ordering::Relaxed) {
+            inner.documents.insert(document.hash, document);
+        }
         Ok((request, Prepared { inner: self.0.clone(), plan }))
     }
 
@@ -159,5 +184,44 @@ impl Prepared {
     /// Makes what was executed what the specification says.
     pub(super) fn complete(&self, response: &mut Response) {
         complete(&self.plan, &self.inner.types, response);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(documents: &Documents, text: &str) -> Result<(), Vec<ServerError>> {
+        documents.prepare(Request::new(text)).map(drop)
+    }
+
+    fn is_kept(documents: &Documents, text: &str) -> bool {
+        documents.0.documents.contains_key(&DocumentHash::of(text))
+    }
+
+    #[test]
+    fn keeps_what_was_within_every_limit() {
+        let limits = Limits { aliases: 1, ..Limits::default() };
+        let documents = Documents::new("type Query { a: Int }", limits).unwrap();
+        assert!(run(&documents, "{ x: a }").is_ok() && is_kept(&documents, "{ x: a }"));
+        for bad in ["{", "{ b }", "{ x: a y: a }"] {
+            assert!(run(&documents, bad).is_err() && !is_kept(&documents, bad), "{bad}");
+        }
+        assert!(documents.parse("{ a }").is_ok() && !is_kept(&documents, "{ a }"), "nobody has run it yet");
+    }
+
+    #[test]
+    fn a_flood_takes_no_more_than_its_bytes_and_leaves_what_is_in_use() {
+        let documents = Documents::new("type Query { a: Int }", Limits::default()).unwrap();
+        let used = "query Used { a }";
+        let large = format!("{{ {}}}", "a ".repeat(9_000));
+        for n in 0..60 {
+            run(&documents, &format!("{large}{}", " ".repeat(n))).unwrap();
+            run(&documents, used).unwrap();
+        }
+        documents.0.documents.run_pending_tasks();
+        let bytes = documents.0.documents.weighted_size();
+        assert!(bytes > DOCUMENT_BYTES / 2 && bytes <= DOCUMENT_BYTES, "{bytes}");
+        assert!(is_kept(&documents, used));
     }
 }

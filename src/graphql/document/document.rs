@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_graphql::parser::Positioned;
 use async_graphql::parser::types::{OperationType, Type, VariableDefinition};
 use async_graphql::{Name, Pos, ServerError};
 use async_graphql_value::Value;
 
+use super::persisted::DocumentHash;
 use crate::graphql::error::{ErrorCode, request_error};
 
 /// A parsed document, valid against the schema whatever its variables hold.
@@ -16,10 +17,14 @@ use crate::graphql::error::{ErrorCode, request_error};
 pub struct Document {
     /// Tells it from every other document of this process.
     pub(super) serial: u64,
+    /// Of its text.
+    pub(super) hash: DocumentHash,
+    /// Whether it has been given to the cache.
+    pub(super) is_kept: AtomicBool,
     pub(super) operations: Vec<Operation>,
     pub(super) sets: Sets,
     /// About how much memory it takes, in bytes.
-    pub(super) weight: u32,
+    pub(super) weight: usize,
 }
 
 /// One operation of a document.

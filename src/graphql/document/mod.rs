@@ -5,7 +5,7 @@
 //! as null; its parser and its checks can be kept busy for seconds by a kilobyte. So a document goes through this layer:
 //!
 //! ```text
-//! text ── lexer, parser ── validate, overlap ──▶ Document   once a text, cached
+//! text ── lexer, parser ── validate, overlap ──▶ Document   once a text, cached by its hash
 //!      ── merge (its fragments, its @skip and @include) ──▶ Plan   once for the values of its switches, cached
 //!      ── variables, build ──▶ what async-graphql validates and executes
 //!      ── complete ──▶ the response
@@ -25,6 +25,7 @@ mod limits;
 mod merge;
 mod overlap;
 mod parser;
+mod persisted;
 mod scopes;
 mod types;
 mod validate;
@@ -35,4 +36,5 @@ pub use cache::Documents;
 pub use document::{Document, Operation};
 pub use exact::Exact;
 pub use limits::Limits;
+pub use persisted::names_document;
 pub use types::SchemaError;

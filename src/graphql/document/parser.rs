@@ -22,7 +22,8 @@ use super::limits::Limits;
 pub(super) struct Source {
     pub(super) operations: Vec<(Option<Name>, Positioned<OperationDefinition>)>,
     pub(super) fragments: Vec<(Name, Positioned<FragmentDefinition>)>,
-    /// The tokens of the text: a measure of its size.
+    /// The length of the text, and its tokens: measures of its size.
+    pub(super) bytes: usize,
     pub(super) tokens: usize,
 }
 
@@ -36,7 +37,7 @@ pub(super) fn parse(text: &str, limits: &Limits) -> Result<Source, Refusal> {
     while parser.next.kind != Kind::End || source.operations.is_empty() && source.fragments.is_empty() {
         parser.definition(&mut source)?;
     }
-    source.tokens = parser.lexer.tokens();
+    (source.bytes, source.tokens) = (text.len(), parser.lexer.tokens());
     Ok(source)
 }
 

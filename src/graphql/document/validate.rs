@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_graphql::parser::types::{
     self as ast, BaseType, OperationDefinition, SelectionSet, Type, VariableDefinition,
@@ -19,14 +20,20 @@ use super::errors::Refusals;
 use super::limits::Limits;
 use super::overlap;
 use super::parser::Source;
+use super::persisted::DocumentHash;
 use super::scopes::{Scope, Usage, check_nesting, finish_operation};
 use super::types::{Input, Types, named};
 use super::values;
 
 /// # Errors
 /// What is wrong, the first few things.
-pub(super) fn validate(source: Source, types: &Types, limits: &Limits) -> Result<Document, Vec<ServerError>> {
-    let tokens = source.tokens;
+pub(super) fn validate(
+    source: Source,
+    hash: DocumentHash,
+    types: &Types,
+    limits: &Limits,
+) -> Result<Document, Vec<ServerError>> {
+    let weight = source.bytes + source.tokens.saturating_mul(TOKEN_WEIGHT);
     let mut validation = Validation::new(types, &source);
     let fragments: Vec<Scope> =
         source.fragments.iter().enumerate().map(|(index, fragment)| validation.fragment(index, fragment)).collect();
@@ -53,11 +60,11 @@ pub(super) fn validate(source: Source, types: &Types, limits: &Limits) -> Result
         overlap::check(&operations, &sets, types, limits, &mut refusals);
     }
     refusals.finish()?;
-    let weight = u32::try_from(tokens.saturating_mul(TOKEN_WEIGHT)).unwrap_or(u32::MAX);
-    Ok(Document { serial: Document::next_serial(), operations, sets, weight })
+    let is_kept = AtomicBool::new(false);
+    Ok(Document { serial: Document::next_serial(), hash, is_kept, operations, sets, weight })
 }
 
-/// About what a token costs in memory, parsed, in bytes.
+/// About what a token costs in memory, parsed, in bytes, beside its letters.
 const TOKEN_WEIGHT: usize = 160;
 
 struct Validation<'a> {

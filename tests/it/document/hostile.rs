@@ -11,9 +11,9 @@ use serde_json::json;
 use super::toy;
 
 /// What a document of a kilobyte may cost, built for production.
-const BOUND: Duration = Duration::from_millis(5);
+pub(super) const BOUND: Duration = Duration::from_millis(5);
 /// How much slower a debug build on a busy machine may be.
-const SLACK: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
+pub(super) const SLACK: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
 fn exact() -> Exact<toy::Toy> {
     let schema = toy::schema();
@@ -34,7 +34,9 @@ fn kilobyte(head: &str, part: impl Fn(usize) -> String, tail: &str) -> String {
     document + tail
 }
 
+/// With a release build and `--nocapture`, this prints the table of docs/graphql-api.md.
 #[tokio::test]
+#[expect(clippy::print_stdout, reason = "the table of what each costs")]
 async fn a_kilobyte_of_any_shape_is_cheap() {
     let fragments = |body: &'static str| {
         let links = 1_024 / (body.len() + 26);
@@ -69,19 +71,51 @@ async fn a_kilobyte_of_any_shape_is_cheap() {
         ("a million tokens", "{a ".repeat(1_000_000)),
         ("quotes", "\"".repeat(1_024)),
         ("block quotes", format!("{{echo(text:\"\"\"{}", "\\\"\"\"".repeat(250))),
+        ("lines of a block string", format!("{{echo(must:1,text:\"\"\"{}\"\"\")}}", " \n".repeat(500))),
+        ("escapes", kilobyte("{echo(must:1,text:\"", |_| "\\u{10FFFF}\\uD83D\\uDE00".to_owned(), "\")}")),
+        ("digits", format!("{{echo(must:{})}}", "1".repeat(1_000))),
+        ("a list in a list", format!("{{echo(must:1,list:{}1{})}}", "[".repeat(60), "]".repeat(60))),
+        ("a long list", kilobyte("{echo(must:1,list:[", |_| "1 ".to_owned(), "])}")),
+        ("deep lists in variables", "query($v:[Int!]){echo(must:1,list:$v)}".to_owned()),
+        ("deep objects in variables", "query($p:Point){echo(must:1,point:$p)}".to_owned()),
+        ("a variable again and again", kilobyte("query($v:[Int!]){", |n| format!("a{n}:echo(must:1,list:$v)"), "}")),
+        ("defaults", kilobyte("query($v:[Int!]=[", |_| "1 ".to_owned(), "]){echo(must:1,list:$v)}")),
+        ("names alike", kilobyte("{leaf{", |_| "name:id ".to_owned(), "}}")),
     ] {
-        let mut best = Duration::MAX;
-        for _ in 0..3 {
+        let deep = (0..120).fold(json!(1), |inner, _| json!([inner]));
+        let point = (0..60).fold(json!({ "x": 1 }), |inner, _| json!({ "x": 1, "inner": inner }));
+        let variables = Variables::from_json(json!({ "v": deep, "p": point }));
+        let (mut best, mut code) = (Duration::MAX, String::new());
+        for _ in 0..5 {
             let exact = exact();
+            let request = Request::new(document.clone()).variables(variables.clone());
+            let request = request.data(std::sync::Arc::new(toy::Count::default()));
             let start = Instant::now();
-            let _response = exact.execute(Request::new(document.clone())).await;
+            let response = exact.execute(request).await;
             best = best.min(start.elapsed());
+            let extensions = response.errors.first().and_then(|error| error.extensions.as_ref());
+            code =
+                extensions.and_then(|extensions| extensions.get("code")).map(ToString::to_string).unwrap_or_default();
         }
+        println!("| {name} | {} | {} |", best.as_micros(), code.trim_matches('"'));
         assert!(best < BOUND * SLACK, "{name} took {best:?}");
     }
 }
 
-const WORDS: &[&str] = &[
+/// Work, not time: the steps that analysing a document may take are four times the fields that it may have.
+#[tokio::test]
+async fn doubled_spreads_take_as_many_steps_as_there_are_spreads() {
+    let schema = toy::schema();
+    let links: String = (0..30).map(|n| format!("fragment F{n} on Branch{{...F{0} ...F{0}}}", n + 1)).collect();
+    let document = format!("{{branch{{...F0}}}}{links}fragment F30 on Branch{{id}}");
+    for (fields, is_refused) in [(40, false), (4, true)] {
+        let documents = Documents::new(&schema.sdl(), Limits { fields, ..Limits::default() }).unwrap();
+        let response = Exact::new(schema.clone(), documents).execute(Request::new(&document)).await;
+        assert_eq!(is_request_error(&response), is_refused, "160 steps do for 2^30 paths, and 16 do not: {response:?}");
+    }
+}
+
+pub(super) const WORDS: &[&str] = &[
     "{",
     "}",
     "(",

@@ -2,6 +2,7 @@
 
 mod differential;
 mod exact;
+mod fuzz;
 mod hostile;
 mod limits;
 mod toy;

@@ -61,7 +61,8 @@ async fn refuses_in_the_shape_of_graphql() {
         (JSON, "", 400, invalid),
         (JSON, "{", 400, invalid),
         (JSON, "{}", 400, invalid),
-        (JSON, r#"[{"query":"{ hello }"}]"#, 400, invalid),
+        (JSON, r#"[{"query":"{ hello }"}]"#, 400, "QUERY_TOO_COMPLEX"),
+        (JSON, " [] ", 400, "QUERY_TOO_COMPLEX"),
         (JSON, r#"{"query":"{ hello }","variables":"hunter2"}"#, 400, invalid),
     ] {
         let answer = server.post(headers, body).await;

@@ -4,6 +4,7 @@ mod http;
 mod limits;
 mod log;
 mod operations;
+mod persisted;
 mod playground;
 mod protection;
 mod support;

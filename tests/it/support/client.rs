@@ -111,12 +111,21 @@ impl Client {
 
     /// Runs one document; none when the server is gone.
     pub(crate) async fn try_run(&self, document: &str, variables: Value) -> Option<Answer> {
-        let body = json!({ "query": document, "variables": variables });
-        let mut request = self.http.post(format!("http://{}/graphql", self.address)).json(&body);
+        self.try_send_raw(json!({ "query": document, "variables": variables }).to_string()).await
+    }
+
+    async fn try_send_raw(&self, body: String) -> Option<Answer> {
+        let request = self.http.post(format!("http://{}/graphql", self.address)).body(body);
+        let mut request = request.header("content-type", "application/json");
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
         request.send().await.ok()?.json().await.ok().map(Answer)
+    }
+
+    /// Sends a request of this body, whatever it is.
+    pub(crate) async fn send_raw(&self, body: String) -> Answer {
+        self.try_send_raw(body).await.expect("no answer")
     }
 
     /// Runs one document.

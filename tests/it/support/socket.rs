@@ -53,7 +53,12 @@ impl Socket {
 
     /// What cannot be said because the server is gone shows when the answer is read.
     async fn say(&mut self, message: Value) {
-        let _ = self.0.send(Message::text(message.to_string())).await;
+        self.send_raw(message.to_string()).await;
+    }
+
+    /// Sends a frame of this text, whatever it is.
+    pub(crate) async fn send_raw(&mut self, text: String) {
+        let _ = self.0.send(Message::text(text)).await;
     }
 
     pub(crate) async fn subscribe(&mut self, id: &str, document: &str, variables: Value) {
