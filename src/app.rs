@@ -258,6 +258,7 @@ impl App {
         let rest = CancellationToken::new();
         for (name, task) in [
             ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
+            ("log", Box::pin(database.clone().fold_log_until(rest.clone()))),
             ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
             (
                 "jobs",

@@ -28,5 +28,6 @@ mod schema;
 mod self_service;
 mod sessions;
 mod stopping;
+mod storage;
 mod support;
 mod two_servers;
