@@ -7,7 +7,7 @@ use std::time::Duration;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq as _;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use zxcvbn::{Score, zxcvbn};
 
 use crate::domain::{Error, FieldErrorCode, Result};
@@ -24,10 +24,13 @@ const MAX_WAIT: Duration = Duration::from_secs(2);
 const IDLE_BUFFERS: usize = 4;
 /// Memory that a stored hash may ask for, in KiB; more than any parameters that this server ever wrote.
 const MAX_STORED_MEMORY: u32 = 64 * 1024;
+/// Of the threads that hash, about a tenth of a core that others want.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
-/// Hashes and weighs passwords on the blocking pool, never more at once than the machine can take. Cheap to clone.
+/// Hashes and weighs passwords on threads of low priority, never more at once than the machine can take. Cheap to clone.
 #[derive(Clone)]
 pub struct PasswordHasher(Arc<Inner>);
 
@@ -109,8 +112,8 @@ impl PasswordHasher {
         .await
     }
 
-    /// Waits for a turn and works on the blocking pool. The turn and the buffer go along: a caller that goes away gives
-    /// neither back early.
+    /// Waits for a turn and works on a thread that stands behind the others. The turn and the buffer go along: a caller that goes
+    /// away gives neither back early.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
@@ -120,17 +123,31 @@ impl PasswordHasher {
         let turn = Arc::clone(&self.0.turns).acquire_owned();
         let turn = tokio::time::timeout(MAX_WAIT, turn).await.map_err(overloaded)?.map_err(Error::internal)?;
         let inner = Arc::clone(&self.0);
-        let worked = tokio::task::spawn_blocking(move || {
+        let (answer, outcome) = oneshot::channel();
+        // A thread of its own for each: it takes a thousandth of the hash to start, and its priority cannot be raised again.
+        let thread = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
+            step_back();
             let mut memory = inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
             let outcome = work(&mut memory);
             let mut idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < IDLE_BUFFERS && !memory.is_empty() {
                 idle.push(memory);
             }
-            drop(turn);
-            outcome
+            drop((idle, turn));
+            // Whoever waited may have gone.
+            let _ = answer.send(outcome);
         });
-        worked.await.map_err(Error::internal)?
+        thread.map_err(Error::internal)?;
+        outcome.await.map_err(Error::internal)?
+    }
+}
+
+/// Lets everything else go first: a flood of sign-ins must not slow what the people do who are in. On Linux a priority is the
+/// thread's own.
+fn step_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(cause) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%cause, "a password is hashed at full priority");
     }
 }
 
@@ -190,6 +207,14 @@ mod tests {
         assert!(!hasher.verify("velvet otters".to_owned(), Some(stored.clone())).await.unwrap());
         assert!(!hasher.verify("velvet otter".to_owned(), None).await.unwrap());
         assert_ne!(hasher.hash("velvet otter".to_owned()).await.unwrap(), stored, "each has its own salt");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn hashes_behind_everything_else() {
+        let niceness = || rustix::process::getpriority_process(None).unwrap();
+        let hashing = PasswordHasher::default().run(move |_| Ok(niceness())).await.unwrap();
+        assert!(hashing > niceness(), "{hashing}");
     }
 
     #[tokio::test]
