@@ -34,6 +34,11 @@ impl Http {
 
     /// Sends a request and answers the body of its answer, which must be a success.
     pub async fn send(&mut self, request: &[u8]) -> Result<&str> {
+        self.ask(request).await?.map_err(Into::into)
+    }
+
+    /// Sends a request and answers the body of its answer, or how it was refused.
+    async fn ask(&mut self, request: &[u8]) -> Result<Result<&str, String>> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let (start, end) = loop {
@@ -51,17 +56,19 @@ impl Http {
         let body = std::str::from_utf8(&self.buffer[start..end])?;
         if !self.buffer.starts_with(b"HTTP/1.1 200") || body.contains("\"errors\":") {
             let answer = String::from_utf8_lossy(&self.buffer);
-            return Err(answer.chars().take(600).collect::<String>().into());
+            return Ok(Err(answer.chars().take(600).collect()));
         }
-        Ok(body)
+        Ok(Ok(body))
     }
 }
 
 /// What a load saw.
 #[derive(Debug, Default)]
 pub struct Load {
-    /// Of each request, in microseconds.
+    /// Of each request that succeeded, in microseconds.
     pub latencies: Vec<u64>,
+    /// How others were refused.
+    pub refusals: Vec<String>,
 }
 
 /// Sends requests over some connections until `until`, each as soon as the one before is answered. `request` is given the number of
@@ -77,21 +84,25 @@ pub async fn closed_loop(
         let request = request.clone();
         all.spawn(async move {
             let mut http = Http::connect(port).await?;
-            let mut latencies = Vec::new();
+            let mut load = Load::default();
             for number in (connection..).step_by(connections) {
                 let start = Instant::now();
                 if start >= until {
                     break;
                 }
-                http.send(&request(number)).await?;
-                latencies.push(u64::try_from(start.elapsed().as_micros())?);
+                match http.ask(&request(number)).await? {
+                    Ok(_) => load.latencies.push(u64::try_from(start.elapsed().as_micros())?),
+                    Err(refusal) => load.refusals.push(refusal),
+                }
             }
-            Ok::<_, crate::Failure>(latencies)
+            Ok::<_, crate::Failure>(load)
         });
     }
     let mut load = Load::default();
-    while let Some(latencies) = all.join_next().await {
-        load.latencies.extend(latencies??);
+    while let Some(one) = all.join_next().await {
+        let one = one??;
+        load.latencies.extend(one.latencies);
+        load.refusals.extend(one.refusals);
     }
     Ok(load)
 }

@@ -100,7 +100,8 @@ impl MaybeTls {
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for MaybeTls {
-    type Stream = Either<TcpStream, <RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, S>>::Stream>;
+    // Boxed, so that a connection without TLS does not hold the space for it.
+    type Stream = Either<TcpStream, Box<<RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, S>>::Stream>>;
     type Service = S;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, S)>>;
 
@@ -110,7 +111,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for MaybeTls {
             return Box::pin(async move { plain.await.map(|(stream, service)| (Either::Left(stream), service)) });
         };
         let encrypted = acceptor.accept(stream, service);
-        Box::pin(async move { encrypted.await.map(|(stream, service)| (Either::Right(stream), service)) })
+        Box::pin(async move { encrypted.await.map(|(stream, service)| (Either::Right(Box::new(stream)), service)) })
     }
 }
 

@@ -262,8 +262,12 @@ impl Reader {
                     // Boxed: every reader would hold the space for it, and hardly any ever needs it.
                     Box::pin(self.attach_again()).await?;
                 }
-                // The sender lives in the log that `source` holds.
-                Next::Nothing => drop(self.growth.changed().await),
+                Next::Nothing => {
+                    // The sender lives in the log that `source` holds.
+                    drop(self.growth.changed().await);
+                    // To the end of the line: what providers sent at once joins in the log first, and goes out together.
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }

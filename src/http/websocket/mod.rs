@@ -28,7 +28,7 @@ use protocol::Protocol;
 pub(super) use slots::Slots;
 
 /// The default of 128 KiB a direction would be most of what an idle socket costs.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 2 * 1024;
 /// Beyond this, what is written goes out before the batch is whole, in bytes.
 const WRITE_BUFFER: usize = 16 * 1024;
 
