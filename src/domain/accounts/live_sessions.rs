@@ -19,9 +19,9 @@ use crate::entity::ids::{SessionId, UserId};
 
 /// How long a change that another node made may stay unseen.
 const ACCOUNT_LIFETIME: Duration = Duration::from_secs(1);
-/// The same where there is no other node: what changes, changes here, and is seen at once. Only who writes to the database by
-/// hand waits so long.
-const LONE_ACCOUNT_LIFETIME: Duration = Duration::from_secs(10);
+/// The same for a session where there is no other node: what changes, changes here, and is told. Only who writes to the database
+/// by hand waits so long.
+const LONE_SESSION_LIFETIME: Duration = Duration::from_secs(10);
 /// How long an ended session is remembered: longer than any query that had begun before may still run.
 const ENDED_LIFETIME: Duration = Duration::from_secs(60);
 /// Sessions that are remembered at once.
@@ -100,6 +100,19 @@ impl Expiry<Key, Shared> for Idle {
     }
 }
 
+/// How long what was loaded is believed.
+struct Believed {
+    session: Duration,
+}
+
+impl Expiry<Key, Option<(LiveSession, u64)>> for Believed {
+    fn expire_after_create(&self, key: &Key, found: &Option<(LiveSession, u64)>, _: Instant) -> Option<Duration> {
+        // A session that ends is told; a token rests and wakes with its user's account, which a load may just miss.
+        let is_told = matches!(key, Key::Session(_)) && found.is_some();
+        Some(if is_told { self.session } else { ACCOUNT_LIFETIME })
+    }
+}
+
 /// The memory.
 pub(super) struct LiveSessions {
     /// What was just loaded, and as of when; none for a session that is not there, or whose user may not sign in.
@@ -114,7 +127,7 @@ pub(super) struct LiveSessions {
 impl LiveSessions {
     /// `is_alone` says that no other node writes to the database.
     pub(super) fn new(access_lifetime: Duration, is_alone: bool) -> Self {
-        let account_lifetime = if is_alone { LONE_ACCOUNT_LIFETIME } else { ACCOUNT_LIFETIME };
+        let session = if is_alone { LONE_SESSION_LIFETIME } else { ACCOUNT_LIFETIME };
         // A session that falls out for want of room can no longer be told of its end: its sockets close now, and come back.
         let close = |_: Arc<Key>, shared: Shared, cause: RemovalCause| {
             if cause != RemovalCause::Replaced {
@@ -122,7 +135,7 @@ impl LiveSessions {
             }
         };
         Self {
-            loaded: Cache::builder().max_capacity(CAPACITY).time_to_live(account_lifetime).build(),
+            loaded: Cache::builder().max_capacity(CAPACITY).expire_after(Believed { session }).build(),
             // The oldest goes, never the newest, as the default policy may have it.
             ended: Cache::builder()
                 .max_capacity(CAPACITY)
@@ -163,6 +176,10 @@ impl LiveSessions {
             return Ok(None);
         }
         shared.permissions.learn(session.permissions.as_deref().unwrap_or_default(), as_of);
+        if self.changes.load(Ordering::SeqCst) != as_of {
+            // Roles changed during the load or after it, and perhaps before this was shared: the next request asks again.
+            self.loaded.invalidate(&key).await;
+        }
         Ok(Some(Viewer {
             user_id: session.user_id,
             credential: session.credential,
@@ -285,6 +302,18 @@ mod tests {
         assert!(!stale.may(Permission::AuditRead), "what was read before the change brings nothing back");
         assert!(live.roles_changed(Some(UserId(Uuid::from_u128(2)))).0.is_empty());
         assert_eq!(live.roles_changed(None).0.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_was_loaded_before_a_change_of_roles_is_loaded_again() {
+        let live = LiveSessions::new(Duration::from_secs(900), true);
+        let during = live.get(KEY, None, async {
+            assert!(live.roles_changed(Some(USER)).0.is_empty(), "nobody is here yet");
+            with(&[Permission::AuditRead])
+        });
+        assert!(during.await.unwrap().is_some());
+        let viewer = live.get(KEY, None, async { with(&[]) }).await.unwrap().unwrap();
+        assert!(!viewer.may(Permission::AuditRead));
     }
 
     #[tokio::test]
