@@ -25,8 +25,8 @@ use crate::http::{playground, websocket};
 
 /// The longest `User-Agent` that is kept, in bytes.
 const MAX_USER_AGENT: usize = 512;
-/// How many times the largest body is read, at most, of one that is too large.
-const THROWN_AWAY: usize = 16;
+/// So many bytes beyond the largest body are read of one that is too large.
+const THROWN_AWAY: usize = 16 * 1024 * 1024;
 
 /// Answers `/graphql`: GET, POST, the upgrade to a WebSocket, and browsers that come to look.
 pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
@@ -106,29 +106,38 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
         || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request is too large.");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let announced = announced.unwrap_or_default();
-    let most = limits.body.saturating_mul(THROWN_AWAY);
+    let most = limits.body.saturating_add(THROWN_AWAY);
     // Who expects to be told first sends nothing.
     if announced > most || (announced > limits.body && headers.contains_key(header::EXPECT)) {
         return Err(too_large());
     }
+    let mut length = 0;
     let read = async {
-        let mut chunks = body.into_data_stream();
-        let (mut read, mut length) = (Vec::with_capacity(announced.min(limits.body)), 0);
+        let (mut chunks, mut read) = (body.into_data_stream(), Vec::new());
+        if announced <= limits.body {
+            read.reserve(announced);
+        }
         while let Some(chunk) = chunks.next().await {
             let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, "The request broke off.");
             let chunk = chunk.map_err(broken)?;
             length += chunk.len();
-            if length <= limits.body {
-                read.extend_from_slice(&chunk);
-            } else if length > most {
+            if length > most {
                 break;
+            } else if announced.max(length) > limits.body {
+                read = Vec::new();
+            } else {
+                read.extend_from_slice(&chunk);
             }
         }
-        if length > limits.body { Err(too_large()) } else { Ok(Bytes::from(read)) }
+        Ok(read)
     };
-    tokio::time::timeout(limits.body_timeout, read).await.unwrap_or_else(|_| {
-        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "The request took too long to arrive."))
-    })
+    let read = tokio::time::timeout(limits.body_timeout, read).await;
+    if announced.max(length) > limits.body {
+        return Err(too_large());
+    }
+    let too_slow =
+        || Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "The request took too long to arrive.");
+    read.map_err(|_| too_slow())?.map(Bytes::from)
 }
 
 /// Who is at the other end.

@@ -52,6 +52,13 @@ async fn a_body_must_arrive_in_time() {
     let request = post(JSON, r#"{"query":"{ hello }"}"#);
     let answer = server.raw(&request[..request.len() - 1]).await;
     assert_eq!((answer.status, answer.code().as_str()), (408, "TIMEOUT"));
+    let head = format!("POST /graphql HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n{JSON}\r\n\r\n", 2 << 20);
+    let answer = server.raw(&head).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (413, "PAYLOAD_TOO_LARGE"),
+        "what is too large is not tried again"
+    );
 }
 
 #[tokio::test]
