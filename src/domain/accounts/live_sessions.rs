@@ -13,7 +13,7 @@ use moka::policy::EvictionPolicy;
 use tokio_util::sync::CancellationToken;
 
 use crate::domain::viewer::{Credential, Permissions};
-use crate::domain::{Result, Viewer};
+use crate::domain::{Error, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{SessionId, UserId};
 
@@ -24,6 +24,8 @@ const ACCOUNT_LIFETIME: Duration = Duration::from_secs(1);
 const LONE_SESSION_LIFETIME: Duration = Duration::from_secs(10);
 /// How long an ended session is remembered: longer than any query that had begun before may still run.
 const ENDED_LIFETIME: Duration = Duration::from_secs(60);
+/// How often a request reads who asks, while roles change under it.
+const LOADS: usize = 5;
 /// Sessions that are remembered at once.
 const CAPACITY: u64 = 100_000;
 
@@ -153,41 +155,55 @@ impl LiveSessions {
     }
 
     /// The viewer of a session or a token that expires at `expires_at` or, if that is none, as its row says. `load` is called at
-    /// most once at a time for a key, and once in its lifetime.
-    pub(super) async fn get(
+    /// most once at a time for a key, and once in its lifetime; again when roles changed meanwhile.
+    ///
+    /// # Errors
+    /// Those of `load`; [`Error::Unavailable`] when roles change faster than they can be read.
+    pub(super) async fn get<F>(
         &self,
         key: Key,
         expires_at: Option<DateTime<Utc>>,
-        load: impl Future<Output = Result<Option<LiveSession>>>,
-    ) -> Result<Option<Viewer>> {
-        let as_of = self.changes.load(Ordering::SeqCst);
-        let load = async { load.await.map(|found| found.map(|session| (session, as_of))) };
-        let Some((session, as_of)) = self.loaded.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone)? else {
-            // Before anything is kept for it: a token that somebody made up must not push others out.
-            return Ok(None);
-        };
-        let shared = self.shared.get_with(key, async {
-            let (ended, permissions) = (CancellationToken::new(), Permissions::default());
-            Shared { user_id: session.user_id, ended, permissions, follows_roles: session.permissions.is_some() }
-        });
-        let shared = shared.await;
-        // Last: who ends the session from now on cancels what was just shared, who ended it before stands here.
-        if self.ended.contains_key(&key) {
-            return Ok(None);
+        load: impl Fn() -> F,
+    ) -> Result<Option<Viewer>>
+    where
+        F: Future<Output = Result<Option<LiveSession>>>,
+    {
+        for _ in 0..LOADS {
+            let now = self.changes.load(Ordering::SeqCst);
+            let load = async { load().await.map(|found| found.map(|session| (session, now))) };
+            let loaded = self.loaded.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone)?;
+            let Some((session, as_of)) = loaded else {
+                // Before anything is kept for it: a token that somebody made up must not push others out.
+                if let Some(shared) = self.shared.remove(&key).await {
+                    shared.ended.cancel();
+                }
+                return Ok(None);
+            };
+            let shared = self.shared.get_with(key, async {
+                let (ended, permissions) = (CancellationToken::new(), Permissions::default());
+                Shared { user_id: session.user_id, ended, permissions, follows_roles: session.permissions.is_some() }
+            });
+            let shared = shared.await;
+            // Roles that change from now on are told to what was just shared; those that did before are read again.
+            if self.changes.load(Ordering::SeqCst) != as_of {
+                self.loaded.invalidate(&key).await;
+                continue;
+            }
+            // Last: who ends the session from now on cancels what was just shared, who ended it before stands here.
+            if self.ended.contains_key(&key) {
+                return Ok(None);
+            }
+            shared.permissions.learn(session.permissions.as_deref().unwrap_or_default(), as_of);
+            return Ok(Some(Viewer {
+                user_id: session.user_id,
+                credential: session.credential,
+                permissions: shared.permissions,
+                may_write: session.may_write,
+                token_expires_at: expires_at.or(session.expires_at),
+                session_ended: shared.ended,
+            }));
         }
-        shared.permissions.learn(session.permissions.as_deref().unwrap_or_default(), as_of);
-        if self.changes.load(Ordering::SeqCst) != as_of {
-            // Roles changed during the load or after it, and perhaps before this was shared: the next request asks again.
-            self.loaded.invalidate(&key).await;
-        }
-        Ok(Some(Viewer {
-            user_id: session.user_id,
-            credential: session.credential,
-            permissions: shared.permissions,
-            may_write: session.may_write,
-            token_expires_at: expires_at.or(session.expires_at),
-            session_ended: shared.ended,
-        }))
+        Err(Error::Unavailable { message: "Roles are being changed. Try again.", retry_after: Some(ACCOUNT_LIFETIME) })
     }
 
     /// Forgets a session that is no longer in the database, and closes what it holds open.
@@ -221,7 +237,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::Error;
 
     const ID: SessionId = SessionId(Uuid::from_u128(7));
     const KEY: Key = Key::Session(ID);
@@ -245,7 +260,7 @@ mod tests {
     async fn loads_once_a_second() {
         let (live, loads) = (live(), AtomicU32::new(0));
         let get = || {
-            live.get(KEY, None, async {
+            live.get(KEY, None, || async {
                 loads.fetch_add(1, Ordering::Relaxed);
                 someone()
             })
@@ -262,44 +277,47 @@ mod tests {
     #[tokio::test]
     async fn an_end_is_seen_at_once_by_every_viewer() {
         let live = live();
-        let first = live.get(KEY, None, async { someone() }).await.unwrap().unwrap();
-        let second = live.get(KEY, None, async { someone() }).await.unwrap().unwrap();
+        let first = live.get(KEY, None, || async { someone() }).await.unwrap().unwrap();
+        let second = live.get(KEY, None, || async { someone() }).await.unwrap().unwrap();
         assert!(!first.session_ended.is_cancelled());
         live.end(ID).await;
         assert!(first.session_ended.is_cancelled() && second.session_ended.is_cancelled());
-        assert!(live.get(KEY, None, async { someone() }).await.unwrap().is_none(), "a late load brings nothing back");
+        assert!(
+            live.get(KEY, None, || async { someone() }).await.unwrap().is_none(),
+            "a late load brings nothing back"
+        );
     }
 
     #[tokio::test]
     async fn an_end_during_the_load_wins() {
         let live = live();
-        let during = live.get(KEY, None, async {
+        let during = live.get(KEY, None, || async {
             live.end(ID).await;
             someone()
         });
         assert!(during.await.unwrap().is_none());
-        assert!(live.get(KEY, None, async { someone() }).await.unwrap().is_none());
+        assert!(live.get(KEY, None, || async { someone() }).await.unwrap().is_none());
     }
 
     #[tokio::test]
     async fn a_failed_load_is_not_remembered() {
         let live = live();
-        let busy = Error::Unavailable { message: "busy", retry_after: None };
-        assert!(matches!(live.get(KEY, None, async { Err(busy) }).await, Err(Error::Unavailable { .. })));
-        assert!(live.get(KEY, None, async { someone() }).await.unwrap().is_some());
+        let busy = || Error::Unavailable { message: "busy", retry_after: None };
+        assert!(matches!(live.get(KEY, None, || async { Err(busy()) }).await, Err(Error::Unavailable { .. })));
+        assert!(live.get(KEY, None, || async { someone() }).await.unwrap().is_some());
     }
 
     #[tokio::test]
     async fn a_permission_that_goes_is_gone_for_who_has_been_here_long() {
         let live = live();
-        let viewer = live.get(KEY, None, async { with(&[Permission::AuditRead]) }).await.unwrap().unwrap();
+        let viewer = live.get(KEY, None, || async { with(&[Permission::AuditRead]) }).await.unwrap().unwrap();
         assert!(viewer.may(Permission::AuditRead));
         let (here, as_of) = live.roles_changed(Some(USER));
         assert_eq!(here.len(), 1);
         here[0].1.learn(&[], as_of);
         assert!(!viewer.may(Permission::AuditRead));
-        let stale = live.get(KEY, None, async { with(&[Permission::AuditRead]) }).await.unwrap().unwrap();
-        assert!(!stale.may(Permission::AuditRead), "what was read before the change brings nothing back");
+        let next = live.get(KEY, None, || async { with(&[]) }).await.unwrap().unwrap();
+        assert!(!next.may(Permission::AuditRead), "what was read before the change is read again");
         assert!(live.roles_changed(Some(UserId(Uuid::from_u128(2)))).0.is_empty());
         assert_eq!(live.roles_changed(None).0.len(), 1);
     }
@@ -307,19 +325,21 @@ mod tests {
     #[tokio::test]
     async fn what_was_loaded_before_a_change_of_roles_is_loaded_again() {
         let live = LiveSessions::new(Duration::from_secs(900), true);
-        let during = live.get(KEY, None, async {
+        let loads = AtomicU32::new(0);
+        let during = live.get(KEY, None, || async {
+            if loads.fetch_add(1, Ordering::Relaxed) > 0 {
+                return with(&[]);
+            }
             assert!(live.roles_changed(Some(USER)).0.is_empty(), "nobody is here yet");
             with(&[Permission::AuditRead])
         });
-        assert!(during.await.unwrap().is_some());
-        let viewer = live.get(KEY, None, async { with(&[]) }).await.unwrap().unwrap();
-        assert!(!viewer.may(Permission::AuditRead));
+        assert!(!during.await.unwrap().unwrap().may(Permission::AuditRead));
     }
 
     #[tokio::test]
     async fn nothing_is_kept_for_a_token_that_is_made_up() {
         let live = live();
-        assert!(live.get(Key::Token([9; 32]), None, async { Ok(None) }).await.unwrap().is_none());
+        assert!(live.get(Key::Token([9; 32]), None, || async { Ok(None) }).await.unwrap().is_none());
         live.shared.run_pending_tasks().await;
         assert_eq!(live.shared.entry_count(), 0);
     }

@@ -105,7 +105,7 @@ impl Accounts {
     /// The viewer behind a token's text; none when it is no token, has ended, or its user may not sign in.
     pub(super) async fn token_viewer(&self, text: &str) -> Result<Option<Viewer>> {
         let hash = opaque_tokens::hash(text);
-        let viewer = self.0.live.get(Key::Token(hash), None, self.load_token(&hash)).await?;
+        let viewer = self.0.live.get(Key::Token(hash), None, || self.load_token(&hash)).await?;
         let now = self.0.clock.now();
         Ok(viewer.filter(|viewer| viewer.token_expires_at.is_none_or(|at| at > now)))
     }

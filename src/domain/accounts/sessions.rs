@@ -272,7 +272,7 @@ impl Accounts {
 
     /// The viewer behind a session; none when it has ended or its user may not sign in.
     async fn viewer(&self, session_id: SessionId, token_expires_at: DateTime<Utc>) -> Result<Option<Viewer>> {
-        self.0.live.get(session_id.into(), Some(token_expires_at), self.load_session(session_id)).await
+        self.0.live.get(session_id.into(), Some(token_expires_at), || self.load_session(session_id)).await
     }
 
     async fn load_session(&self, id: SessionId) -> Result<Option<LiveSession>> {
