@@ -19,9 +19,6 @@ use crate::entity::ids::{SessionId, UserId};
 
 /// How long a change that another node made may stay unseen.
 const ACCOUNT_LIFETIME: Duration = Duration::from_secs(1);
-/// The same for a session where there is no other node: what changes, changes here, and is told. Only who writes to the database
-/// by hand waits so long.
-const LONE_SESSION_LIFETIME: Duration = Duration::from_secs(10);
 /// How long an ended session is remembered: longer than any query that had begun before may still run.
 const ENDED_LIFETIME: Duration = Duration::from_secs(60);
 /// How often a request reads who asks, while roles change under it.
@@ -102,19 +99,6 @@ impl Expiry<Key, Shared> for Idle {
     }
 }
 
-/// How long what was loaded is believed.
-struct Believed {
-    session: Duration,
-}
-
-impl Expiry<Key, Option<(LiveSession, u64)>> for Believed {
-    fn expire_after_create(&self, key: &Key, found: &Option<(LiveSession, u64)>, _: Instant) -> Option<Duration> {
-        // A session that ends is told; a token rests and wakes with its user's account, which a load may just miss.
-        let is_told = matches!(key, Key::Session(_)) && found.is_some();
-        Some(if is_told { self.session } else { ACCOUNT_LIFETIME })
-    }
-}
-
 /// The memory.
 pub(super) struct LiveSessions {
     /// What was just loaded, and as of when; none for a session that is not there, or whose user may not sign in.
@@ -127,9 +111,7 @@ pub(super) struct LiveSessions {
 }
 
 impl LiveSessions {
-    /// `is_alone` says that no other node writes to the database.
-    pub(super) fn new(access_lifetime: Duration, is_alone: bool) -> Self {
-        let session = if is_alone { LONE_SESSION_LIFETIME } else { ACCOUNT_LIFETIME };
+    pub(super) fn new(access_lifetime: Duration) -> Self {
         // A session that falls out for want of room can no longer be told of its end: its sockets close now, and come back.
         let close = |_: Arc<Key>, shared: Shared, cause: RemovalCause| {
             if cause != RemovalCause::Replaced {
@@ -137,7 +119,7 @@ impl LiveSessions {
             }
         };
         Self {
-            loaded: Cache::builder().max_capacity(CAPACITY).expire_after(Believed { session }).build(),
+            loaded: Cache::builder().max_capacity(CAPACITY).time_to_live(ACCOUNT_LIFETIME).build(),
             // The oldest goes, never the newest, as the default policy may have it.
             ended: Cache::builder()
                 .max_capacity(CAPACITY)
@@ -243,7 +225,7 @@ mod tests {
     const USER: UserId = UserId(Uuid::from_u128(1));
 
     fn live() -> LiveSessions {
-        LiveSessions::new(Duration::from_secs(900), false)
+        LiveSessions::new(Duration::from_secs(900))
     }
 
     fn someone() -> Result<Option<LiveSession>> {
@@ -324,7 +306,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_loaded_before_a_change_of_roles_is_loaded_again() {
-        let live = LiveSessions::new(Duration::from_secs(900), true);
+        let live = live();
         let loads = AtomicU32::new(0);
         let during = live.get(KEY, None, || async {
             if loads.fetch_add(1, Ordering::Relaxed) > 0 {

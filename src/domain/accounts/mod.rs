@@ -78,7 +78,7 @@ impl Accounts {
         settings: &AuthSettings,
     ) -> Result<Self> {
         let tokens = Tokens::new(secrets, settings.access_token_lifetime())?;
-        let live = LiveSessions::new(settings.access_token_lifetime(), database.is_sqlite());
+        let live = LiveSessions::new(settings.access_token_lifetime());
         Ok(Self(Arc::new(Inner {
             database,
             clock,
