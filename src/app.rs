@@ -86,7 +86,7 @@ pub async fn create_user(settings: &Settings, user: CreateUser, password: String
     let CreateUser { username, email, admin } = user;
     let new = NewUser { username, email, password, full_name: None };
     let created = accounts.create_user(new, admin).await.map_err(|cause| refused("the user is not created", &cause))?;
-    database.close().await.map_err(failed)?;
+    database.close().await;
     Ok(format!("created {} ({})\n", created.username, created.id))
 }
 
@@ -156,9 +156,7 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
     app.start(&settings, &lifecycle, listener, tls);
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address}/graphql");
     let code = lifecycle.run_until_stopped().await;
-    if let Err(cause) = database.close().await {
-        tracing::warn!(error = &cause as &dyn std::error::Error, "the database did not close cleanly");
-    }
+    database.close().await;
     Ok(code)
 }
 
@@ -258,7 +256,7 @@ impl App {
         let rest = CancellationToken::new();
         for (name, task) in [
             ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
-            ("log", Box::pin(database.clone().fold_log_until(rest.clone()))),
+            ("WAL checkpoints", Box::pin(database.clone().checkpoint_wal_until(rest.clone()))),
             ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
             (
                 "jobs",

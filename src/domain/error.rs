@@ -1,7 +1,13 @@
 //! Everything that can go wrong for a caller, in about a dozen kinds. `graphql/error.rs` alone turns kinds into codes.
 
+use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::storage::failure::is_outage;
+
+/// When a client may try again after the database was unavailable.
+const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
 /// What a domain function answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -72,15 +78,24 @@ impl Error {
 }
 
 impl From<sea_orm::DbErr> for Error {
-    fn from(cause: sea_orm::DbErr) -> Self {
-        match cause {
-            sea_orm::DbErr::ConnectionAcquire(_) | sea_orm::DbErr::Conn(_) => Self::Unavailable {
-                message: "The database cannot be reached.",
-                retry_after: Some(Duration::from_secs(1)),
-            },
-            other => Self::Internal(Arc::new(other)),
+    #[track_caller]
+    fn from(source: sea_orm::DbErr) -> Self {
+        let is_outage = is_outage(&source);
+        let failure = DatabaseFailure { source, caller: Location::caller() };
+        if !is_outage {
+            return Self::Internal(Arc::new(failure));
         }
+        tracing::warn!(error = &failure as &dyn std::error::Error, "the database is unavailable");
+        Self::Unavailable { message: "The database is unavailable. Try again.", retry_after: Some(DATABASE_RETRY) }
     }
+}
+
+/// A query that failed, and where it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("query at {caller} failed")]
+struct DatabaseFailure {
+    source: sea_orm::DbErr,
+    caller: &'static Location<'static>,
 }
 
 /// What is wrong with one input field.

@@ -6,11 +6,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sea_orm::sea_query::{Expr, SimpleExpr};
+use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{
-    ColumnTrait, ConnectOptions, ConnectionTrait as _, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    ExprTrait, RuntimeErr, SqliteTransactionMode, TransactionOptions, TransactionTrait, Value,
-};
+use sea_orm::{ColumnTrait, ConnectOptions, ConnectionTrait as _, DbBackend, DbErr, ExprTrait, RuntimeErr, Value};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +17,9 @@ pub mod audit;
 pub mod boot_file;
 pub mod characters;
 pub mod chats;
+mod connection;
 pub mod directory;
+pub mod failure;
 pub mod idempotency;
 pub mod login_failures;
 pub mod messages;
@@ -28,95 +28,127 @@ pub mod nodes;
 pub mod page;
 pub mod password_resets;
 pub mod personal_access_tokens;
+mod pool;
 pub mod roles;
 pub mod users;
 
-/// How long a request waits for a connection before it is turned away.
+use pool::PoolLimits;
+pub use pool::{Pool, Transaction};
+
+/// How long a request waits for a connection before it is refused.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long PostgreSQL works on one statement: a request that gave up must not leave its query running.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(30);
-/// So much of a SQLite file is read through the system's page cache instead of being copied from it.
+/// How long a request waits for one answer of the database. Longer than the limit that the server has for a statement, which
+/// keeps the connection.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
+/// The limits that PostgreSQL itself has for our sessions
+/// (<https://www.postgresql.org/docs/current/runtime-config-client.html>), in milliseconds. A node that is frozen inside a transaction
+/// loses its row locks after `idle_in_transaction_session_timeout`.
+const SESSION_SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "10000"),
+    ("lock_timeout", "5000"),
+    ("idle_in_transaction_session_timeout", "10000"),
+    ("tcp_user_timeout", "15000"),
+];
+/// The pool of the journal: the lease, the chunks, the endings.
+const JOURNAL_LIMITS: PoolLimits =
+    PoolLimits { connections: 3, acquire: Duration::from_secs(2), statement: Duration::from_secs(4) };
+const JOURNAL_SESSION_SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "3000"),
+    ("lock_timeout", "2000"),
+    ("idle_in_transaction_session_timeout", "5000"),
+    ("tcp_user_timeout", "5000"),
+];
+/// How much of a SQLite file is read through the system's page cache instead of being copied from it.
 const MMAP_BYTES: &str = "134217728";
-/// Rows that SQLite's thread reads ahead: at a full buffer it and the reader wake each other for every row.
+/// Rows that SQLite's thread reads ahead. With a full buffer, that thread and the reader wake each other for every row.
 const ROW_BUFFER: usize = 1_000;
-/// How often SQLite's log is folded into its file.
-const FOLD_INTERVAL: Duration = Duration::from_secs(1);
-/// A log of so many pages of 4 KiB is folded by the next commit, which then begins it anew: under load, nobody else finds a moment
-/// between two commits in which all of it is folded.
-const MAX_LOG_PAGES: &str = "16384";
+/// How often SQLite's write-ahead log (WAL) is checkpointed into its file.
+const WAL_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
+/// The size of the WAL, in pages of 4 KiB, from which the next commit checkpoints it and starts it over. Under load, the
+/// periodic checkpoint finds no moment between two commits in which it could do so.
+const MAX_WAL_PAGES: &str = "16384";
 /// How long SQLite waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
-    reader: DatabaseConnection,
-    writer: DatabaseConnection,
-    /// Folds SQLite's log into its file.
-    folder: Option<DatabaseConnection>,
+    reader: Pool,
+    writer: Pool,
+    journal: Pool,
+    /// Checkpoints SQLite's WAL.
+    wal_checkpointer: Option<Pool>,
 }
 
 impl Database {
-    /// Connects: on SQLite one writer (the file is made when it is missing) and `max_connections` read-only readers in WAL
-    /// mode, on PostgreSQL one pool of `max_connections`.
+    /// Connects: on SQLite one writer (the file is created when it is missing) and `max_connections` read-only readers in WAL
+    /// mode, on PostgreSQL one pool of `max_connections` and a small one for the journal.
     ///
     /// # Errors
     /// When the address is malformed, or the database cannot be reached.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, DbErr> {
+        let limits = |connections| PoolLimits { connections, acquire: ACQUIRE_TIMEOUT, statement: ANSWER_TIMEOUT };
         if !url.starts_with("sqlite:") {
-            let mut pooled = options(url, max_connections);
-            pooled.statement_timeout(STATEMENT_TIMEOUT);
-            let pool = sea_orm::Database::connect(pooled).await?;
-            return Ok(Self { reader: pool.clone(), writer: pool, folder: None });
+            let server: PgConnectOptions = url.parse().map_err(malformed_url)?;
+            let general = Pool::postgres(server.clone().options(SESSION_SETTINGS), limits(max_connections)).await?;
+            let journal = Pool::postgres(server.options(JOURNAL_SESSION_SETTINGS), JOURNAL_LIMITS).await?;
+            return Ok(Self { reader: general.clone(), writer: general, journal, wal_checkpointer: None });
         }
         sqlite_file(url)?;
-        let mut writing = options(url, 1);
-        writing.map_sqlx_sqlite_opts(|file| {
-            durable(file).create_if_missing(true).pragma("wal_autocheckpoint", MAX_LOG_PAGES)
-        });
-        let writer = sea_orm::Database::connect(writing).await?;
-        let mut folding = options(url, 1);
-        folding.map_sqlx_sqlite_opts(durable);
-        let folder = Some(sea_orm::Database::connect(folding).await?);
-        let mut reading = options(url, max_connections);
-        reading.map_sqlx_sqlite_opts(|file| durable(file).read_only(true));
-        let reader = sea_orm::Database::connect(reading).await?;
-        Ok(Self { reader, writer, folder })
+        let file: SqliteConnectOptions = url.parse().map_err(malformed_url)?;
+        let writing = durable(file.clone()).create_if_missing(true).pragma("wal_autocheckpoint", MAX_WAL_PAGES);
+        let writer = Pool::sqlite(writing, limits(1)).await?;
+        let wal_checkpointer = Some(Pool::sqlite(durable(file.clone()), limits(1)).await?);
+        let reader = Pool::sqlite(durable(file).read_only(true), limits(max_connections)).await?;
+        // A second writer would only wait for the first one's lock, without an order.
+        Ok(Self { reader, journal: writer.clone(), writer, wal_checkpointer })
     }
 
     /// For queries outside a transaction.
-    pub fn reader(&self) -> &DatabaseConnection {
+    pub fn reader(&self) -> &Pool {
         &self.reader
     }
 
     /// Begins a write transaction; it is rolled back when dropped without a commit. On SQLite it holds the one writer from
-    /// its first moment (`BEGIN IMMEDIATE`), so nothing foreign may be awaited inside it.
+    /// its first moment (`BEGIN IMMEDIATE`), so it must await nothing but the database.
     ///
     /// # Errors
-    /// When no connection is free in time.
-    pub async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        let sqlite_transaction_mode = self.is_sqlite().then_some(SqliteTransactionMode::Immediate);
-        self.writer.begin_with_options(TransactionOptions { sqlite_transaction_mode, ..Default::default() }).await
+    /// When no connection is free in time, or the database refuses.
+    pub async fn begin(&self) -> Result<Transaction, DbErr> {
+        self.writer.begin().await
     }
 
-    /// Folds SQLite's log into its file once a second, until `stop`. Otherwise the commit that finds the log full does it, and
-    /// waits for the disk while it has the one writer. On PostgreSQL there is nothing to do.
-    pub async fn fold_log_until(self, stop: CancellationToken) {
-        let Some(folder) = &self.folder else { return stop.cancelled().await };
-        let mut ticks = tokio::time::interval(FOLD_INTERVAL);
+    /// Begins a write transaction of the journal, which waits for no request.
+    ///
+    /// # Errors
+    /// When no connection is free in time, or the database refuses.
+    pub async fn begin_for_journal(&self) -> Result<Transaction, DbErr> {
+        self.journal.begin().await
+    }
+
+    /// For the journal's queries outside a transaction.
+    pub fn journal_reader(&self) -> &Pool {
+        if self.is_sqlite() { &self.reader } else { &self.journal }
+    }
+
+    /// Checkpoints SQLite's WAL into its file once a second, until `stop`. Otherwise the commit that finds the WAL full does it,
+    /// and waits for the disk while it has the one writer. On PostgreSQL there is nothing to do.
+    pub async fn checkpoint_wal_until(self, stop: CancellationToken) {
+        let Some(checkpointer) = &self.wal_checkpointer else { return stop.cancelled().await };
+        let mut ticks = tokio::time::interval(WAL_CHECKPOINT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            // Beside readers and the writer: what they hold back is folded the next time.
-            if let Err(cause) = folder.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "the log of the database was not folded");
+            // PASSIVE waits for nobody. Pages that readers still need are left for the next time.
+            if let Err(cause) = checkpointer.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await {
+                tracing::warn!(error = &cause as &dyn std::error::Error, "WAL checkpoint failed");
             }
         }
     }
 
-    /// Asks the database for a sign of life.
+    /// Asks the database for an answer.
     ///
     /// # Errors
-    /// When it gives none.
+    /// When there is none in time.
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
     }
@@ -126,19 +158,18 @@ impl Database {
         self.writer.get_database_backend() == DbBackend::Sqlite
     }
 
-    /// Closes every connection, the writer last, which folds SQLite's log into its file.
-    ///
-    /// # Errors
-    /// When a connection does not close cleanly.
-    pub async fn close(self) -> Result<(), DbErr> {
-        if let Some(folder) = self.folder {
-            folder.close().await?;
+    /// Closes every connection, the writer last, which checkpoints SQLite's WAL into its file.
+    pub async fn close(self) {
+        if let Some(checkpointer) = self.wal_checkpointer {
+            checkpointer.close().await;
         }
-        self.reader.close().await?;
-        self.writer.close().await
+        self.reader.close().await;
+        self.journal.close().await;
+        self.writer.close().await;
     }
 }
 
+/// The options of SeaORM's own pool, which migrations need.
 fn options(url: &str, max_connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
@@ -166,13 +197,16 @@ fn durable(file: SqliteConnectOptions) -> SqliteConnectOptions {
 /// # Errors
 /// When the address is malformed, or names a database in memory, which two pools cannot share.
 pub fn sqlite_file(url: &str) -> Result<PathBuf, DbErr> {
-    let malformed = |why: String| DbErr::Conn(RuntimeErr::Internal(why));
-    let options: SqliteConnectOptions = url.parse().map_err(|cause| malformed(format!("{cause}")))?;
+    let options: SqliteConnectOptions = url.parse().map_err(malformed_url)?;
     let file = options.get_filename();
     if url.contains(":memory:") || url.contains("mode=memory") || file.as_os_str().is_empty() {
-        return Err(malformed("a SQLite database must be a file".to_owned()));
+        return Err(malformed_url("a SQLite database must be a file"));
     }
     Ok(file.to_owned())
+}
+
+fn malformed_url(cause: impl ToString) -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(cause.to_string()))
 }
 
 /// Held by the one server that uses a SQLite file, beside which the lock file stands; the operating system lets go of it when

@@ -282,6 +282,6 @@ on_both_databases!(a_deleted_account_is_gone_at_once_and_swept_after, |database|
     eve.talk(&eves, "Hi").await;
     assert_eq!(eve.data(find, ids).await["chat"]["character"], Value::Null);
     assert_eq!(again.at(server.address).data("{ me { username } }", json!({})).await["me"]["username"], "ada");
-    rows.close().await.unwrap();
+    rows.close().await;
     server.stop().await;
 });

@@ -1,14 +1,146 @@
-//! The files of the embedded database.
+//! Connections and transactions: what a failed statement, a failed commit and a dropped task leave behind.
 
 use std::time::Duration;
 
 use duologue::storage::Database;
-use sea_orm::ConnectionTrait as _;
+use duologue::storage::failure::is_outage;
+use sea_orm::sqlx::sqlite::SqliteConnectOptions;
+use sea_orm::sqlx::{Connection as _, Executor as _, Row as _, SqliteConnection};
+use sea_orm::{ConnectionTrait, DbErr};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::support::database::{TestDatabase, on_both_databases};
+
+/// More than `max_page_count = 20` allows: SQLite reports SQLITE_FULL as on a full disk. One row needs no statement journal, so that
+/// SQLite rolls back the whole transaction.
+const FILL: &str = "INSERT INTO texts VALUES (randomblob(300000))";
+
+/// The fault that `storage::connection` guards against, shown on sqlx alone. When this fails, sqlx has mended it.
 #[tokio::test]
-async fn the_log_is_folded_beside_the_writer() {
+async fn sqlx_loses_writes_after_a_full_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("duologue.db");
+    let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    connection.execute("PRAGMA journal_mode = WAL").await.unwrap();
+    connection.execute("CREATE TABLE texts (body BLOB)").await.unwrap();
+    connection.execute("PRAGMA max_page_count = 20").await.unwrap();
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let full = transaction.execute(FILL).await.unwrap_err();
+    assert_eq!(full.as_database_error().unwrap().code().unwrap(), "13", "SQLITE_FULL");
+    // SQLite has rolled back by itself, so that sqlx's ROLLBACK fails, and its counter stays.
+    let refused = transaction.rollback().await.unwrap_err();
+    assert!(refused.to_string().contains("no transaction is active"), "{refused}");
+    assert!(connection.is_in_transaction());
+
+    // The next transaction is a savepoint. Rolled back, it leaves the transaction open that SAVEPOINT started.
+    connection.execute("PRAGMA max_page_count = 1000000").await.unwrap();
+    connection.begin().await.unwrap().rollback().await.unwrap();
+    let mut transaction = connection.begin().await.unwrap();
+    transaction.execute("INSERT INTO texts VALUES ('acknowledged')").await.unwrap();
+    transaction.commit().await.unwrap();
+    let mut other = SqliteConnection::connect_with(&options).await.unwrap();
+    let count: i64 = other.fetch_one("SELECT COUNT(*) FROM texts").await.unwrap().get(0);
+    assert_eq!(count, 0, "the commit was acknowledged, and another connection does not see it");
+}
+
+#[tokio::test]
+async fn a_full_disk_loses_only_what_was_refused() {
+    let (_folder, database) = sqlite().await;
+    let transaction = database.begin().await.unwrap();
+    transaction.execute_unprepared("PRAGMA max_page_count = 20").await.unwrap();
+    let full = transaction.execute_unprepared(FILL).await.unwrap_err();
+    assert!(is_outage(&full), "{full}");
+    assert!(is_outage(&transaction.execute_unprepared("SELECT 1").await.unwrap_err()), "nothing more runs on it");
+    assert!(transaction.commit().await.is_err());
+    // The connection was replaced, and its `max_page_count` with it.
+    for _ in 0..3 {
+        write(&database, "INSERT INTO texts VALUES ('kept')").await.unwrap();
+        drop(database.begin().await.unwrap());
+    }
+    assert_eq!(count(&database).await, 3);
+}
+
+#[tokio::test]
+async fn a_foreign_lock_is_an_outage_and_passes() {
+    let (folder, database) = sqlite().await;
+    let file = folder.path().join("duologue.db");
+    let mut other = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&file)).await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    let busy = write(&database, "INSERT INTO texts VALUES ('late')").await.unwrap_err();
+    assert!(is_outage(&busy), "{busy}");
+    assert_eq!(count(&database).await, 0, "reads go on");
+    other.execute("ROLLBACK").await.unwrap();
+    write(&database, "INSERT INTO texts VALUES ('kept')").await.unwrap();
+    assert_eq!(count(&database).await, 1);
+}
+
+on_both_databases!(a_dropped_task_leaves_no_open_transaction, |database| async move {
+    let database = with_texts(&database).await;
+    // Dropped between two statements, and at every poll of a statement and of a commit.
+    for polls in 0..40 {
+        let work = async {
+            let transaction = database.begin().await?;
+            transaction.execute_unprepared("INSERT INTO texts VALUES ('dropped')").await?;
+            transaction.execute_unprepared("DELETE FROM texts WHERE body = 'dropped'").await?;
+            transaction.commit().await
+        };
+        let mut work = Box::pin(work);
+        for _ in 0..polls {
+            if futures_util::poll!(&mut work).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        drop(work);
+        write(&database, "INSERT INTO texts VALUES ('kept')").await.unwrap();
+        assert_eq!(count(&database).await, polls + 1);
+    }
+    database.close().await;
+});
+
+on_both_databases!(a_transaction_with_a_failed_statement_commits_nothing, |database| async move {
+    let database = with_texts(&database).await;
+    write(&database, "CREATE TABLE names (name TEXT PRIMARY KEY)").await.unwrap();
+    write(&database, "INSERT INTO names VALUES ('ada')").await.unwrap();
+    let transaction = database.begin().await.unwrap();
+    transaction.execute_unprepared("INSERT INTO texts VALUES ('half')").await.unwrap();
+    let taken = transaction.execute_unprepared("INSERT INTO names VALUES ('ada')").await.unwrap_err();
+    assert!(!is_outage(&taken), "{taken}");
+    assert!(transaction.commit().await.is_err(), "PostgreSQL would roll back without an error");
+    assert_eq!(count(&database).await, 0);
+    database.close().await;
+});
+
+async fn sqlite() -> (tempfile::TempDir, Database) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite:{}", folder.path().join("duologue.db").display());
+    let database = Database::connect(&url, 2).await.unwrap();
+    write(&database, "CREATE TABLE texts (body BLOB)").await.unwrap();
+    (folder, database)
+}
+
+async fn with_texts(database: &TestDatabase) -> Database {
+    let database = Database::connect(database.url(), 2).await.unwrap();
+    write(&database, "CREATE TABLE texts (body TEXT)").await.unwrap();
+    database
+}
+
+async fn write(database: &Database, statement: &str) -> Result<(), DbErr> {
+    let transaction = database.begin().await?;
+    transaction.execute_unprepared(statement).await?;
+    transaction.commit().await
+}
+
+async fn count(database: &Database) -> i64 {
+    let backend = database.reader().get_database_backend();
+    let statement = sea_orm::Statement::from_string(backend, "SELECT COUNT(*) AS count FROM texts");
+    database.reader().query_one_raw(statement).await.unwrap().unwrap().try_get("", "count").unwrap()
+}
+
+#[tokio::test]
+async fn the_wal_is_checkpointed_beside_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("duologue.db");
     let database = Database::connect(&format!("sqlite:{}", file.display()), 2).await.unwrap();
@@ -19,12 +151,12 @@ async fn the_log_is_folded_beside_the_writer() {
         transaction.commit().await.unwrap();
     };
     write("CREATE TABLE texts (body TEXT)").await;
-    // More than SQLite by itself would leave in the log, 4 MB.
+    // More than SQLite by itself would leave in the WAL, 4 MB.
     const BYTES: u64 = 8_000_000;
     write(&format!("INSERT INTO texts VALUES (zeroblob({BYTES}))")).await;
     assert!(length() < BYTES, "a commit does not wait for the disk");
     let stop = CancellationToken::new();
-    let folding = TaskTracker::new().spawn(database.clone().fold_log_until(stop.clone()));
+    let checkpointer = TaskTracker::new().spawn(database.clone().checkpoint_wal_until(stop.clone()));
     for _ in 0..100 {
         if length() >= BYTES {
             break;
@@ -33,6 +165,6 @@ async fn the_log_is_folded_beside_the_writer() {
     }
     assert!(length() >= BYTES, "the file has it");
     stop.cancel();
-    folding.await.unwrap();
-    database.close().await.unwrap();
+    checkpointer.await.unwrap();
+    database.close().await;
 }

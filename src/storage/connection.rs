@@ -1,0 +1,197 @@
+//! A connection on loan from a pool, which goes back only while its state is known.
+//!
+//! sqlx counts the depth of a transaction on its own side. When SQLite rolls a transaction back by itself (a full disk, an I/O
+//! error: <https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>), sqlx's `ROLLBACK` fails and its
+//! counter stays at 1. Every later transaction on that connection is then a savepoint inside a transaction that nothing commits:
+//! its writes are acknowledged and lost. `tests/it/storage.rs` shows it. Therefore a connection is closed and replaced when
+//! anything but a constraint violation happened on it, or when a task was dropped while it waited for an answer.
+
+use std::io;
+use std::time::Duration;
+
+use sea_orm::sea_query::Values;
+use sea_orm::sqlx::pool::PoolConnection;
+use sea_orm::sqlx::{self, AssertSqlSafe, Executor as _, Postgres, SqlSafeStr as _, Sqlite};
+use sea_orm::{DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
+use sea_query_sqlx::SqlxValues;
+use sqlx_core::transaction::TransactionManager;
+
+type SqliteTransactionManager = <Sqlite as sqlx::Database>::TransactionManager;
+type PgTransactionManager = <Postgres as sqlx::Database>::TransactionManager;
+
+/// A connection that its pool has lent. When dropped, it is returned, or closed if it is in doubt.
+pub(super) struct Connection {
+    raw: Option<Raw>,
+    /// The longest wait for one answer of the database.
+    limit: Duration,
+    /// Set while an answer is awaited, and kept when none came or the answer says that the state is unknown.
+    is_in_doubt: bool,
+    is_in_transaction: bool,
+    /// A statement of this transaction failed. PostgreSQL answers its COMMIT with a rollback and without an error.
+    has_failed: bool,
+}
+
+pub(super) enum Raw {
+    Sqlite(PoolConnection<Sqlite>),
+    Postgres(PoolConnection<Postgres>),
+}
+
+impl Connection {
+    pub(super) fn new(raw: Raw, limit: Duration) -> Self {
+        Self { raw: Some(raw), limit, is_in_doubt: false, is_in_transaction: false, has_failed: false }
+    }
+
+    /// Begins a transaction on a connection that is verified to be outside of one: sqlx refuses an explicit BEGIN when it counts
+    /// an open transaction, and the database refuses it when it has one.
+    pub(super) async fn begin(&mut self) -> Result<(), DbErr> {
+        let limit = self.limit;
+        let begin = async |raw: &mut Raw| match raw {
+            Raw::Sqlite(raw) => {
+                SqliteTransactionManager::begin(raw, Some(AssertSqlSafe("BEGIN IMMEDIATE").into_sql_str())).await
+            }
+            Raw::Postgres(raw) => PgTransactionManager::begin(raw, Some(AssertSqlSafe("BEGIN").into_sql_str())).await,
+        };
+        let answer = tokio::time::timeout(limit, begin(self.start()?)).await;
+        self.finish(answer).map_err(query_error)?;
+        self.is_in_transaction = true;
+        Ok(())
+    }
+
+    /// Commits. After an error, the transaction may or may not have been committed.
+    pub(super) async fn commit(&mut self) -> Result<(), DbErr> {
+        if self.has_failed {
+            return Err(DbErr::Exec(RuntimeErr::Internal("a statement of this transaction failed".to_owned())));
+        }
+        let limit = self.limit;
+        let commit = async |raw: &mut Raw| match raw {
+            Raw::Sqlite(raw) => SqliteTransactionManager::commit(raw).await,
+            Raw::Postgres(raw) => PgTransactionManager::commit(raw).await,
+        };
+        let answer = tokio::time::timeout(limit, commit(self.start()?)).await;
+        let answer = self.finish(answer);
+        // A failed COMMIT leaves a state that only the database knows, also after a deferred constraint.
+        self.is_in_doubt |= answer.is_err();
+        answer.map_err(query_error)?;
+        self.is_in_transaction = false;
+        Ok(())
+    }
+
+    pub(super) async fn execute(&mut self, statement: &Statement) -> Result<ExecResult, DbErr> {
+        let limit = self.limit;
+        let execute = async |raw: &mut Raw| {
+            Ok(match raw {
+                Raw::Sqlite(raw) => query(statement).execute(&mut **raw).await?.into(),
+                Raw::Postgres(raw) => query(statement).execute(&mut **raw).await?.into(),
+            })
+        };
+        let answer = tokio::time::timeout(limit, execute(self.start()?)).await;
+        self.finish(answer).map_err(|cause| DbErr::Exec(RuntimeErr::SqlxError(cause.into())))
+    }
+
+    pub(super) async fn execute_unprepared(&mut self, sql: &str) -> Result<ExecResult, DbErr> {
+        let limit = self.limit;
+        let sql = AssertSqlSafe(sql.to_owned());
+        let execute = async |raw: &mut Raw| {
+            Ok(match raw {
+                Raw::Sqlite(raw) => raw.execute(sql).await?.into(),
+                Raw::Postgres(raw) => raw.execute(sql).await?.into(),
+            })
+        };
+        let answer = tokio::time::timeout(limit, execute(self.start()?)).await;
+        self.finish(answer).map_err(|cause| DbErr::Exec(RuntimeErr::SqlxError(cause.into())))
+    }
+
+    pub(super) async fn query_one(&mut self, statement: &Statement) -> Result<Option<QueryResult>, DbErr> {
+        let limit = self.limit;
+        let fetch = async |raw: &mut Raw| {
+            Ok(match raw {
+                Raw::Sqlite(raw) => query(statement).fetch_optional(&mut **raw).await?.map(Into::into),
+                Raw::Postgres(raw) => query(statement).fetch_optional(&mut **raw).await?.map(Into::into),
+            })
+        };
+        let answer = tokio::time::timeout(limit, fetch(self.start()?)).await;
+        self.finish(answer).map_err(query_error)
+    }
+
+    pub(super) async fn query_all(&mut self, statement: &Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let limit = self.limit;
+        let fetch = async |raw: &mut Raw| {
+            Ok(match raw {
+                Raw::Sqlite(raw) => query(statement).fetch_all(&mut **raw).await?.into_iter().map(Into::into).collect(),
+                Raw::Postgres(raw) => {
+                    query(statement).fetch_all(&mut **raw).await?.into_iter().map(Into::into).collect()
+                }
+            })
+        };
+        let answer = tokio::time::timeout(limit, fetch(self.start()?)).await;
+        self.finish(answer).map_err(query_error)
+    }
+
+    /// In doubt from here until [`Self::finish`], which does not run when the waiting task is dropped.
+    fn start(&mut self) -> Result<&mut Raw, DbErr> {
+        if self.is_in_doubt {
+            return Err(DbErr::Conn(RuntimeErr::Internal("this connection is in doubt".to_owned())));
+        }
+        self.is_in_doubt = true;
+        self.raw.as_mut().ok_or_else(|| DbErr::Conn(RuntimeErr::Internal("this connection is closed".to_owned())))
+    }
+
+    fn finish<T>(
+        &mut self,
+        answer: Result<Result<T, sqlx::Error>, tokio::time::error::Elapsed>,
+    ) -> Result<T, sqlx::Error> {
+        let answer = answer.unwrap_or_else(|_| {
+            let message = format!("no answer from the database within {:?}", self.limit);
+            Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, message)))
+        });
+        self.has_failed |= answer.is_err();
+        self.is_in_doubt = answer.as_ref().is_err_and(|cause| !is_constraint_violation(cause));
+        if let Err(cause) = &answer
+            && self.is_in_doubt
+        {
+            tracing::warn!(error = cause as &dyn std::error::Error, "a database connection is closed after an error");
+        }
+        answer
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let Some(mut raw) = self.raw.take() else { return };
+        if self.is_in_doubt {
+            // At once and without a farewell, which could wait on a connection that is silent.
+            match raw {
+                Raw::Sqlite(raw) => drop(raw.detach()),
+                Raw::Postgres(raw) => drop(raw.detach()),
+            }
+        } else if self.is_in_transaction {
+            // The pool waits for this rollback, and checks its outcome, before it lends the connection again.
+            match &mut raw {
+                Raw::Sqlite(raw) => SqliteTransactionManager::start_rollback(raw),
+                Raw::Postgres(raw) => PgTransactionManager::start_rollback(raw),
+            }
+        }
+    }
+}
+
+fn query<DB: sqlx::Database>(statement: &Statement) -> sqlx::query::Query<'_, DB, SqlxValues>
+where
+    SqlxValues: sqlx::IntoArguments<DB>,
+{
+    let values = statement.values.clone().unwrap_or(Values(Vec::new()));
+    sqlx::query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+}
+
+fn query_error(cause: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(cause.into()))
+}
+
+fn is_constraint_violation(cause: &sqlx::Error) -> bool {
+    use sqlx::error::ErrorKind as Kind;
+    cause.as_database_error().is_some_and(|cause| {
+        matches!(
+            cause.kind(),
+            Kind::UniqueViolation | Kind::ForeignKeyViolation | Kind::NotNullViolation | Kind::CheckViolation
+        )
+    })
+}
