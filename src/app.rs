@@ -252,12 +252,16 @@ impl App {
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener, tls: Option<Tls>) {
         let Self { api, state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
-        // Checkpoints and the lease go on until the last reply has ended.
+        // The journal goes on until the end of the last reply is saved.
         let rest = CancellationToken::new();
+        for (name, task) in state.replies.journal_tasks(rest.clone()) {
+            lifecycle.spawn_vital(name, task);
+        }
         for (name, task) in [
-            ("checkpoints", Box::pin(state.replies.clone().checkpoint_until(rest.clone())) as BoxFuture<'static, ()>),
-            ("WAL checkpoints", Box::pin(database.clone().checkpoint_wal_until(rest.clone()))),
-            ("lease", Box::pin(state.replies.clone().hold_lease_until(rest.clone()))),
+            (
+                "WAL checkpoints",
+                Box::pin(database.clone().checkpoint_wal_until(rest.clone())) as BoxFuture<'static, ()>,
+            ),
             (
                 "jobs",
                 Box::pin(jobs::run_until(
@@ -274,7 +278,7 @@ impl App {
             documents: api.documents().clone(),
             executor: api,
             authenticate: authenticate(state.accounts),
-            ready: ready(database),
+            ready: ready(database, state.replies.clone()),
             tracker: work.clone(),
             draining: soft.clone(),
             limits: Limits {
@@ -330,11 +334,12 @@ fn authenticate(accounts: Accounts) -> Authenticate {
     })
 }
 
-fn ready(database: Database) -> Ready {
+fn ready(database: Database, replies: Replies) -> Ready {
     Arc::new(move || {
-        let database = database.clone();
-        Box::pin(
-            async move { tokio::time::timeout(READY_LIMIT, database.ping()).await.is_ok_and(|answer| answer.is_ok()) },
-        )
+        let (database, replies) = (database.clone(), replies.clone());
+        Box::pin(async move {
+            replies.is_ready()
+                && tokio::time::timeout(READY_LIMIT, database.ping()).await.is_ok_and(|answer| answer.is_ok())
+        })
     })
 }

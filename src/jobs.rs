@@ -1,4 +1,4 @@
-//! Periodic work: what has expired, and what was deleted.
+//! Periodic work: removes what has expired, and what was deleted.
 
 use std::time::Duration;
 
@@ -9,25 +9,25 @@ use crate::domain::accounts::Accounts;
 use crate::domain::audit::{AuditLog, MAX_FAILURES};
 use crate::domain::chats::Chats;
 
-/// How often.
+/// How often all of it is done.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Works until `stop`.
+/// Works until `stop`. A step that fails does not keep the others from running.
 pub async fn run_until(accounts: Accounts, chats: Chats, audit: AuditLog, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Err(cause) = run(&accounts, &chats, &audit, &stop).await {
-            tracing::error!(error = &cause as &dyn std::error::Error, "periodic work failed");
-        }
+        log_failure("sweep of deleted chats", chats.sweep(&stop).await);
+        log_failure("sweep of deleted accounts", accounts.sweep_deleted(&chats, &stop).await);
+        log_failure("removal of old idempotency keys", chats.forget_old_keys().await);
+        log_failure("removal of old audit entries", audit.sweep(MAX_FAILURES, &stop).await);
+        log_failure("removal of old failed sign-ins", accounts.forget_old_failures().await);
+        log_failure("removal of expired sessions and tokens", accounts.delete_expired().await);
     }
 }
 
-async fn run(accounts: &Accounts, chats: &Chats, audit: &AuditLog, stop: &CancellationToken) -> Result<()> {
-    chats.sweep(stop).await?;
-    accounts.sweep_deleted(chats, stop).await?;
-    chats.forget_old_keys().await?;
-    audit.sweep(MAX_FAILURES, stop).await?;
-    accounts.forget_old_failures().await?;
-    accounts.delete_expired().await
+fn log_failure(job: &str, outcome: Result<()>) {
+    if let Err(cause) = outcome {
+        tracing::error!(job, error = &cause as &dyn std::error::Error, "periodic work failed; it is tried again");
+    }
 }

@@ -23,6 +23,9 @@ mod m20261120_000023_password_resets;
 mod m20261120_000031_login_failures;
 mod m20261120_000041_running_replies;
 mod m20261120_000051_full_name_keys;
+mod m20261127_000061_running_replies_by_owner;
+mod m20261127_000062_chunk_ends;
+mod m20261127_000063_claimed_nodes;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -49,6 +52,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000031_login_failures::Migration),
             Box::new(m20261120_000041_running_replies::Migration),
             Box::new(m20261120_000051_full_name_keys::Migration),
+            Box::new(m20261127_000061_running_replies_by_owner::Migration),
+            Box::new(m20261127_000062_chunk_ends::Migration),
+            Box::new(m20261127_000063_claimed_nodes::Migration),
         ]
     }
 }

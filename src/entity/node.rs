@@ -11,8 +11,10 @@ pub struct Model {
     /// This run of the process.
     #[sea_orm(primary_key, auto_increment = false)]
     pub boot_id: BootId,
-    /// Until when it is known to live, in Unix milliseconds of the database's clock.
+    /// The end of its lease, in Unix milliseconds of the database's clock.
     pub alive_until: i64,
+    /// Until when another node has the task of ending this one's replies, by the same clock.
+    pub claimed_until: Option<i64>,
 }
 
 /// Joins are written where they are asked for.

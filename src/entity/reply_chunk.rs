@@ -1,4 +1,4 @@
-//! A piece of a running reply.
+//! A chunk: what a checkpoint of a running reply saved. Never changed once it is written.
 
 use sea_orm::entity::prelude::*;
 
@@ -15,7 +15,9 @@ pub struct Model {
     /// The position where it starts.
     #[sea_orm(primary_key, auto_increment = false)]
     pub start: i32,
-    /// What it is.
+    /// The position where it ends.
+    pub end_position: i32,
+    /// The kind of content.
     pub kind: PieceKind,
     /// Text, or JSON for a call or a result.
     pub body: String,

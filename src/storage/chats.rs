@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::LikeExpr;
-use sea_orm::{Condition, QueryOrder, QuerySelect};
+use sea_orm::{Condition, DbBackend, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::chat::{ActiveModel, Column, Entity, Model};
@@ -125,10 +125,20 @@ pub async fn update(db: &impl ConnectionTrait, chat: Model) -> Result<(), DbErr>
     Entity::update_many().set(ActiveModel::from(chat).reset_all()).filter(Column::Id.eq(id)).exec(db).await.map(|_| ())
 }
 
-/// Notes that a chat was just talked in.
-pub async fn touch(db: &impl ConnectionTrait, id: ChatId, now: DateTime<Utc>) -> Result<(), DbErr> {
+/// Locks chats until the transaction ends, always in the order of their ids, so that no two transactions wait for each other.
+pub async fn lock_all(db: &impl ConnectionTrait, ids: &[ChatId]) -> Result<(), DbErr> {
+    if db.get_database_backend() != DbBackend::Postgres {
+        // A write transaction of SQLite has the whole database.
+        return Ok(());
+    }
+    let chats = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).order_by_asc(Column::Id);
+    chats.lock_exclusive().select_only().column(Column::Id).into_tuple::<ChatId>().all(db).await.map(drop)
+}
+
+/// Notes activity in chats.
+pub async fn touch(db: &impl ConnectionTrait, ids: &[ChatId], now: DateTime<Utc>) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::ActiveAt, Expr::value(now));
-    update.filter(Column::Id.eq(id)).exec(db).await.map(|_| ())
+    update.filter(Column::Id.is_in(ids.iter().copied())).exec(db).await.map(drop)
 }
 
 /// Hides an owner's chat from everybody; false when there is none.

@@ -1,19 +1,15 @@
 //! Messages and the tree that they stand in. Nothing here costs more for a longer chat.
 
-use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{OnConflict, Query};
-use sea_orm::{Condition, ExprTrait as _, FromQueryResult, QueryOrder, QuerySelect, Statement};
+use sea_orm::sea_query::Query;
+use sea_orm::{Condition, ExprTrait as _, QueryOrder, QuerySelect, Statement};
 
-use crate::entity::enums::{MessageStatus, PieceKind};
+use crate::entity::enums::MessageStatus;
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use crate::entity::message::{ActiveModel, Column, Entity, Model};
-use crate::entity::{chat, reply_chunk, tool_call};
+use crate::entity::{chat, tool_call};
+use crate::storage::INSERT_ROWS;
 use crate::storage::chats::Readable;
-use crate::storage::nodes;
-
-/// Rows of one insert; SQLite takes 32,766 values at most.
-const INSERT_ROWS: usize = 500;
 
 /// A message of an owner's chat.
 ///
@@ -146,10 +142,10 @@ pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(
     update.filter(leaf()).exec(db).await.map(|_| ())
 }
 
-/// The one way in which a reply ends: writes its final row if it is still being written by `owner`. False means that somebody
-/// else ended it first.
+/// The one way in which a reply ends: writes its final row if it is still STREAMING and owned by `owner`. False means that it has
+/// ended already, or is gone.
 pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
-    // Its place in the tree may have changed meanwhile (something may follow it): those columns stay as they are.
+    // A message that follows the reply, or a stop, may have been written meanwhile: those columns stay as they are.
     let mut row = ActiveModel::from(reply.clone()).reset_all();
     row.is_leaf = sea_orm::NotSet;
     row.is_stop_requested = sea_orm::NotSet;
@@ -160,11 +156,12 @@ pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Mo
         .filter(owner.map_or(Column::BootId.is_null(), |boot| Column::BootId.eq(boot)))
         .exec(db)
         .await?;
-    if ended.rows_affected == 0 {
-        return Ok(false);
-    }
-    reply_chunk::Entity::delete_many().filter(reply_chunk::Column::MessageId.eq(reply.id)).exec(db).await?;
-    Ok(true)
+    Ok(ended.rows_affected > 0)
+}
+
+/// These messages, in any chat.
+pub async fn find_any_of(db: &impl ConnectionTrait, ids: &[MessageId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
 /// Asks the server that writes a reply to stop.
@@ -187,79 +184,35 @@ pub async fn request_stop_of(db: &impl ConnectionTrait, owner: UserId) -> Result
     update.filter(Column::ChatId.in_subquery(chats)).filter(streaming()).exec(db).await.map(drop)
 }
 
-/// A reply that a server writes, as its flusher sees it.
-#[derive(Debug, Clone, Copy, FromQueryResult)]
-pub struct Running {
-    /// The reply.
-    pub id: MessageId,
-    /// Whether its owner asked, on another server, to stop it.
-    pub is_stop_requested: bool,
+/// Those of a node's running replies that a stop was requested for.
+pub async fn stop_requests(db: &impl ConnectionTrait, boot: BootId) -> Result<Vec<MessageId>, DbErr> {
+    let running = Entity::find().filter(streaming()).filter(Column::BootId.eq(boot));
+    let stopped = running.filter(Column::IsStopRequested.into_expr());
+    stopped.select_only().column(Column::Id).into_tuple().all(db).await
 }
 
-/// The replies that a server writes, locked until the transaction ends, so that none ends between this and what follows.
-pub async fn lock_running(db: &impl ConnectionTrait, boot: BootId) -> Result<Vec<Running>, DbErr> {
-    let running = Entity::find().filter(streaming()).filter(Column::BootId.eq(boot)).order_by_asc(Column::Id);
-    running
-        .lock_exclusive()
-        .select_only()
-        .columns([Column::Id, Column::IsStopRequested])
-        .into_model::<Running>()
-        .all(db)
-        .await
+/// Those of these replies that are STREAMING and owned by this node, locked until the transaction ends so that none ends before.
+pub async fn lock_owned(db: &impl ConnectionTrait, boot: BootId, ids: &[MessageId]) -> Result<Vec<MessageId>, DbErr> {
+    let owned = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).filter(streaming());
+    let owned = owned.filter(Column::BootId.eq(boot)).order_by_asc(Column::Id);
+    owned.lock_exclusive().select_only().column(Column::Id).into_tuple().all(db).await
 }
 
-/// Whose running replies are meant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Writers {
-    /// Every server's.
-    All,
-    /// One server's.
-    One(BootId),
-    /// Those of servers without a lease that holds.
-    Dead,
-}
-
-/// Up to `limit` replies that these servers were writing, made until `before`, by id from `after` on.
+/// Up to `limit` running replies, by id from `after` on: one node's, or everybody's.
 pub async fn find_running(
     db: &impl ConnectionTrait,
-    writers: Writers,
-    before: Option<DateTime<Utc>>,
+    owner: Option<BootId>,
     after: Option<MessageId>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let written = match writers {
-        Writers::All => Condition::all(),
-        Writers::One(boot) => Condition::all().add(Column::BootId.eq(boot)),
-        Writers::Dead => {
-            let alive = nodes::alive(nodes::now(db).await?);
-            Condition::any().add(Column::BootId.not_in_subquery(alive)).add(Column::BootId.is_null())
-        }
-    };
     Entity::find()
         .filter(streaming())
-        .filter(written)
+        .filter(Condition::all().add_option(owner.map(|boot| Column::BootId.eq(boot))))
         .filter(Condition::all().add_option(after.map(|after| Column::Id.gt(after))))
-        .filter(Condition::all().add_option(before.map(|before| Column::CreatedAt.lte(before))))
         .order_by_asc(Column::Id)
         .limit(limit)
         .all(db)
         .await
-}
-
-/// Adds what replies wrote since the last time, and registers the tool calls among it. A chunk that is there already, because
-/// a commit succeeded and its answer was lost, is written over by the longer one.
-pub async fn insert_chunks(
-    db: &impl ConnectionTrait,
-    chunks: Vec<reply_chunk::Model>,
-    calls: Vec<tool_call::Model>,
-) -> Result<(), DbErr> {
-    for rows in chunks.chunks(INSERT_ROWS) {
-        let rows = rows.iter().map(|row| reply_chunk::ActiveModel::from(row.clone()).reset_all());
-        let key = [reply_chunk::Column::MessageId, reply_chunk::Column::Start];
-        let longer = OnConflict::columns(key).update_column(reply_chunk::Column::Body).to_owned();
-        reply_chunk::Entity::insert_many(rows).on_conflict(longer).exec_without_returning(db).await?;
-    }
-    insert_calls(db, calls).await
 }
 
 /// Registers tool calls; those that are registered already stay as they are.
@@ -272,25 +225,8 @@ pub async fn insert_calls(db: &impl ConnectionTrait, calls: Vec<tool_call::Model
     Ok(())
 }
 
-/// What a running reply has saved from a position on, in order.
-pub async fn chunks(
-    db: &impl ConnectionTrait,
-    id: MessageId,
-    from: i32,
-) -> Result<Vec<(i32, PieceKind, String)>, DbErr> {
-    reply_chunk::Entity::find()
-        .filter(reply_chunk::Column::MessageId.eq(id))
-        .filter(reply_chunk::Column::Start.gte(from))
-        .order_by_asc(reply_chunk::Column::Start)
-        .select_only()
-        .columns([reply_chunk::Column::Start, reply_chunk::Column::Kind, reply_chunk::Column::Body])
-        .into_tuple()
-        .all(db)
-        .await
-}
-
 /// Written into the statement, not bound to it: only so does a partial index serve it.
-fn streaming() -> Expr {
+pub(super) fn streaming() -> Expr {
     Column::Status.into_expr().eq(Expr::Constant(Value::from(MessageStatus::Streaming.to_value())))
 }
 

@@ -29,6 +29,7 @@ pub mod page;
 pub mod password_resets;
 pub mod personal_access_tokens;
 mod pool;
+pub mod reply_chunks;
 pub mod roles;
 pub mod users;
 
@@ -62,6 +63,8 @@ const JOURNAL_SESSION_SETTINGS: [(&str, &str); 4] = [
 const MMAP_BYTES: &str = "134217728";
 /// Rows that SQLite's thread reads ahead. With a full buffer, that thread and the reader wake each other for every row.
 const ROW_BUFFER: usize = 1_000;
+/// Rows of one insert; SQLite takes 32,766 values at most.
+const INSERT_ROWS: usize = 500;
 /// How often SQLite's write-ahead log (WAL) is checkpointed into its file.
 const WAL_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// The size of the WAL, in pages of 4 KiB, from which the next commit checkpoints it and starts it over. Under load, the
@@ -126,7 +129,12 @@ impl Database {
         self.journal.begin().await
     }
 
-    /// For the journal's queries outside a transaction.
+    /// For single statements of the journal that write.
+    pub fn journal(&self) -> &Pool {
+        &self.journal
+    }
+
+    /// For queries of the journal outside a transaction.
     pub fn journal_reader(&self) -> &Pool {
         if self.is_sqlite() { &self.reader } else { &self.journal }
     }

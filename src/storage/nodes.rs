@@ -1,51 +1,86 @@
-//! The leases of running servers, by the database's clock.
+//! The leases of nodes, by the database's clock. Only PostgreSQL serves more than one node.
 
 use std::time::Duration;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{OnConflict, Query, SelectStatement};
-use sea_orm::{DbBackend, Set};
+use sea_orm::sea_query::Query;
+use sea_orm::{DbBackend, QuerySelect as _, Statement};
 
 use crate::entity::ids::BootId;
-use crate::entity::node::{ActiveModel, Column, Entity};
+use crate::entity::message;
+use crate::entity::node::{Column, Entity};
+use crate::storage::messages;
 
-/// Says that a server lives for another `lease`.
+/// Extends a node's lease to `lease` from now.
 ///
 /// # Errors
 /// When the database fails; as everywhere below.
 pub async fn renew(db: &impl ConnectionTrait, boot: BootId, lease: Duration) -> Result<(), DbErr> {
-    let until = now(db).await? + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-    Entity::insert(ActiveModel { boot_id: Set(boot), alive_until: Set(until) })
-        .on_conflict(OnConflict::column(Column::BootId).update_column(Column::AliveUntil).to_owned())
-        .exec_without_returning(db)
-        .await
-        .map(|_| ())
+    let sql = format!(
+        "INSERT INTO nodes (boot_id, alive_until) VALUES ($1, {} + $2) \
+         ON CONFLICT (boot_id) DO UPDATE SET alive_until = excluded.alive_until, claimed_until = NULL",
+        now(db)
+    );
+    let values = [boot.into(), milliseconds(lease).into()];
+    db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await.map(drop)
 }
 
-/// The servers whose lease holds at `now`.
-pub(super) fn alive(now: i64) -> SelectStatement {
-    let mut alive = Query::select();
-    alive.column(Column::BootId).from(Entity).and_where(Column::AliveUntil.gte(now));
-    alive
-}
-
-/// Forgets a server.
+/// Removes a node that writes no reply.
 pub async fn delete(db: &impl ConnectionTrait, boot: BootId) -> Result<(), DbErr> {
-    Entity::delete_by_id(boot).exec(db).await.map(|_| ())
+    Entity::delete_by_id(boot).exec(db).await.map(drop)
 }
 
-/// Forgets the servers whose lease has run out.
-pub async fn delete_expired(db: &impl ConnectionTrait) -> Result<(), DbErr> {
-    let now = now(db).await?;
-    Entity::delete_many().filter(Column::AliveUntil.lt(now)).exec(db).await.map(|_| ())
+/// Claims a node whose lease has expired, for `claim`: no other node gets it meanwhile.
+pub async fn claim_expired(db: &impl ConnectionTrait, claim: Duration) -> Result<Option<BootId>, DbErr> {
+    let (now, skip_locked) = (now(db), if is_postgres(db) { "FOR UPDATE SKIP LOCKED" } else { "" });
+    let sql = format!(
+        "UPDATE nodes SET claimed_until = {now} + $1 WHERE boot_id = (SELECT boot_id FROM nodes WHERE alive_until < {now} \
+         AND (claimed_until IS NULL OR claimed_until < {now}) ORDER BY alive_until LIMIT 1 {skip_locked}) RETURNING boot_id"
+    );
+    let values = [milliseconds(claim).into()];
+    let row = db.query_one_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
+    row.map(|row| row.try_get("", "boot_id").map(BootId)).transpose()
+}
+
+/// Extends a claim on a node and locks it until the transaction ends, so that it cannot come back to life meanwhile. False when
+/// its lease has been renewed, or its row is gone.
+pub async fn extend_claim(db: &impl ConnectionTrait, dead: BootId, claim: Duration) -> Result<bool, DbErr> {
+    let now = now(db);
+    let sql = format!("UPDATE nodes SET claimed_until = {now} + $1 WHERE boot_id = $2 AND alive_until < {now}");
+    let values = [milliseconds(claim).into(), dead.into()];
+    let extended = db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
+    Ok(extended.rows_affected() > 0)
+}
+
+/// Adds an expired lease for every owner of a running reply that has none, so that it is claimed like any dead node.
+pub async fn adopt_orphans(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    let mut leases = Query::select();
+    leases.column(Column::BootId).from(Entity);
+    let orphans = message::Entity::find()
+        .filter(messages::streaming())
+        .filter(message::Column::BootId.is_not_null())
+        .filter(message::Column::BootId.not_in_subquery(leases));
+    let owners = orphans.select_only().column(message::Column::BootId).distinct();
+    let orphans: Vec<BootId> = owners.into_tuple().all(db).await?;
+    for orphan in &orphans {
+        let sql = "INSERT INTO nodes (boot_id, alive_until) VALUES ($1, 0) ON CONFLICT (boot_id) DO NOTHING";
+        db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, [(*orphan).into()])).await?;
+    }
+    Ok(orphans.len() as u64)
 }
 
 /// The database's clock, in Unix milliseconds.
-pub(super) async fn now(db: &impl ConnectionTrait) -> Result<i64, DbErr> {
-    let sql = match db.get_database_backend() {
-        DbBackend::Postgres => "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT) AS now",
-        _ => "SELECT CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) AS now",
-    };
-    let row = db.query_one_raw(sea_orm::Statement::from_string(db.get_database_backend(), sql)).await?;
-    row.ok_or_else(|| DbErr::RecordNotFound("the database's clock".to_owned()))?.try_get("", "now")
+fn now(db: &impl ConnectionTrait) -> &'static str {
+    match is_postgres(db) {
+        true => "CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)",
+        false => "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)",
+    }
+}
+
+fn is_postgres(db: &impl ConnectionTrait) -> bool {
+    db.get_database_backend() == DbBackend::Postgres
+}
+
+fn milliseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

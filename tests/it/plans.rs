@@ -7,9 +7,10 @@ use duologue::entity::enums::{MessageRole, MessageStatus};
 use duologue::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use duologue::entity::message;
 use duologue::storage::chats::{self, Filter, Readable};
-use duologue::storage::messages::{self, Writers};
+use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
+use duologue::storage::{nodes, reply_chunks};
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
@@ -212,15 +213,26 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     db.no_walk("request_stop_in");
     messages::request_stop_of(db, owner).await.unwrap();
     db.no_walk("request_stop_of");
-    messages::lock_running(db, boot).await.unwrap();
-    db.no_walk("lock_running");
-    for writers in [Writers::All, Writers::One(boot), Writers::Dead] {
-        messages::find_running(db, writers, None, None, 100).await.unwrap();
-        messages::find_running(db, writers, Some(message.created_at), Some(id), 100).await.unwrap();
-        db.no_walk("find_running");
+    messages::find_any_of(db, &[id]).await.unwrap();
+    db.no_walk("find_any_of");
+    messages::stop_requests(db, boot).await.unwrap();
+    db.no_walk("stop_requests");
+    messages::lock_owned(db, boot, &[id]).await.unwrap();
+    db.no_walk("lock_owned");
+    for owner in [None, Some(boot)] {
+        for after in [None, Some(id)] {
+            messages::find_running(db, owner, after, 100).await.unwrap();
+            db.no_walk("find_running");
+        }
     }
-    messages::chunks(db, id, 0).await.unwrap();
-    db.no_walk("chunks");
+    reply_chunks::after(db, id, 0).await.unwrap();
+    db.no_walk("after");
+    reply_chunks::of_all(db, &[id]).await.unwrap();
+    db.no_walk("of_all");
+    reply_chunks::delete(db, &[id]).await.unwrap();
+    db.no_walk("delete");
+    nodes::adopt_orphans(db).await.unwrap();
+    db.no_walk("adopt_orphans");
 });
 
 on_both_databases!(chats_are_read_by_index, |database| async move {
@@ -228,6 +240,9 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(2)));
     chats::find(db, owner, chat).await.unwrap();
     db.no_walk("find");
+    chats::lock_all(db, &[chat, ChatId(uuid(5))]).await.unwrap();
+    chats::touch(db, &[chat, ChatId(uuid(5))], DateTime::UNIX_EPOCH).await.unwrap();
+    db.no_walk("touch");
     chats::lock(db, owner, chat).await.unwrap();
     db.no_walk("lock");
     chats::find_all(db, Readable::Of(owner), &[chat, ChatId(uuid(5))]).await.unwrap();

@@ -86,7 +86,14 @@ impl Accounts {
         }
         let DefaultAdmin { username, email, password } = admin;
         let user = NewUser { username, email, password: password.expose().to_owned(), full_name: None };
-        self.create(user, true, Strength::OperatorsChoice).await.map(|_| true)
+        match self.create(user, true, Strength::OperatorsChoice).await {
+            Ok(_) => Ok(true),
+            // Another node that started at the same moment was faster.
+            Err(Error::Conflict { .. }) if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? => {
+                Ok(false)
+            }
+            Err(cause) => Err(cause),
+        }
     }
 
     async fn create(&self, user: NewUser, is_admin: bool, strength: Strength) -> Result<user::Model> {

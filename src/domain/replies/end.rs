@@ -1,26 +1,20 @@
-//! The end of a reply: one conditional UPDATE with everything that belongs to it, in one transaction. Who comes second
-//! touches no row; that decides stop against finish, and fences a server that slept past its lease.
+//! The end of a reply: its final row, which the journal writes with everything that belongs to it.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::Engine;
-use super::log::Outcome;
+use super::journal::{Abandoned, FinalReply};
 use super::parts::{self, Call, CallResult, Piece, ToolCallState};
 use super::prompt::estimate_tokens;
-use super::running::Running;
+use super::running::Registration;
 use super::write::Progress;
-use crate::domain::Result;
 use crate::entity::enums::{FinishReason, MessageStatus, PieceKind, ReplyErrorCode};
-use crate::entity::ids::{BootId, MessageId};
+use crate::entity::ids::MessageId;
 use crate::entity::{message, tool_call};
 use crate::llm::Usage;
-use crate::llm::registry::Model;
-use crate::storage;
-
-/// How often the final row is tried when the database fails, and the wait that grows between.
-const ATTEMPTS: u32 = 6;
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+use crate::llm::registry::{Model, Registry};
 
 /// Why the writing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,70 +34,12 @@ pub(super) struct Record<'a> {
 }
 
 impl Engine {
-    /// Ends a reply that this server wrote, and tells its readers.
-    pub(super) async fn end(&self, running: &Running, record: Record<'_>) {
-        let pieces = close_calls(running.log.pieces());
-        let reply = self.final_row(&pieces, record);
-        let mut wait = FIRST_WAIT;
-        for attempt in 1..=ATTEMPTS {
-            match self.save_end(Some(self.boot), &reply, &pieces).await {
-                Ok(true) => {
-                    for piece in pieces.iter().skip(running.log.pieces().len()) {
-                        running.log.append(piece.clone());
-                    }
-                    running.log.end(Outcome::Finished(Arc::new(reply)));
-                    return;
-                }
-                Ok(false) => {
-                    tracing::warn!(reply = %running.id, "the reply was ended by somebody else");
-                    return;
-                }
-                Err(cause) => {
-                    tracing::error!(reply = %running.id, attempt, error = &cause as &dyn std::error::Error, "end of reply not saved");
-                }
-            }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
-        }
-    }
-
-    /// Ends a reply that nobody writes any more, with what had been saved of it. False when somebody else did.
-    pub(super) async fn interrupt(&self, mut reply: message::Model) -> Result<bool> {
-        let mut end = 0;
-        let chunks = storage::messages::chunks(self.db.reader(), reply.id, 0).await?;
-        let whole = chunks.into_iter().map_while(|(start, kind, body)| {
-            let piece = Piece { kind, body };
-            let follows = start == end;
-            end += piece.span();
-            follows.then_some(piece)
-        });
-        let pieces = close_calls(parts::join(whole));
-        (reply.body, reply.layout) = parts::fold(&pieces);
-        let written = text_tokens(&pieces);
-        if !pieces.is_empty() {
-            let model = reply.model_id.as_deref().and_then(|id| self.models.get(id));
-            let usage = estimate(reply.branch_tokens, written);
-            set_usage(&mut reply, model.as_deref(), usage, true);
-        }
-        reply.branch_tokens = reply.branch_tokens.saturating_add(written);
-        reply.status = MessageStatus::Interrupted;
-        reply.error_code = Some(ReplyErrorCode::Interrupted);
-        reply.completed_at = Some(self.clock.now());
-        let owner = reply.boot_id.take();
-        self.save_end(owner, &reply, &pieces).await
-    }
-
-    async fn save_end(&self, owner: Option<BootId>, reply: &message::Model, pieces: &[Piece]) -> Result<bool> {
-        let tx = self.db.begin().await?;
-        // The chat before the message: whoever writes to a tree takes its locks in this order.
-        storage::chats::touch(&tx, reply.chat_id, self.clock.now()).await?;
-        let is_ours = storage::messages::finish(&tx, owner, reply).await?;
-        if is_ours {
-            let calls = pieces.iter().filter_map(|piece| registered(reply.id, piece)).collect();
-            storage::messages::insert_calls(&tx, calls).await?;
-            tx.commit().await?;
-        }
-        Ok(is_ours)
+    /// Ends a reply that this node wrote. The journal tells its readers when the final row is saved.
+    pub(super) fn end(&self, registration: Registration, record: Record<'_>) {
+        let pieces = close_calls(registration.reply().log.pieces());
+        let row = self.final_row(&pieces, record);
+        let reply = FinalReply { owner: Some(self.boot), calls: call_rows(row.id, &pieces), row };
+        self.journal.end(registration, reply);
     }
 
     fn final_row(&self, pieces: &[Piece], record: Record<'_>) -> message::Model {
@@ -141,8 +77,31 @@ impl Engine {
     }
 }
 
+/// The final state of a reply that nobody writes any more: INTERRUPTED, with what had been saved of it.
+pub(super) fn interrupted(abandoned: Abandoned, models: &Registry, now: DateTime<Utc>) -> FinalReply {
+    let Abandoned { reply: mut row, pieces } = abandoned;
+    let pieces = close_calls(pieces);
+    (row.body, row.layout) = parts::fold(&pieces);
+    let written = text_tokens(&pieces);
+    if !pieces.is_empty() {
+        let model = row.model_id.as_deref().and_then(|id| models.get(id));
+        let usage = estimate(row.branch_tokens, written);
+        set_usage(&mut row, model.as_deref(), usage, true);
+    }
+    row.branch_tokens = row.branch_tokens.saturating_add(written);
+    row.status = MessageStatus::Interrupted;
+    row.error_code = Some(ReplyErrorCode::Interrupted);
+    row.completed_at = Some(now);
+    let owner = row.boot_id.take();
+    FinalReply { owner, calls: call_rows(row.id, &pieces), row }
+}
+
+fn call_rows(reply: MessageId, pieces: &[Piece]) -> Vec<tool_call::Model> {
+    pieces.iter().filter_map(|piece| call_row(reply, piece)).collect()
+}
+
 /// The row that finds a call's message, when the piece is a call.
-pub(super) fn registered(reply: MessageId, piece: &Piece) -> Option<tool_call::Model> {
+pub(super) fn call_row(reply: MessageId, piece: &Piece) -> Option<tool_call::Model> {
     if piece.kind != PieceKind::Call {
         return None;
     }

@@ -22,8 +22,22 @@ pub struct ReplyLog {
 struct State {
     pieces: Vec<(i32, Piece)>,
     end: i32,
+    /// Everything before this position is in the database.
     saved: i32,
+    /// Where the checkpoint ends that was begun and not confirmed yet.
+    proposed: Option<i32>,
     outcome: Option<Outcome>,
+}
+
+/// What a checkpoint must add to the database.
+#[derive(Debug)]
+pub struct Proposal {
+    /// The content, with the positions where it starts.
+    pub pieces: Vec<(i32, Piece)>,
+    /// Where it ends.
+    pub end: i32,
+    /// Whether the log had nothing more.
+    pub is_all: bool,
 }
 
 /// How a log ended.
@@ -64,10 +78,7 @@ impl ReplyLog {
     /// The log of a message that has its final state.
     pub fn of_message(message: Arc<message::Model>) -> Self {
         let log = Self::default();
-        for piece in parts::unfold(&message) {
-            log.append(piece);
-        }
-        log.end(Outcome::Finished(message));
+        log.finish(message);
         log
     }
 
@@ -86,7 +97,22 @@ impl ReplyLog {
         end
     }
 
-    /// Ends the log.
+    /// Ends the log with its final message. The content is the message's from now on: it may end before this log did, when another
+    /// node ended the reply with what had been saved.
+    pub fn finish(&self, message: Arc<message::Model>) {
+        let mut state = self.lock();
+        let (mut pieces, mut end) = (Vec::new(), 0_i32);
+        for piece in parts::unfold(&message) {
+            let start = end;
+            end = end.saturating_add(piece.span());
+            pieces.push((start, piece));
+        }
+        (state.pieces, state.end, state.outcome) = (pieces, end, Some(Outcome::Finished(message)));
+        drop(state);
+        self.growth.send_replace(());
+    }
+
+    /// Ends the log without a final message.
     pub fn end(&self, outcome: Outcome) {
         self.lock().outcome = Some(outcome);
         self.growth.send_replace(());
@@ -130,15 +156,13 @@ impl ReplyLog {
         self.lock().pieces.iter().map(|(_, piece)| piece.clone()).collect()
     }
 
-    /// What a checkpoint must add to the database, with the positions where it starts, and where it ends.
-    pub fn unsaved(&self) -> (Vec<(i32, Piece)>, i32) {
-        let state = self.lock();
-        let first = state.pieces.partition_point(|(start, piece)| start.saturating_add(piece.span()) <= state.saved);
-        let unsaved = state.pieces.iter().skip(first).filter_map(|(start, piece)| {
-            let from = usize::try_from(state.saved - start).unwrap_or(0);
-            slice(piece, from, usize::MAX).ok().map(|piece| ((*start).max(state.saved), piece))
-        });
-        (unsaved.collect(), state.end)
+    /// What the next checkpoint must add to the database, about `limit` bytes at most. Until [`Self::mark_saved`] the answer stays the
+    /// same: a checkpoint that is repeated, because its answer was lost, writes the same chunks again.
+    pub fn propose(&self, limit: usize) -> Proposal {
+        let mut state = self.lock();
+        let end = state.proposed.unwrap_or_else(|| state.boundary(limit));
+        state.proposed = Some(end);
+        Proposal { pieces: state.between(state.saved, end), end, is_all: end == state.end }
     }
 
     /// Whether a checkpoint has something to add.
@@ -151,10 +175,43 @@ impl ReplyLog {
     pub fn mark_saved(&self, position: i32) {
         let mut state = self.lock();
         state.saved = state.saved.max(position);
+        state.proposed = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// The pieces between two positions, of which the first lies on a character's boundary, and the second too.
+    fn between(&self, from: i32, to: i32) -> Vec<(i32, Piece)> {
+        let first = self.pieces.partition_point(|(start, piece)| start.saturating_add(piece.span()) <= from);
+        let covered = self.pieces.iter().skip(first).take_while(|(start, _)| *start < to);
+        let cut = covered.filter_map(|(start, piece)| {
+            let begin = (*start).max(from);
+            let length = usize::try_from(to - begin).unwrap_or(0);
+            slice(piece, usize::try_from(begin - start).unwrap_or(0), length).ok().map(|piece| (begin, piece))
+        });
+        cut.collect()
+    }
+
+    /// Where about `limit` bytes after what is saved end.
+    fn boundary(&self, limit: usize) -> i32 {
+        let (mut position, mut room) = (self.saved, limit);
+        for (start, piece) in self.between(self.saved, self.end) {
+            let taken = match slice(&piece, 0, room) {
+                Ok(taken) if taken.span() > 0 => taken,
+                _ => break,
+            };
+            position = start.saturating_add(taken.span());
+            room = room.saturating_sub(taken.body.len());
+            if room == 0 || taken.span() < piece.span() {
+                break;
+            }
+        }
+        // A limit below one character would never get on.
+        if position == self.saved { self.end } else { position }
     }
 }
 
@@ -173,7 +230,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::entity::enums::PieceKind;
+    use crate::domain::chats;
+    use crate::entity::enums::{MessageRole, PieceKind};
+    use crate::entity::ids::{ChatId, MessageId};
 
     fn piece(kind: PieceKind, body: &str) -> Piece {
         Piece { kind, body: body.to_owned() }
@@ -226,16 +285,46 @@ mod tests {
     fn a_checkpoint_takes_what_is_new_and_nothing_twice() {
         let log = ReplyLog::default();
         log.append(text("abc"));
-        let (unsaved, end) = log.unsaved();
-        assert_eq!(unsaved, [(0, text("abc"))]);
+        let first = log.propose(100);
+        assert_eq!((first.pieces, first.is_all), (vec![(0, text("abc"))], true));
         log.append(text("dé"));
-        log.mark_saved(end);
+        let again = log.propose(100);
+        assert_eq!((again.pieces, again.is_all), (vec![(0, text("abc"))], false), "the same until it is confirmed");
+        log.mark_saved(first.end);
         log.append(piece(PieceKind::Call, "{}"));
-        let (unsaved, end) = log.unsaved();
-        assert_eq!(unsaved, [(3, text("dé")), (6, piece(PieceKind::Call, "{}"))]);
+        let second = log.propose(100);
+        assert_eq!(second.pieces, [(3, text("dé")), (6, piece(PieceKind::Call, "{}"))]);
         assert!(log.has_unsaved());
-        log.mark_saved(end);
-        assert!(!log.has_unsaved() && log.unsaved().0.is_empty());
+        log.mark_saved(second.end);
+        assert!(!log.has_unsaved() && log.propose(100).pieces.is_empty());
+    }
+
+    #[test]
+    fn a_long_backlog_is_saved_in_several_checkpoints() {
+        let log = ReplyLog::default();
+        log.append(piece(PieceKind::Reasoning, "ab€"));
+        log.append(text(&"é".repeat(10)));
+        let mut saved = Vec::new();
+        while log.has_unsaved() {
+            let proposal = log.propose(4);
+            assert!(proposal.pieces.iter().map(|(_, piece)| piece.body.len()).sum::<usize>() <= 4);
+            saved.extend(proposal.pieces.into_iter().map(|(_, piece)| piece));
+            log.mark_saved(proposal.end);
+        }
+        assert_eq!(parts::join(saved), log.pieces());
+        log.append(text("😀"));
+        assert_eq!(log.propose(1).end, log.position(), "one character is saved whole");
+    }
+
+    #[test]
+    fn the_final_message_decides_where_a_log_ends() {
+        let log = ReplyLog::default();
+        log.append(text("saved, and not saved"));
+        let (id, chat) = (MessageId(uuid::Uuid::nil()), ChatId(uuid::Uuid::nil()));
+        let now = chrono::DateTime::UNIX_EPOCH;
+        log.finish(Arc::new(chats::message(id, chat, MessageRole::Assistant, "saved", None, now)));
+        assert_eq!(read(&log, 0), [text("saved")]);
+        assert!(matches!(log.next(20), Ok(Next::End { end: 5, .. })), "also for a reader that is further on");
     }
 
     fn any_piece() -> impl Strategy<Value = Piece> {
@@ -260,12 +349,12 @@ mod tests {
             for (index, piece) in pieces.iter().enumerate() {
                 log.append(piece.clone());
                 if index % 3 == 0 {
-                    let (unsaved, end) = log.unsaved();
-                    chunks.extend(unsaved.into_iter().map(|(_, piece)| piece));
-                    log.mark_saved(end);
+                    let proposal = log.propose(7);
+                    chunks.extend(proposal.pieces.into_iter().map(|(_, piece)| piece));
+                    log.mark_saved(proposal.end);
                 }
             }
-            chunks.extend(log.unsaved().0.into_iter().map(|(_, piece)| piece));
+            chunks.extend(log.propose(usize::MAX).pieces.into_iter().map(|(_, piece)| piece));
             let whole = read(&log, 0);
             prop_assert_eq!(&whole, &log.pieces());
             prop_assert_eq!(&parts::join(chunks), &whole);

@@ -1,24 +1,24 @@
 //! Replies: durable jobs with a log, not properties of a socket.
 //!
-//! `send` makes the rows and registers the log, `write` runs the model and appends to the log, `end` writes the one final row,
-//! `checkpoint` saves what has arrived meanwhile, `read` serves any number of readers from any position, `lease` ends what a
-//! dead server left.
+//! `send` creates the rows and registers the log, `write` runs the model and appends to the log, `end` makes the final row, `read`
+//! serves any number of readers from any position, and `journal` saves all of it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator};
+use crate::domain::Result;
 use crate::entity::ids::{BootId, MessageId};
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
 use crate::storage::Database;
 
-mod checkpoint;
 mod end;
-mod lease;
+mod journal;
 pub mod log;
 pub mod parts;
 mod prompt;
@@ -26,6 +26,8 @@ mod read;
 mod running;
 mod send;
 mod write;
+
+use journal::{DatabaseStore, Journal, JournalParts};
 
 pub use prompt::message_tokens;
 pub use read::ReplyEvent;
@@ -62,6 +64,7 @@ pub struct Parts {
 
 struct Engine {
     parts: Parts,
+    journal: Arc<Journal>,
     /// The logs of replies that other servers write and somebody reads here.
     replicas: Mutex<HashMap<MessageId, Weak<log::ReplyLog>>>,
 }
@@ -69,7 +72,35 @@ struct Engine {
 impl Replies {
     /// An engine that writes nothing yet.
     pub fn new(parts: Parts) -> Self {
-        Self(Arc::new(Engine { parts, replicas: Mutex::default() }))
+        let store = DatabaseStore { database: parts.db.clone(), clock: Arc::clone(&parts.clock) };
+        let journal = Arc::new(Journal::new(JournalParts {
+            boot: parts.boot,
+            store: Box::new(store),
+            running: parts.running.clone(),
+            models: Arc::clone(&parts.models),
+            clock: Arc::clone(&parts.clock),
+            hard_stop: parts.hard_stop.clone(),
+        }));
+        Self(Arc::new(Engine { parts, journal, replicas: Mutex::default() }))
+    }
+
+    /// Takes this node's lease and ends the replies that cannot be running any more: on SQLite all of them, on PostgreSQL those of
+    /// `predecessor`, the run that died in this DATA_DIR.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn recover(&self, predecessor: Option<BootId>) -> Result<()> {
+        self.0.journal.recover(predecessor).await
+    }
+
+    /// The tasks of the journal. `stop` comes when no reply is being written any more; they then save what is left, and end.
+    pub fn journal_tasks(&self, stop: CancellationToken) -> [(&'static str, BoxFuture<'static, ()>); 4] {
+        self.0.journal.tasks(stop)
+    }
+
+    /// Whether replies may begin here: other nodes take this one for alive.
+    pub fn is_ready(&self) -> bool {
+        self.0.journal.is_lease_held()
     }
 }
 

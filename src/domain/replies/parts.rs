@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::entity::enums::PieceKind;
 use crate::entity::ids::ToolCallId;
-use crate::entity::message;
+use crate::entity::{message, reply_chunk};
 
 /// A run of one kind of content. The body of a call or a result is its JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +162,21 @@ pub fn join(pieces: impl IntoIterator<Item = Piece>) -> Vec<Piece> {
     joined
 }
 
+/// The content that chunks hold from a position on, up to the first gap. The first chunk may begin before the position.
+pub fn from_chunks(chunks: impl IntoIterator<Item = reply_chunk::Model>, from: i32) -> Vec<Piece> {
+    let mut position = from;
+    let following = chunks.into_iter().map_while(|chunk| {
+        let known = usize::try_from(position.checked_sub(chunk.start)?).ok()?;
+        if chunk.end_position <= position {
+            return Some(None);
+        }
+        position = chunk.end_position;
+        let body = if known == 0 { chunk.body } else { chunk.body.get(known..)?.to_owned() };
+        Some(Some(Piece { kind: chunk.kind, body }))
+    });
+    join(following.flatten())
+}
+
 /// The parts that clients see.
 pub fn parts(pieces: &[Piece]) -> Vec<Part> {
     let mut parts = Vec::new();
@@ -218,6 +233,31 @@ mod tests {
             let pieces = unfold_parts("é!", Some(layout));
             assert_eq!(pieces.iter().map(|piece| piece.body.as_str()).collect::<String>(), "é!", "{layout}");
         }
+    }
+
+    #[test]
+    fn chunks_are_read_from_the_one_that_covers_a_position_up_to_a_gap() {
+        let chunk = |start, kind, body: &str| reply_chunk::Model {
+            message_id: crate::entity::ids::MessageId(uuid::Uuid::nil()),
+            start,
+            end_position: start + span(kind, body.len()),
+            kind,
+            body: body.to_owned(),
+        };
+        let chunks = [
+            chunk(0, PieceKind::Text, "abé"),
+            chunk(4, PieceKind::Text, "cd"),
+            chunk(6, PieceKind::Call, "{}"),
+            chunk(7, PieceKind::Text, "e"),
+            chunk(9, PieceKind::Text, "after a gap"),
+        ];
+        let read = |from| from_chunks(chunks.clone(), from).into_iter().map(|piece| piece.body).collect::<Vec<_>>();
+        assert_eq!(read(0), ["abécd", "{}", "e"]);
+        assert_eq!(read(2), ["écd", "{}", "e"]);
+        assert_eq!(read(4), ["cd", "{}", "e"]);
+        assert_eq!(read(7), ["e"]);
+        assert!(read(8).is_empty() && read(3).is_empty(), "at the gap, and inside a character");
+        assert_eq!(read(10), ["fter a gap"]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::storage;
 
 /// How often a reply that another server writes is looked at.
 const POLL: Duration = Duration::from_millis(500);
+/// How long a reader of a lost reply waits for the database.
+const OUTAGE_WAIT: Duration = Duration::from_secs(120);
 /// How long a stop may take to reach the reply, on whichever server it is written.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
@@ -224,22 +226,14 @@ impl Engine {
         }
         match storage::messages::find_any(self.db.reader(), id).await? {
             Some(row) if row.status == MessageStatus::Streaming => return Ok(false),
-            Some(row) => {
-                let row = Arc::new(row);
-                let whole = ReplyLog::of_message(Arc::clone(&row));
-                while let Ok(Next::Piece { piece, .. }) = whole.next(log.position()) {
-                    log.append(piece);
-                }
-                log.end(Outcome::Finished(row));
-            }
+            Some(row) => log.finish(Arc::new(row)),
             None => log.end(Outcome::Lost),
         }
         Ok(true)
     }
 
     async fn saved_pieces(&self, id: MessageId, from: i32) -> Result<Vec<Piece>> {
-        let chunks = storage::messages::chunks(self.db.reader(), id, from).await?;
-        Ok(parts::join(chunks.into_iter().map(|(_, kind, body)| Piece { kind, body })))
+        Ok(parts::from_chunks(storage::reply_chunks::after(self.db.reader(), id, from).await?, from))
     }
 }
 
@@ -272,10 +266,16 @@ impl Reader {
         }
     }
 
-    /// Asks the row of a lost reply what became of it: gone, ended elsewhere, or still to be ended.
+    /// Looks up what became of a lost reply: deleted, ended elsewhere, or still to be ended. An outage of the database is waited out.
     async fn attach_again(&mut self) -> Result<()> {
-        tokio::time::sleep(POLL).await;
-        self.source = self.engine.attach(self.viewer, self.id).await?;
+        let give_up = tokio::time::Instant::now() + OUTAGE_WAIT;
+        self.source = loop {
+            tokio::time::sleep(POLL).await;
+            match self.engine.attach(self.viewer, self.id).await {
+                Err(Error::Unavailable { .. }) if tokio::time::Instant::now() < give_up => {}
+                attached => break attached?,
+            }
+        };
         self.growth = self.source.log().watch();
         Ok(())
     }

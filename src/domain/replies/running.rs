@@ -81,6 +81,11 @@ impl RunningReplies {
         self.lock().values().filter(|reply| reply.is_committed.load(Ordering::Acquire)).cloned().collect()
     }
 
+    /// Whether none is registered.
+    pub fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// Stops what is being written in a chat.
     pub fn stop_chat(&self, chat: ChatId) {
         self.lock().values().filter(|reply| reply.chat_id == chat).for_each(|reply| reply.stop.cancel());

@@ -63,10 +63,17 @@ impl Replies {
     /// # Errors
     /// [`Error::Invalid`], [`Error::NotFound`] for a chat, parent or character that is not there for the viewer,
     /// [`Error::Conflict`] while a reply is written in the chat or when the key was used for other input,
-    /// [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are being written.
+    /// [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are being written, [`Error::Unavailable`] while this
+    /// node does not hold its lease.
     pub async fn send(&self, viewer: &Viewer, input: SendMessage) -> Result<Sent> {
         let engine = &self.0;
         engine.check(&input)?;
+        if !engine.journal.is_lease_held() {
+            return Err(Error::Unavailable {
+                message: "The server has lost contact with its database.",
+                retry_after: Some(std::time::Duration::from_secs(5)),
+            });
+        }
         let now = engine.clock.now();
         let [message_id, reply_id] = [(); 2].map(|()| MessageId(engine.ids.next(now)));
         let chat_id = input.chat_id.unwrap_or_else(|| ChatId(engine.ids.next(now)));

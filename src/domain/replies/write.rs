@@ -89,7 +89,8 @@ impl Engine {
                 }
             },
         };
-        self.end(&running, Record { reply: job.reply, question: job.question, ending, progress: &progress }).await;
+        let Job { registration, reply, question, .. } = job;
+        self.end(registration, Record { reply, question, ending, progress: &progress });
     }
 
     async fn generate(&self, job: &Job, running: &Running, progress: &mut Progress) -> Result<Ending> {
@@ -125,6 +126,7 @@ impl Engine {
                 }
                 Event::Finished(reason) => return Ok(Ending::Complete(reason)),
             };
+            self.journal.lease_held().await;
             progress.time_to_first_token.get_or_insert_with(|| progress.started.elapsed());
             if running.log.position().saturating_add(piece.span()) > MAX_REPLY_BYTES {
                 return Ok(Ending::Complete(FinishReason::Length));

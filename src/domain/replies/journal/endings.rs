@@ -1,0 +1,149 @@
+//! The queue of endings. Each lives until its final row is saved, until the database shows another final row, or until the hard
+//! stop. Endings that wait are written together.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::super::log::Outcome;
+use super::super::running::Registration;
+use super::store::{Ended, FinalReply};
+use super::{HARD_STOP_LIMIT, Journal, step};
+use crate::domain::{Error, Result};
+
+/// The most endings of one transaction.
+const BATCH: usize = 32;
+/// The most bytes of one transaction, unless a single ending has more.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// The wait after a failure, which doubles with each, and its limit.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+const LAST_RETRY: Duration = Duration::from_secs(2);
+/// How often an ending is tried that fails although the database is up.
+const MAX_REFUSALS: u32 = 5;
+
+/// The endings that are not saved yet, oldest first.
+#[derive(Default)]
+pub(super) struct Endings {
+    queue: Mutex<VecDeque<Pending>>,
+    arrived: Notify,
+}
+
+struct Pending {
+    /// Keeps the reply registered, with its text for its readers and its place in the limits.
+    registration: Registration,
+    reply: Arc<FinalReply>,
+    refusals: u32,
+}
+
+impl Endings {
+    pub(super) fn push(&self, registration: Registration, reply: FinalReply) {
+        self.lock().push_back(Pending { registration, reply: Arc::new(reply), refusals: 0 });
+        self.arrived.notify_one();
+    }
+
+    fn first_batch(&self) -> Vec<Arc<FinalReply>> {
+        let mut bytes = 0;
+        let fits = |pending: &&Pending| {
+            let is_first = bytes == 0;
+            bytes += pending.reply.row.body.len() + 1;
+            is_first || bytes <= BATCH_BYTES
+        };
+        self.lock().iter().take(BATCH).take_while(fits).map(|pending| Arc::clone(&pending.reply)).collect()
+    }
+
+    /// Takes the oldest ending out, and tells the readers of its reply.
+    fn resolve_first(&self, ended: Ended) {
+        let Some(Pending { registration, reply, .. }) = self.lock().pop_front() else { return };
+        let log = &registration.reply().log;
+        match ended {
+            Ended::Saved => log.finish(Arc::new(reply.row.clone())),
+            Ended::Before(row) => {
+                if row.status != reply.row.status {
+                    tracing::warn!(reply = %reply.row.id, status = ?row.status, "another node ended this reply first");
+                }
+                log.finish(Arc::from(row));
+            }
+            Ended::Gone => log.end(Outcome::Lost),
+        }
+    }
+
+    /// Puts the oldest ending, which the database refused, behind the others; gives it up after several times.
+    fn refuse_first(&self, cause: &Error) {
+        let mut queue = self.lock();
+        let Some(mut pending) = queue.pop_front() else { return };
+        pending.refusals += 1;
+        let (reply, refusals) = (pending.reply.row.id, pending.refusals);
+        tracing::error!(%reply, refusals, error = cause as &dyn std::error::Error, "the end of a reply was refused");
+        if refusals < MAX_REFUSALS {
+            queue.push_back(pending);
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Pending>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal {
+    /// Saves endings until `stop` has come and none is left, or until the hard stop.
+    pub(super) async fn save_endings_until(&self, stop: CancellationToken) {
+        let hard_stop = async {
+            self.hard_stop.cancelled().await;
+            tokio::time::sleep(HARD_STOP_LIMIT).await;
+        };
+        tokio::select! {
+            () = self.drain(&stop) => {}
+            () = hard_stop => tracing::error!(endings = self.endings.len(), "stopped before every reply's end was saved"),
+        }
+    }
+
+    async fn drain(&self, stop: &CancellationToken) {
+        let mut retry = FIRST_RETRY;
+        loop {
+            let batch = self.endings.first_batch();
+            if batch.is_empty() {
+                if stop.is_cancelled() {
+                    return;
+                }
+                stop.run_until_cancelled(self.endings.arrived.notified()).await;
+                continue;
+            }
+            match self.save_endings(&batch).await {
+                Ok(()) => retry = FIRST_RETRY,
+                Err(cause) => {
+                    let endings = self.endings.len();
+                    tracing::warn!(endings, error = &cause as &dyn std::error::Error, "ends of replies not saved yet");
+                    tokio::time::sleep(retry).await;
+                    retry = (retry * 2).min(LAST_RETRY);
+                }
+            }
+        }
+    }
+
+    /// Saves the first endings: together, or one by one when the database refuses one of them.
+    pub(super) async fn save_endings(&self, batch: &[Arc<FinalReply>]) -> Result<()> {
+        match step(self.store.end(batch)).await {
+            Ok(all) => {
+                all.into_iter().for_each(|ended| self.endings.resolve_first(ended));
+                return Ok(());
+            }
+            Err(cause @ Error::Unavailable { .. }) => return Err(cause),
+            Err(_) => {}
+        }
+        for reply in batch {
+            match step(self.store.end(std::slice::from_ref(reply))).await {
+                Ok(ended) => ended.into_iter().for_each(|ended| self.endings.resolve_first(ended)),
+                Err(cause @ Error::Unavailable { .. }) => return Err(cause),
+                Err(cause) => self.endings.refuse_first(&cause),
+            }
+        }
+        Ok(())
+    }
+}

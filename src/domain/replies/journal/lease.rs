@@ -1,0 +1,165 @@
+//! The lease: for how long other nodes take this one for alive. Expiry is judged by the database's clock; this node measures
+//! its own part of it by a monotonic clock, from the moment before it asked.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Journal, step};
+use crate::domain::Result;
+
+/// How long a node is taken for alive after a renewal.
+pub(super) const LEASE: Duration = Duration::from_secs(15);
+/// How often the lease is renewed.
+const RENEWAL: Duration = Duration::from_secs(5);
+/// The wait after a renewal that failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// This node's side of its lease.
+pub(super) struct Lease {
+    /// On SQLite there is no other node, and no lease.
+    is_needed: bool,
+    state: Mutex<State>,
+    renewed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    held_until: Option<Instant>,
+    /// Since when every renewal came before the one before had expired.
+    on_time_since: Option<Instant>,
+}
+
+impl Lease {
+    pub(super) fn new(is_needed: bool) -> Self {
+        Self { is_needed, state: Mutex::default(), renewed: Notify::new() }
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        !self.is_needed || is_held(&self.lock(), Instant::now())
+    }
+
+    /// Waits until the lease is held.
+    pub(super) async fn held(&self) {
+        loop {
+            let renewed = self.renewed.notified();
+            if self.is_held() {
+                return;
+            }
+            renewed.await;
+        }
+    }
+
+    /// Whether this node may judge that another one is dead: its own renewals were on time for a whole lease. After an outage of
+    /// the database, every lease has expired, and each node gets the time to renew its own.
+    pub(super) fn may_judge(&self) -> bool {
+        let (now, state) = (Instant::now(), self.lock());
+        self.is_needed && is_held(&state, now) && state.on_time_since.is_some_and(|since| now >= since + LEASE)
+    }
+
+    /// Notes a renewal that was asked for at `began`.
+    fn note_renewal(&self, began: Instant) {
+        let mut state = self.lock();
+        if !is_held(&state, Instant::now()) {
+            state.on_time_since = Some(began);
+        }
+        state.held_until = Some(began + LEASE);
+        drop(state);
+        self.renewed.notify_waiters();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_held(state: &State, now: Instant) -> bool {
+    state.held_until.is_some_and(|until| now < until)
+}
+
+impl Journal {
+    /// Renews the lease until `stop`, then gives it back if no reply of this node is left.
+    pub(super) async fn renew_until(&self, stop: CancellationToken) {
+        if !self.lease.is_needed {
+            return stop.cancelled().await;
+        }
+        let mut wait = RENEWAL;
+        while stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_some() {
+            wait = match self.renew().await {
+                Ok(()) => RENEWAL,
+                Err(cause) => {
+                    let is_held = self.lease.is_held();
+                    tracing::warn!(error = &cause as &dyn std::error::Error, is_held, "lease not renewed");
+                    RETRY
+                }
+            };
+        }
+        // Without this, the lease expires by itself, and another node ends what is left.
+        if self.running.is_empty()
+            && let Err(cause) = step(self.store.forget(self.boot)).await
+        {
+            tracing::warn!(error = &cause as &dyn std::error::Error, "lease not given back");
+        }
+    }
+
+    pub(super) async fn renew(&self) -> Result<()> {
+        let began = Instant::now();
+        step(self.store.renew(self.boot)).await?;
+        self.lease.note_renewal(began);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_judges_others_only_after_a_whole_lease_on_time() {
+        let lease = Lease::new(true);
+        assert!(!lease.is_held() && !lease.may_judge());
+        for _ in 0..3 {
+            lease.note_renewal(Instant::now());
+            assert!(lease.is_held() && !lease.may_judge());
+            tokio::time::advance(RENEWAL).await;
+        }
+        assert!(lease.may_judge());
+
+        // An outage of a lease and a moment: it begins again.
+        tokio::time::advance(LEASE).await;
+        assert!(!lease.is_held() && !lease.may_judge());
+        lease.note_renewal(Instant::now());
+        tokio::time::advance(LEASE / 2).await;
+        assert!(lease.is_held() && !lease.may_judge());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_counts_from_the_moment_before_it_was_asked_for() {
+        let lease = Lease::new(true);
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        lease.note_renewal(began);
+        tokio::time::advance(LEASE - Duration::from_secs(4)).await;
+        assert!(!lease.is_held());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn writers_wait_for_the_lease() {
+        let lease = Lease::new(true);
+        let waited = async {
+            lease.held().await;
+            Instant::now()
+        };
+        let renewed = async {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            lease.note_renewal(Instant::now());
+            Instant::now()
+        };
+        let (waited, renewed) = tokio::join!(waited, renewed);
+        assert_eq!(waited, renewed);
+        assert!(Lease::new(false).is_held(), "SQLite has no other node");
+    }
+}

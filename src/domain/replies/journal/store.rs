@@ -1,0 +1,229 @@
+//! What the journal asks of the database. Each call is one transaction. After an error it is open whether it was committed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::super::parts::Piece;
+use super::lease::LEASE;
+use crate::clock::Clock;
+use crate::domain::Result;
+use crate::entity::ids::{BootId, ChatId, MessageId};
+use crate::entity::{message, reply_chunk, tool_call};
+use crate::storage::{self, Database, Transaction};
+
+/// How long a node may take to end the replies of a dead one, from batch to batch.
+const CLAIM: Duration = Duration::from_secs(30);
+
+/// The final state of a reply, to be written if the reply is still STREAMING and owned by `owner`.
+#[derive(Debug)]
+pub(in super::super) struct FinalReply {
+    pub(in super::super) owner: Option<BootId>,
+    pub(in super::super) row: message::Model,
+    pub(in super::super) calls: Vec<tool_call::Model>,
+}
+
+/// A STREAMING reply that no task writes, with what was saved of it.
+#[derive(Debug)]
+pub(in super::super) struct Abandoned {
+    pub(in super::super) reply: message::Model,
+    pub(in super::super) pieces: Vec<Piece>,
+}
+
+/// What became of an ending.
+#[derive(Debug)]
+pub(in super::super) enum Ended {
+    /// It is the reply's final row now.
+    Saved,
+    /// The reply had this final row before: another node's, or this same one, whose answer was lost.
+    Before(Box<message::Model>),
+    /// The reply was deleted.
+    Gone,
+}
+
+/// The database, as the journal sees it.
+#[async_trait]
+pub(in super::super) trait Store: Send + Sync {
+    /// Whether other nodes use this database. Without them there is no lease.
+    fn has_other_nodes(&self) -> bool;
+
+    /// Extends a node's lease to [`LEASE`] from now, by the database's clock.
+    async fn renew(&self, boot: BootId) -> Result<()>;
+
+    /// Removes a node's lease.
+    async fn forget(&self, boot: BootId) -> Result<()>;
+
+    /// The replies of a node that a stop was requested for.
+    async fn stop_requests(&self, boot: BootId) -> Result<Vec<MessageId>>;
+
+    /// Saves chunks of those replies that are STREAMING and owned by `boot`, and answers which these are. A chunk that is there
+    /// already stays as it is.
+    async fn append(
+        &self,
+        boot: BootId,
+        chunks: Vec<reply_chunk::Model>,
+        calls: Vec<tool_call::Model>,
+    ) -> Result<Vec<MessageId>>;
+
+    /// Writes final rows, and answers what became of each.
+    async fn end(&self, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>>;
+
+    /// Up to `limit` STREAMING replies of a node, or of all nodes, by id from `after` on.
+    async fn abandoned(&self, owner: Option<BootId>, after: Option<MessageId>, limit: u64) -> Result<Vec<Abandoned>>;
+
+    /// Gives an expired lease to every owner of a STREAMING reply that has none.
+    async fn adopt_orphans(&self) -> Result<()>;
+
+    /// Claims one node whose lease has expired; no other node gets it for [`CLAIM`].
+    async fn claim(&self) -> Result<Option<BootId>>;
+
+    /// As [`Self::end`], for the replies of a claimed node. False when its lease was renewed meanwhile: nothing is written then.
+    async fn end_claimed(&self, dead: BootId, replies: &[Arc<FinalReply>]) -> Result<bool>;
+
+    /// Removes a claimed node, unless its lease was renewed meanwhile.
+    async fn forget_claimed(&self, dead: BootId) -> Result<()>;
+}
+
+/// The real database.
+pub(in super::super) struct DatabaseStore {
+    pub(in super::super) database: Database,
+    pub(in super::super) clock: Arc<dyn Clock>,
+}
+
+impl DatabaseStore {
+    async fn end_in(&self, transaction: &Transaction, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>> {
+        // The chats before the messages, as in every write to a tree.
+        let mut chats: Vec<ChatId> = replies.iter().map(|reply| reply.row.chat_id).collect();
+        chats.sort_unstable();
+        chats.dedup();
+        storage::chats::lock_all(transaction, &chats).await?;
+        let (mut saved, mut others) = (Vec::new(), Vec::new());
+        for reply in replies {
+            let is_saved = storage::messages::finish(transaction, reply.owner, &reply.row).await?;
+            if is_saved { saved.push(reply) } else { others.push(reply.row.id) }
+        }
+        if !saved.is_empty() {
+            let ids: Vec<MessageId> = saved.iter().map(|reply| reply.row.id).collect();
+            storage::reply_chunks::delete(transaction, &ids).await?;
+            let calls = saved.iter().flat_map(|reply| reply.calls.iter().cloned()).collect();
+            storage::messages::insert_calls(transaction, calls).await?;
+            let mut chats: Vec<ChatId> = saved.iter().map(|reply| reply.row.chat_id).collect();
+            chats.dedup();
+            storage::chats::touch(transaction, &chats, self.clock.now()).await?;
+        }
+        let mut before = match others.is_empty() {
+            true => Vec::new(),
+            false => storage::messages::find_any_of(transaction, &others).await?,
+        };
+        Ok(replies
+            .iter()
+            .map(|reply| {
+                let id = reply.row.id;
+                if !others.contains(&id) {
+                    return Ended::Saved;
+                }
+                match before.iter().position(|row| row.id == id).map(|place| before.swap_remove(place)) {
+                    Some(row) if row.status != crate::entity::enums::MessageStatus::Streaming => {
+                        Ended::Before(Box::new(row))
+                    }
+                    _ => Ended::Gone,
+                }
+            })
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Store for DatabaseStore {
+    fn has_other_nodes(&self) -> bool {
+        !self.database.is_sqlite()
+    }
+
+    async fn renew(&self, boot: BootId) -> Result<()> {
+        Ok(storage::nodes::renew(self.database.journal(), boot, LEASE).await?)
+    }
+
+    async fn forget(&self, boot: BootId) -> Result<()> {
+        Ok(storage::nodes::delete(self.database.journal(), boot).await?)
+    }
+
+    async fn stop_requests(&self, boot: BootId) -> Result<Vec<MessageId>> {
+        // On SQLite, every stop comes from this process, which tells the reply directly.
+        if !self.has_other_nodes() {
+            return Ok(Vec::new());
+        }
+        Ok(storage::messages::stop_requests(self.database.journal(), boot).await?)
+    }
+
+    async fn append(
+        &self,
+        boot: BootId,
+        mut chunks: Vec<reply_chunk::Model>,
+        mut calls: Vec<tool_call::Model>,
+    ) -> Result<Vec<MessageId>> {
+        let mut ids: Vec<MessageId> = chunks.iter().map(|chunk| chunk.message_id).collect();
+        ids.dedup();
+        let transaction = self.database.begin_for_journal().await?;
+        let owned = storage::messages::lock_owned(&transaction, boot, &ids).await?;
+        chunks.retain(|chunk| owned.contains(&chunk.message_id));
+        calls.retain(|call| owned.contains(&call.message_id));
+        storage::reply_chunks::append(&transaction, &chunks).await?;
+        storage::messages::insert_calls(&transaction, calls).await?;
+        transaction.commit().await?;
+        Ok(owned)
+    }
+
+    async fn end(&self, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>> {
+        let transaction = self.database.begin_for_journal().await?;
+        let ended = self.end_in(&transaction, replies).await?;
+        transaction.commit().await?;
+        Ok(ended)
+    }
+
+    async fn abandoned(&self, owner: Option<BootId>, after: Option<MessageId>, limit: u64) -> Result<Vec<Abandoned>> {
+        let db = self.database.journal_reader();
+        let replies = storage::messages::find_running(db, owner, after, limit).await?;
+        if replies.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<MessageId> = replies.iter().map(|reply| reply.id).collect();
+        let mut chunks = storage::reply_chunks::of_all(db, &ids).await?;
+        let abandoned = replies.into_iter().map(|reply| {
+            let (own, others) = std::mem::take(&mut chunks).into_iter().partition(|chunk| chunk.message_id == reply.id);
+            chunks = others;
+            Abandoned { reply, pieces: super::super::parts::from_chunks(own, 0) }
+        });
+        Ok(abandoned.collect())
+    }
+
+    async fn adopt_orphans(&self) -> Result<()> {
+        let orphans = storage::nodes::adopt_orphans(self.database.journal()).await?;
+        if orphans > 0 {
+            tracing::warn!(nodes = orphans, "running replies of nodes without a lease");
+        }
+        Ok(())
+    }
+
+    async fn claim(&self) -> Result<Option<BootId>> {
+        Ok(storage::nodes::claim_expired(self.database.journal(), CLAIM).await?)
+    }
+
+    async fn end_claimed(&self, dead: BootId, replies: &[Arc<FinalReply>]) -> Result<bool> {
+        let transaction = self.database.begin_for_journal().await?;
+        if !storage::nodes::extend_claim(&transaction, dead, CLAIM).await? {
+            return Ok(false);
+        }
+        self.end_in(&transaction, replies).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    async fn forget_claimed(&self, dead: BootId) -> Result<()> {
+        let transaction = self.database.begin_for_journal().await?;
+        if storage::nodes::extend_claim(&transaction, dead, CLAIM).await? {
+            storage::nodes::delete(&transaction, dead).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+}
