@@ -198,7 +198,13 @@ pub async fn lock_owned(db: &impl ConnectionTrait, boot: BootId, ids: &[MessageI
     owned.lock_exclusive().select_only().column(Column::Id).into_tuple().all(db).await
 }
 
-/// Up to `limit` running replies, by id from `after` on: one node's, or everybody's.
+/// The nodes that own running replies; none for replies that name no owner.
+pub async fn running_owners(db: &impl ConnectionTrait) -> Result<Vec<Option<BootId>>, DbErr> {
+    let running = Entity::find().filter(streaming()).select_only().column(Column::BootId).distinct();
+    running.into_tuple().all(db).await
+}
+
+/// Up to `limit` running replies of an owner, by id from `after` on.
 pub async fn find_running(
     db: &impl ConnectionTrait,
     owner: Option<BootId>,
@@ -207,7 +213,7 @@ pub async fn find_running(
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
         .filter(streaming())
-        .filter(Condition::all().add_option(owner.map(|boot| Column::BootId.eq(boot))))
+        .filter(owner.map_or(Column::BootId.is_null(), |boot| Column::BootId.eq(boot)))
         .filter(Condition::all().add_option(after.map(|after| Column::Id.gt(after))))
         .order_by_asc(Column::Id)
         .limit(limit)

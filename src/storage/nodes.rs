@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Query;
-use sea_orm::{DbBackend, QuerySelect as _, Statement};
+use sea_orm::{DbBackend, Statement};
 
 use crate::entity::ids::BootId;
-use crate::entity::message;
-use crate::entity::node::{Column, Entity};
-use crate::storage::messages;
+use crate::entity::node::Entity;
 
 /// Extends a node's lease to `lease` from now.
 ///
@@ -52,21 +49,13 @@ pub async fn extend_claim(db: &impl ConnectionTrait, dead: BootId, claim: Durati
     Ok(extended.rows_affected() > 0)
 }
 
-/// Adds an expired lease for every owner of a running reply that has none, so that it is claimed like any dead node.
-pub async fn adopt_orphans(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
-    let mut leases = Query::select();
-    leases.column(Column::BootId).from(Entity);
-    let orphans = message::Entity::find()
-        .filter(messages::streaming())
-        .filter(message::Column::BootId.is_not_null())
-        .filter(message::Column::BootId.not_in_subquery(leases));
-    let owners = orphans.select_only().column(message::Column::BootId).distinct();
-    let orphans: Vec<BootId> = owners.into_tuple().all(db).await?;
-    for orphan in &orphans {
+/// Adds an expired lease for each of these nodes that has none, so that it is claimed like any dead node.
+pub async fn adopt(db: &impl ConnectionTrait, nodes: &[BootId]) -> Result<(), DbErr> {
+    for node in nodes {
         let sql = "INSERT INTO nodes (boot_id, alive_until) VALUES ($1, 0) ON CONFLICT (boot_id) DO NOTHING";
-        db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, [(*orphan).into()])).await?;
+        db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, [(*node).into()])).await?;
     }
-    Ok(orphans.len() as u64)
+    Ok(())
 }
 
 /// The database's clock, in Unix milliseconds.

@@ -216,8 +216,9 @@ on_both_databases!(a_reply_whose_server_left_no_trace_is_ended, |database| async
     row.update(&rows).await.unwrap();
     rows.close().await.unwrap();
 
+    // On SQLite before it serves; on PostgreSQL when it has held its own lease for a while.
     let server = setup.start().await;
-    assert_eq!(ada.at(server.address).message(&sent.reply, "status").await["status"], "INTERRUPTED");
+    assert_eq!(ada.at(server.address).ended(&sent.reply).await, "INTERRUPTED");
     server.stop().await;
 });
 

@@ -10,7 +10,7 @@ use duologue::storage::chats::{self, Filter, Readable};
 use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
-use duologue::storage::{nodes, reply_chunks};
+use duologue::storage::reply_chunks;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
@@ -231,8 +231,8 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     db.no_walk("of_all");
     reply_chunks::delete(db, &[id]).await.unwrap();
     db.no_walk("delete");
-    nodes::adopt_orphans(db).await.unwrap();
-    db.no_walk("adopt_orphans");
+    messages::running_owners(db).await.unwrap();
+    db.no_walk("running_owners");
 });
 
 on_both_databases!(chats_are_read_by_index, |database| async move {

@@ -71,7 +71,10 @@ impl Journal {
     /// When the database fails.
     pub(super) async fn recover(&self, predecessor: Option<BootId>) -> Result<()> {
         if !self.store.has_other_nodes() {
-            return self.interrupt_running(None).await;
+            for owner in step(self.store.owners()).await? {
+                self.interrupt_running(owner).await?;
+            }
+            return Ok(());
         }
         self.renew().await?;
         let Some(dead) = predecessor else { return Ok(()) };

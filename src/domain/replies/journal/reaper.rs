@@ -15,7 +15,7 @@ use crate::entity::ids::BootId;
 
 /// How often the reaper looks.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// At every how many of these it looks for replies whose owner has no lease at all.
+/// At the first of every how many looks it also finds replies whose owner has no lease at all.
 const ORPHANS_EVERY: u64 = 12;
 /// Replies that are ended in one transaction.
 const BATCH: u64 = 20;
@@ -25,23 +25,24 @@ impl Journal {
     pub(super) async fn reap_until(&self, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut round = 0;
+        let mut looks = 0;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            round += 1;
             if let Err(cause) = self.interrupt_running(Some(self.boot)).await {
                 tracing::warn!(error = &cause as &dyn std::error::Error, "lost replies not ended");
             }
-            if self.lease.may_judge()
-                && let Err(cause) = self.reap(round % ORPHANS_EVERY == 0).await
-            {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "replies of dead nodes not ended");
+            if self.lease.may_judge() {
+                if let Err(cause) = self.reap(looks % ORPHANS_EVERY == 0).await {
+                    tracing::warn!(error = &cause as &dyn std::error::Error, "replies of dead nodes not ended");
+                }
+                looks += 1;
             }
         }
     }
 
     async fn reap(&self, with_orphans: bool) -> Result<()> {
         if with_orphans {
-            step(self.store.adopt_orphans()).await?;
+            let owners: Vec<BootId> = step(self.store.owners()).await?.into_iter().flatten().collect();
+            step(self.store.adopt(&owners)).await?;
         }
         while let Some(dead) = step(self.store.claim()).await? {
             let (mut count, mut after) = (0, None);
@@ -60,7 +61,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the running replies of a node, or everybody's, that no task here writes. A reply is registered before its row is
+    /// Ends the running replies of an owner that no task here writes. A reply is registered before its row is
     /// committed and until its end is, so a STREAMING row of this node without a registration is lost.
     pub(super) async fn interrupt_running(&self, owner: Option<BootId>) -> Result<()> {
         let (mut count, mut after) = (0, None);

@@ -69,11 +69,14 @@ pub(in super::super) trait Store: Send + Sync {
     /// Writes final rows, and answers what became of each.
     async fn end(&self, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>>;
 
-    /// Up to `limit` STREAMING replies of a node, or of all nodes, by id from `after` on.
+    /// The nodes that own STREAMING replies; none for replies that name no owner.
+    async fn owners(&self) -> Result<Vec<Option<BootId>>>;
+
+    /// Up to `limit` STREAMING replies of an owner, by id from `after` on.
     async fn abandoned(&self, owner: Option<BootId>, after: Option<MessageId>, limit: u64) -> Result<Vec<Abandoned>>;
 
-    /// Gives an expired lease to every owner of a STREAMING reply that has none.
-    async fn adopt_orphans(&self) -> Result<()>;
+    /// Gives an expired lease to each of these nodes that has none.
+    async fn adopt(&self, nodes: &[BootId]) -> Result<()>;
 
     /// Claims one node whose lease has expired; no other node gets it for [`CLAIM`].
     async fn claim(&self) -> Result<Option<BootId>>;
@@ -181,6 +184,10 @@ impl Store for DatabaseStore {
         Ok(ended)
     }
 
+    async fn owners(&self) -> Result<Vec<Option<BootId>>> {
+        Ok(storage::messages::running_owners(self.database.journal_reader()).await?)
+    }
+
     async fn abandoned(&self, owner: Option<BootId>, after: Option<MessageId>, limit: u64) -> Result<Vec<Abandoned>> {
         let db = self.database.journal_reader();
         let replies = storage::messages::find_running(db, owner, after, limit).await?;
@@ -197,12 +204,8 @@ impl Store for DatabaseStore {
         Ok(abandoned.collect())
     }
 
-    async fn adopt_orphans(&self) -> Result<()> {
-        let orphans = storage::nodes::adopt_orphans(self.database.journal()).await?;
-        if orphans > 0 {
-            tracing::warn!(nodes = orphans, "running replies of nodes without a lease");
-        }
-        Ok(())
+    async fn adopt(&self, nodes: &[BootId]) -> Result<()> {
+        Ok(storage::nodes::adopt(self.database.journal(), nodes).await?)
     }
 
     async fn claim(&self) -> Result<Option<BootId>> {

@@ -171,7 +171,7 @@ impl Store for SimulatedStore {
     async fn abandoned(&self, owner: Option<BootId>, after: Option<MessageId>, limit: u64) -> Result<Vec<Abandoned>> {
         self.call(move |rows| {
             let running = rows.replies.values().filter(|row| row.status == MessageStatus::Streaming);
-            let wanted = running.filter(|row| owner.is_none() || row.boot_id == owner);
+            let wanted = running.filter(|row| row.boot_id == owner);
             let later = wanted.filter(|row| after.is_none_or(|after| row.id > after));
             let abandoned = later.take(usize::try_from(limit).unwrap()).map(|row| {
                 let chunks = rows.chunks.range((row.id, 0)..=(row.id, i32::MAX)).map(|(_, chunk)| chunk.clone());
@@ -182,10 +182,19 @@ impl Store for SimulatedStore {
         .await
     }
 
-    async fn adopt_orphans(&self) -> Result<()> {
+    async fn owners(&self) -> Result<Vec<Option<BootId>>> {
         self.call(|rows| {
-            for row in rows.replies.values().filter(|row| row.status == MessageStatus::Streaming) {
-                rows.leases.entry(row.boot_id.unwrap()).or_insert((Instant::now(), None));
+            let running = rows.replies.values().filter(|row| row.status == MessageStatus::Streaming);
+            running.map(|row| row.boot_id).collect()
+        })
+        .await
+    }
+
+    async fn adopt(&self, nodes: &[BootId]) -> Result<()> {
+        let nodes = nodes.to_vec();
+        self.call(move |rows| {
+            for node in nodes {
+                rows.leases.entry(node).or_insert((Instant::now(), None));
             }
         })
         .await
