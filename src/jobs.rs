@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::Result;
 use crate::domain::accounts::Accounts;
 use crate::domain::audit::{AuditLog, MAX_FAILURES};
 use crate::domain::chats::Chats;
+use crate::domain::{Error, Result};
 
 /// How often all of it is done.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -27,7 +27,13 @@ pub async fn run_until(accounts: Accounts, chats: Chats, audit: AuditLog, stop: 
 }
 
 fn log_failure(job: &str, outcome: Result<()>) {
-    if let Err(cause) = outcome {
-        tracing::error!(job, error = &cause as &dyn std::error::Error, "periodic work failed; it is tried again");
+    match outcome {
+        Ok(()) => {}
+        Err(cause @ Error::Unavailable { .. }) => {
+            tracing::warn!(job, error = &cause as &dyn std::error::Error, "periodic work failed; it is tried again");
+        }
+        Err(cause) => {
+            tracing::error!(job, error = &cause as &dyn std::error::Error, "periodic work failed; it is tried again");
+        }
     }
 }

@@ -10,6 +10,7 @@ mod commands;
 mod crashes;
 mod document;
 mod edge;
+mod faults;
 mod forged_tokens;
 mod graphql_cop;
 mod idempotency;

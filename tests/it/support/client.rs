@@ -123,6 +123,11 @@ impl Client {
         request.send().await.ok()?.json().await.ok().map(Answer)
     }
 
+    /// The status of a GET.
+    pub(crate) async fn status(&self, path: &str) -> u16 {
+        self.http.get(format!("http://{}{path}", self.address)).send().await.unwrap().status().as_u16()
+    }
+
     /// Sends a request of this body, whatever it is.
     pub(crate) async fn send_raw(&self, body: String) -> Answer {
         self.try_send_raw(body).await.expect("no answer")
@@ -169,6 +174,11 @@ impl Client {
     /// The same; none when the server is gone.
     pub(crate) async fn try_socket(&self) -> Option<Socket> {
         Socket::try_connect(self).await
+    }
+
+    /// A socket whose connection is acknowledged; none when it is refused, too.
+    pub(crate) async fn opened_socket(&self) -> Option<Socket> {
+        Socket::opened(self).await
     }
 
     pub(crate) async fn try_send(&self, input: Value) -> Option<Answer> {

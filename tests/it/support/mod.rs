@@ -2,7 +2,9 @@
 
 pub(crate) mod client;
 pub(crate) mod database;
+pub(crate) mod disk;
 pub(crate) mod provider;
+pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod staff;

@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 use super::client::{Client, User};
 use super::database::TestDatabase;
+use super::disk::SmallDisk;
+use super::proxy::Proxy;
 
 /// No test waits longer for a server to start or to stop, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -20,12 +22,27 @@ pub(crate) struct Setup {
     url: String,
     folder: TempDir,
     variables: Vec<(String, String)>,
+    /// A command that starts the server, given as its arguments.
+    launcher: Vec<String>,
 }
 
 impl Setup {
     pub(crate) fn new(database: &TestDatabase) -> Self {
-        let setup =
-            Self { url: database.url().to_owned(), folder: tempfile::tempdir().unwrap(), variables: Vec::new() };
+        Self::at(database.url().to_owned(), Vec::new())
+    }
+
+    /// On PostgreSQL, through a proxy.
+    pub(crate) fn through(proxy: &Proxy, database: &TestDatabase) -> Self {
+        Self::at(proxy.url(database.url()), Vec::new())
+    }
+
+    /// On SQLite, on a small disk.
+    pub(crate) fn on(disk: &SmallDisk) -> Self {
+        Self::at(format!("sqlite:{}", disk.folder().join("duologue.db").display()), disk.launcher())
+    }
+
+    fn at(url: String, launcher: Vec<String>) -> Self {
+        let setup = Self { url, folder: tempfile::tempdir().unwrap(), variables: Vec::new(), launcher };
         setup
             .with("JWT_SECRET", "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me")
             .with("RATE_LIMIT_PER_MINUTE", "0")
@@ -41,7 +58,9 @@ impl Setup {
 
     /// Starts a server and waits until it listens.
     pub(crate) async fn start(&self) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_duologue"))
+        let command = [self.launcher.as_slice(), &[env!("CARGO_BIN_EXE_duologue").to_owned()]].concat();
+        let mut child = Command::new(&command[0])
+            .args(&command[1..])
             .current_dir(self.folder.path())
             .env_clear()
             .env("HOST", "127.0.0.1")

@@ -39,6 +39,15 @@ impl Socket {
         Some(socket)
     }
 
+    /// A socket whose connection is acknowledged; none when the server is gone or refuses.
+    pub(crate) async fn opened(client: &Client) -> Option<Self> {
+        let mut socket = Self::open(client).await?;
+        match socket.try_next().await? {
+            Message::Text(text) if text.as_str() == r#"{"type":"connection_ack"}"# => Some(socket),
+            _ => None,
+        }
+    }
+
     /// A socket that has sent its `connection_init`; none when the server is gone.
     pub(crate) async fn open(client: &Client) -> Option<Self> {
         let mut request = format!("ws://{}/graphql", client.address).into_client_request().unwrap();
@@ -119,6 +128,14 @@ impl Socket {
                 _ => panic!("{message}"),
             }
         }
+    }
+
+    /// The next event of the only reply that is read here; none when it has completed or failed, or the connection broke.
+    pub(crate) async fn any_event(&mut self, id: &str) -> Option<Value> {
+        let Message::Text(text) = self.try_next().await? else { return None };
+        let mut message: Value = serde_json::from_str(&text).unwrap();
+        let is_event = message["id"] == id && message["type"] == "next" && message["payload"]["errors"].is_null();
+        is_event.then(|| message["payload"]["data"]["reply"].take())
     }
 
     /// The answer to an operation that fails, whether it is refused or its first event has the error.

@@ -1,0 +1,154 @@
+//! A TCP proxy between a server and PostgreSQL that fails in the ways of a network.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+
+/// How PostgreSQL's simple protocol says COMMIT.
+const COMMIT: &[u8] = b"COMMIT\0";
+
+/// What the proxy does with bytes and with new connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Pass,
+    /// Connections are reset, and new ones too.
+    Refuse,
+    /// Nothing passes in either direction, and nothing is closed. What was sent passes later.
+    Freeze,
+    /// Every read is passed on after this time.
+    Delay(Duration),
+    /// A COMMIT reaches the server. Its answer does not come back: the connection is reset.
+    CutAfterCommit,
+}
+
+/// A running proxy; its connections end with it.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    mode: watch::Sender<Mode>,
+    /// For each connection, whether it is silent for ever.
+    silent: Arc<Mutex<Vec<watch::Sender<bool>>>>,
+    _task: AbortOnDropHandle<()>,
+}
+
+impl Proxy {
+    /// Starts a proxy before the server of a `postgres://` address.
+    pub(crate) async fn start(url: &str) -> Self {
+        let server = authority(url).to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (mode, _) = watch::channel(Mode::Pass);
+        let silent: Arc<Mutex<Vec<watch::Sender<bool>>>> = Arc::default();
+        let (modes, silences) = (mode.clone(), Arc::clone(&silent));
+        let tracker = TaskTracker::new();
+        let connections = tracker.clone();
+        let task = tracker.spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let (server, modes) = (server.clone(), modes.subscribe());
+                let (silence, is_silent) = watch::channel(false);
+                silences.lock().unwrap().push(silence);
+                connections.spawn(async move {
+                    let _ = relay(client, &server, modes, is_silent).await;
+                });
+            }
+        });
+        Self { address, mode, silent, _task: AbortOnDropHandle::new(task) }
+    }
+
+    /// The database's address through this proxy, which reads what passes: without TLS.
+    pub(crate) fn url(&self, url: &str) -> String {
+        format!("{}?sslmode=disable", url.replacen(authority(url), &self.address.to_string(), 1))
+    }
+
+    pub(crate) fn set(&self, mode: Mode) {
+        self.mode.send_replace(mode);
+    }
+
+    /// Makes the connections that are open now silent for ever, without a reset. Later ones are as usual.
+    pub(crate) fn silence_open_connections(&self) {
+        self.silent.lock().unwrap().iter().for_each(|silence| {
+            silence.send_replace(true);
+        });
+    }
+}
+
+/// The host and port of an address.
+fn authority(url: &str) -> &str {
+    let rest = url.rsplit_once('@').map_or_else(|| url.split_once("://").unwrap().1, |(_, rest)| rest);
+    rest.split('/').next().unwrap()
+}
+
+type Silence = watch::Receiver<bool>;
+
+async fn relay(client: TcpStream, server: &str, modes: watch::Receiver<Mode>, silence: Silence) -> std::io::Result<()> {
+    // Whatever ends a connection resets it.
+    client.set_zero_linger()?;
+    client.set_nodelay(true)?;
+    if *modes.borrow() == Mode::Refuse {
+        return Ok(());
+    }
+    passable(&mut modes.clone(), &mut silence.clone()).await;
+    let server = TcpStream::connect(server).await?;
+    server.set_nodelay(true)?;
+    let ((from_client, to_client), (from_server, to_server)) = (client.into_split(), server.into_split());
+    let mut refused = modes.clone();
+    let line = Line { modes, silence, is_cut: Arc::default() };
+    tokio::select! {
+        end = forward(from_client, to_server, line.clone(), true) => end,
+        end = forward(from_server, to_client, line, false) => end,
+        _ = refused.wait_for(|mode| *mode == Mode::Refuse) => Ok(()),
+    }
+}
+
+/// One connection, as both of its directions see it.
+#[derive(Clone)]
+struct Line {
+    modes: watch::Receiver<Mode>,
+    silence: Silence,
+    /// A COMMIT went to the server, and nothing comes back.
+    is_cut: Arc<AtomicBool>,
+}
+
+async fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut line: Line,
+    is_from_client: bool,
+) -> std::io::Result<()> {
+    let mut bytes = [0; 16 * 1024];
+    loop {
+        let count = from.read(&mut bytes).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        passable(&mut line.modes, &mut line.silence).await;
+        if line.is_cut.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let mode = *line.modes.borrow();
+        if let Mode::Delay(delay) = mode {
+            tokio::time::sleep(delay).await;
+        }
+        let is_commit = is_from_client && bytes[..count].windows(COMMIT.len()).any(|window| window == COMMIT);
+        let is_cut = mode == Mode::CutAfterCommit && is_commit;
+        line.is_cut.fetch_or(is_cut, Ordering::SeqCst);
+        to.write_all(&bytes[..count]).await?;
+        if is_cut {
+            // The server has time to commit.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            return Ok(());
+        }
+    }
+}
+
+/// Waits until bytes may pass.
+async fn passable(modes: &mut watch::Receiver<Mode>, silence: &mut Silence) {
+    let _ = silence.wait_for(|is_silent| !*is_silent).await;
+    let _ = modes.wait_for(|mode| *mode != Mode::Freeze).await;
+}
