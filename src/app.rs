@@ -278,7 +278,7 @@ impl App {
             documents: api.documents().clone(),
             executor: api,
             authenticate: authenticate(state.accounts),
-            ready: ready(database, state.replies.clone()),
+            ready: ready(database, state.replies),
             tracker: work.clone(),
             draining: soft.clone(),
             limits: Limits {

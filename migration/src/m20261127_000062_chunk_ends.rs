@@ -10,7 +10,7 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let end = integer("end_position").default(0).to_owned();
+        let end = integer("end_position").default(0).take();
         manager.alter_table(Table::alter().table("reply_chunks").add_column(end).to_owned()).await?;
         let db = manager.get_connection();
         let bytes = match db.get_database_backend() {

@@ -9,7 +9,7 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let claimed = big_integer_null("claimed_until").to_owned();
+        let claimed = big_integer_null("claimed_until");
         manager.alter_table(Table::alter().table("nodes").add_column(claimed).to_owned()).await
     }
 
