@@ -12,6 +12,7 @@ mod provider;
 mod raw;
 mod relays;
 mod requests;
+mod sends;
 mod streams;
 mod table;
 
@@ -80,7 +81,7 @@ fn measure(server: PathBuf, workloads: &[&str]) -> Result<()> {
         say("filling the database")?;
         let bed = Bed::make(&server).await?;
         let (mut rows, mut failures) = (Vec::new(), Vec::new());
-        for name in ["W1", "W2", "W3", "W4", "W5", "W6", "W7"] {
+        for name in ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8"] {
             if !workloads.is_empty() && !workloads.contains(&name) {
                 continue;
             }
@@ -92,7 +93,8 @@ fn measure(server: PathBuf, workloads: &[&str]) -> Result<()> {
                 "W4" => relays::w4(&bed).await,
                 "W5" => relays::w5(&bed).await,
                 "W6" => relays::w6(&bed).await,
-                _ => requests::w7(&bed).await,
+                "W7" => requests::w7(&bed).await,
+                _ => sends::w8(&bed).await,
             };
             match measured {
                 Ok(measured) => rows.extend(measured),

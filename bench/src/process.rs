@@ -52,7 +52,8 @@ impl Process {
     /// The memory that it holds for itself, in bytes: pages of files, which the system takes back as it likes, do not count.
     pub fn memory(&self) -> Result<f64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0.id()))?;
-        let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).ok_or("smaps_rollup has no Anonymous")?;
+        let line =
+            rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).ok_or("smaps_rollup has no Anonymous")?;
         Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
     }
 }
