@@ -28,6 +28,7 @@ fn model(id: &str, scripts: Vec<Vec<Result<Event, ReplyErrorCode>>>) -> Arc<Mode
         input_price: None,
         output_price: None,
         cached_input_price: None,
+        first_event: Duration::from_secs(60),
         fallback: Vec::new(),
         is_available: true,
         service: Arc::new(Scripted(std::sync::Mutex::new(scripts.into()))),

@@ -1,5 +1,6 @@
 //! What every adapter and the driver must make of a provider's behaviour over HTTP.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt as _};
@@ -18,7 +19,6 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Tries again soon, and waits long enough for a busy machine.
 fn eager() -> Policy {
     Policy {
-        first_event: Duration::from_secs(10),
         idle: Duration::from_secs(10),
         total: Duration::from_secs(20),
         retries: 2,
@@ -29,7 +29,7 @@ fn eager() -> Policy {
 
 /// For providers that fall silent.
 fn hasty() -> Policy {
-    Policy { first_event: PATIENCE, idle: PATIENCE, ..eager() }
+    Policy { idle: PATIENCE, ..eager() }
 }
 
 /// Model `m` at `url`, with `n` at `other` in its place where that is given.
@@ -68,8 +68,11 @@ impl Reply {
     }
 }
 
+/// Asks model `m`; every model may take as long to its first event as between events.
 async fn ask(registry: &Registry, policy: Policy) -> Reply {
-    read(Box::pin(stream(registry.chain("m"), |model| question(&model.upstream), policy))).await
+    let chain = registry.chain("m").into_iter();
+    let chain = chain.map(|model| Arc::new(Model { first_event: policy.idle, ..Model::clone(&model) })).collect();
+    read(Box::pin(stream(chain, |model| question(&model.upstream), policy))).await
 }
 
 async fn read(mut events: impl Stream<Item = Result<DriverEvent, ProviderError>> + Unpin) -> Reply {
@@ -242,7 +245,7 @@ async fn the_whole_reply_has_a_bound() {
 #[tokio::test]
 async fn the_next_model_answers_where_the_first_does_not() {
     for dialect in dialects::all() {
-        let stalled = (vec![Act::Stall], Policy { first_event: PATIENCE, ..eager() });
+        let stalled = (vec![Act::Stall], hasty());
         let refused = [500, 401, 413].map(|status| (refusal(status, "", ""), eager()));
         for (answer, policy) in refused.into_iter().chain([stalled]) {
             let (first, second) = (Server::start(vec![answer; 3]).await, Server::start(vec![whole(&dialect)]).await);
