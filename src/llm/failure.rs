@@ -69,7 +69,11 @@ impl Complaint {
     /// From an error answer, whatever its body is.
     pub(super) fn from_body(status: u16, body: &[u8]) -> Self {
         let complaint = match serde_json::from_slice::<Value>(body) {
-            Ok(value) => Self::from_value(value.get("error").unwrap_or(&value)),
+            Ok(value) => {
+                // Gemini puts the object into a list.
+                let value = value.get(0).unwrap_or(&value);
+                Self::from_value(value.get("error").unwrap_or(value))
+            }
             Err(_) => Self { message: String::from_utf8_lossy(body).into_owned(), ..Self::default() },
         };
         Self { status: Some(status), ..complaint }
@@ -88,7 +92,8 @@ impl Complaint {
             other => other.to_string(),
         };
         let code = field("code");
-        Self { status: code.parse().ok(), kind: field("type"), code, message }
+        let status = code.parse().ok().filter(|status| (400..600).contains(status));
+        Self { status, kind: field("type"), code, message }
     }
 
     pub(super) fn into_error(self, retry_after: Option<Duration>) -> ProviderError {
@@ -102,7 +107,8 @@ impl Complaint {
     fn meaning(&self) -> ReplyErrorCode {
         let words = format!("{} {} {}", self.kind, self.code, self.message).to_ascii_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-        let is_refusal = self.status.is_none_or(|status| matches!(status, 400 | 413 | 422));
+        // 500 is that of servers which wrap vLLM or llama.cpp.
+        let is_refusal = self.status.is_none_or(|status| matches!(status, 400 | 413 | 422 | 500));
         if is_refusal && says(&CONTEXT_TOO_LONG) || self.status == Some(413) {
             return ReplyErrorCode::ContextTooLong;
         }
@@ -129,18 +135,37 @@ impl Complaint {
     }
 }
 
-/// OpenAI, Anthropic, llama.cpp, vLLM and Ollama, in that order.
-const CONTEXT_TOO_LONG: [&str; 10] = [
+/// What providers say where the chat does not fit; the sources are in `docs/providers.md`.
+const CONTEXT_TOO_LONG: [&str; 20] = [
+    // OpenAI, Azure, Groq, DeepSeek, OpenRouter, Mistral and vLLM
     "context_length_exceeded",
     "maximum context length",
     "context window",
+    "please reduce the length",
+    // Anthropic
     "prompt is too long",
     "input is too long",
     "exceed context limit",
     "request_too_large",
-    "exceed_context_size",
-    "please reduce the length",
+    // Gemini
+    "exceeds the maximum number of tokens allowed",
+    // xAI
+    "maximum prompt length is",
+    // Perplexity
+    "too_many_prompt_tokens",
+    "length of all messages is too long",
+    // Ollama
+    "exceeded max context length",
     "exceeds the context length",
+    // vLLM and SGLang
+    "longer than the maximum model length",
+    "longer than the model's context length",
+    "context length is only",
+    // llama.cpp
+    "exceed_context_size",
+    "exceeds the available context size",
+    // LM Studio
+    "greater than the context length",
 ];
 
 /// OpenAI, Azure and Anthropic.
