@@ -49,6 +49,9 @@ pub struct Call {
     pub arguments: Value,
     /// When it began.
     pub started_at: DateTime<Utc>,
+    /// What the provider wants back beside the result; see [`crate::llm::Event::ToolCall`]. Clients never see it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasoning_blocks: Vec<Value>,
 }
 
 /// What a tool answered, as its piece holds it.
@@ -223,7 +226,13 @@ mod tests {
     #[test]
     fn a_call_meets_its_result() {
         let id = ToolCallId(uuid::Uuid::from_u128(7));
-        let call = Call { id, name: "clock".to_owned(), arguments: Value::Null, started_at: DateTime::UNIX_EPOCH };
+        let call = Call {
+            id,
+            name: "clock".to_owned(),
+            arguments: Value::Null,
+            started_at: DateTime::UNIX_EPOCH,
+            reasoning_blocks: Vec::new(),
+        };
         let result = CallResult { id, outcome: Ok(Value::from(12)), duration_ms: 3 };
         let pieces = [
             Piece { kind: PieceKind::Call, body: serde_json::to_string(&call).unwrap() },

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Engine;
@@ -114,7 +115,9 @@ impl Engine {
             let piece = match event {
                 Event::Text(body) => Piece { kind: PieceKind::Text, body },
                 Event::Reasoning(body) => Piece { kind: PieceKind::Reasoning, body },
-                Event::ToolCall { id, name, arguments } => self.call(progress, id, name, arguments),
+                Event::ToolCall { id, name, arguments, reasoning_blocks } => {
+                    self.call(progress, id, name, arguments, reasoning_blocks)
+                }
                 Event::ToolResult { id, result } => match Self::call_result(progress, &id, result) {
                     Some(piece) => piece,
                     None => continue,
@@ -154,15 +157,22 @@ impl Engine {
         Ok(Prompt::new(job.character.as_ref(), &branch))
     }
 
-    fn call(&self, progress: &mut Progress, key: String, name: String, arguments: serde_json::Value) -> Piece {
+    fn call(
+        &self,
+        progress: &mut Progress,
+        key: String,
+        name: String,
+        arguments: Value,
+        reasoning_blocks: Vec<Value>,
+    ) -> Piece {
         let now = self.clock.now();
         let id = ToolCallId(self.ids.next(now));
         progress.calls.insert(key, (id, Instant::now()));
-        let call = Call { id, name, arguments, started_at: now };
+        let call = Call { id, name, arguments, started_at: now, reasoning_blocks };
         Piece { kind: PieceKind::Call, body: serde_json::to_string(&call).unwrap_or_default() }
     }
 
-    fn call_result(progress: &mut Progress, key: &str, outcome: Result<serde_json::Value, String>) -> Option<Piece> {
+    fn call_result(progress: &mut Progress, key: &str, outcome: Result<Value, String>) -> Option<Piece> {
         let (id, started) = progress.calls.remove(key)?;
         let duration_ms = i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX);
         let result = CallResult { id, outcome, duration_ms };

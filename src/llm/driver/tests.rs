@@ -79,7 +79,12 @@ async fn an_empty_reply_is_a_reply() {
 #[tokio::test]
 async fn a_reply_that_begins_is_never_begun_again() {
     let reasoning = Ok(Event::Reasoning("b".to_owned()));
-    let call = Ok(Event::ToolCall { id: "1".to_owned(), name: "t".to_owned(), arguments: serde_json::Value::Null });
+    let call = Ok(Event::ToolCall {
+        id: "1".to_owned(),
+        name: "t".to_owned(),
+        arguments: serde_json::Value::Null,
+        reasoning_blocks: Vec::new(),
+    });
     for begun in [text(), reasoning, call] {
         let chain = vec![model("m", vec![vec![begun.clone(), BUSY]]), model("n", vec![])];
         let said = run(chain).await;

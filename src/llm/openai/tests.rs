@@ -1,8 +1,13 @@
+use std::collections::VecDeque;
+
 use serde_json::json;
 
 use super::*;
 use crate::config::models::{ModelSettings, ProviderKeys, ProviderKind};
-use crate::llm::tests::{client, question};
+use crate::entity::enums::{FinishReason, ReplyErrorCode};
+use crate::llm::interpreter::Interpreter as _;
+use crate::llm::tests::{client, question, tool_call};
+use crate::llm::{Event, Usage};
 
 fn adapter(name: &str, base_url: &str, takes_temperature: bool) -> OpenAi {
     let settings = ModelSettings::load(None, &ProviderKeys::default(), None, &|_| None).unwrap();
@@ -81,9 +86,8 @@ fn calls_come_whole_in_order_and_with_an_id() {
         part(0, json!(null), json!("first"), "[1"),
         part(0, json!(null), json!(null), ",2]"),
     ]);
-    let call =
-        |id: &str, name: &str, arguments| Event::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments };
-    assert_eq!(read.unwrap()[..2], [call("call_0", "first", json!([1, 2])), call("b", "second", json!("not json"))]);
+    let expected = [tool_call("call_0", "first", json!([1, 2])), tool_call("b", "second", json!("not json"))];
+    assert_eq!(read.unwrap()[..2], expected);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod dialects;
 mod exchange;
 mod server;
 
+pub(super) use self::dialects::tool_call;
 use super::{CompletionRequest, PromptMessage, Speaker, http_client};
 
 /// The client as the server builds it.
