@@ -16,7 +16,7 @@ use super::parts::{Call, CallResult, Piece};
 use super::prompt::{Prompt, request_tokens};
 use super::running::{Registration, Running};
 use crate::domain::Result;
-use crate::entity::enums::{FinishReason, PieceKind, ReplyErrorCode};
+use crate::entity::enums::{PieceKind, ReplyErrorCode};
 use crate::entity::ids::ToolCallId;
 use crate::entity::{character, message};
 use crate::llm::driver::{self, DriverEvent};
@@ -24,8 +24,8 @@ use crate::llm::registry::Model;
 use crate::llm::{Event, Usage};
 use crate::storage;
 
-/// The most bytes that one reply may have.
-const MAX_REPLY_BYTES: i32 = 2 * 1024 * 1024;
+/// The most bytes that one reply may have: its text, its reasoning, its tool calls and their results.
+const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
 /// Messages that are loaded at once for a prompt.
 const PROMPT_BATCH: i32 = 100;
 
@@ -47,6 +47,8 @@ pub(super) struct Progress {
     pub(super) usage: Option<Usage>,
     pub(super) prompt_tokens: i32,
     pub(super) time_to_first_token: Option<Duration>,
+    /// Bytes of all pieces.
+    bytes: usize,
     calls: HashMap<String, (ToolCallId, Instant)>,
 }
 
@@ -72,6 +74,7 @@ impl Engine {
             usage: None,
             prompt_tokens: 0,
             time_to_first_token: None,
+            bytes: 0,
             calls: HashMap::new(),
         };
         let ending = tokio::select! {
@@ -129,8 +132,9 @@ impl Engine {
                 Event::Finished(reason) => return Ok(Ending::Complete(reason)),
             };
             progress.time_to_first_token.get_or_insert_with(|| progress.started.elapsed());
-            if running.log.position().saturating_add(piece.span()) > MAX_REPLY_BYTES {
-                return Ok(Ending::Complete(FinishReason::Length));
+            progress.bytes += piece.body.len();
+            if progress.bytes > MAX_REPLY_BYTES {
+                return Ok(Ending::Cut);
             }
             running.log.append(piece);
         }
