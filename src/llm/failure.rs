@@ -241,6 +241,75 @@ mod tests {
         }
     }
 
+    /// What each provider answers where the chat does not fit, as it was published.
+    #[test]
+    fn a_chat_that_is_too_long_is_recognised() {
+        let cases = [
+            (
+                400,
+                r#"{"error":{"message":"prompt too long; exceeded max context length by 1119046 tokens (ref: 9616)","type":"invalid_request_error","param":null,"code":null}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"The total length of all messages is too long.","type":"too_many_prompt_tokens","code":400}}"#,
+            ),
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"The input token count (1250074) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}]"#,
+            ),
+            (
+                400,
+                r#"{"code":"Client specified an invalid argument","error":"This model's maximum prompt length is 131072 but the request contains 537812 tokens."}"#,
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"The decoder prompt (length 9000) is longer than the maximum model length of 8192.","type":"BadRequestError","code":400}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"You passed 9000 input tokens and requested 0 output tokens. However, the model's context length is only 8192 tokens.","type":"BadRequestError"}}"#,
+            ),
+            (
+                500,
+                r#"{"detail":"[address=0.0.0.0:43769] The decoder prompt (length 66501) is longer than the maximum model length of 65536."}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"request (355724 tokens) exceeds the available context size (262144 tokens), try increasing it","type":"exceed_context_size_error","n_ctx":262144}}"#,
+            ),
+            (
+                400,
+                r#"{"error":"The number of tokens to keep from the initial prompt is greater than the context length."}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"This endpoint's maximum context length is 200000 tokens. However, you requested about 2500021 tokens.","code":400}}"#,
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"Prompt contains 140000 tokens, too large for model with 131072 maximum context length","type":"invalid_request_error"}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Your input exceeds the context window of this model.","code":"context_length_exceeded"}}"#,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 3333404 tokens > 200000 maximum"}}"#,
+            ),
+        ];
+        for (status, body) in cases {
+            assert_eq!(meaning(status, body), ReplyErrorCode::ContextTooLong, "{body}");
+        }
+        let limited =
+            r#"{"error":{"message":"Rate limit reached on tokens per minute: the context window is shared"}}"#;
+        assert_eq!(meaning(429, limited), ReplyErrorCode::ProviderRateLimited);
+    }
+
     #[test]
     fn errors_in_the_stream_have_their_meaning() {
         use ReplyErrorCode::*;
@@ -253,6 +322,7 @@ mod tests {
             (r#"{"code":429,"message":"slow down"}"#, ProviderRateLimited),
             (r#"{"code":"server_error","message":"sorry"}"#, ProviderUnavailable),
             (r#""out of memory""#, ProviderUnavailable),
+            (r#"{"code":200,"type":"too_many_prompt_tokens","message":"too long"}"#, ContextTooLong),
         ];
         for (error, expected) in cases {
             let complaint = Complaint::from_value(&serde_json::from_str(error).unwrap());

@@ -52,7 +52,16 @@ fn compatible_servers_and_the_vendor_get_the_limit_they_know() {
         assert_eq!(sent["max_completion_tokens"], 100);
         assert!(sent.get("max_tokens").is_none() && sent.get("temperature").is_none());
     }
+    assert!(is_vendors_host("https://x.services.ai.azure.com/openai/v1"));
+    assert!(!is_vendors_host("https://x.services.ai.azure.com/models"));
     assert!(!is_vendors_host("https://api.openai.com.example.org/v1"));
+}
+
+#[test]
+fn mistral_is_not_asked_for_usage() {
+    let sent = adapter("mistral", "https://api.mistral.ai/v1", true);
+    let sent = serde_json::to_value(sent.request(&question("m"))).unwrap();
+    assert_eq!((sent.get("stream_options"), &sent["max_tokens"]), (None, &json!(100)));
 }
 
 #[test]

@@ -10,17 +10,20 @@ use proptest::prelude::*;
 use super::dialects::{self, Chunks, Dialect, TEXT};
 use crate::entity::enums::{FinishReason, ReplyErrorCode};
 use crate::llm::sse::MAX_EVENT_BYTES;
-use crate::llm::{Event, ProviderError};
+use crate::llm::{Event, EventStream, ProviderError};
 
 pub(super) type Read = Result<Vec<Event>, (Vec<Event>, ReplyErrorCode)>;
 
+async fn read(dialect: &Dialect, chunks: Chunks) -> Read {
+    read_all(dialect.kind, (dialect.read)(chunks)).await
+}
+
 /// Reads to the end: the events with neighbouring texts joined, and the code of the error that ended them.
-pub(super) async fn read(dialect: &Dialect, chunks: Chunks) -> Read {
+pub(super) async fn read_all(name: &str, mut stream: EventStream) -> Read {
     let mut events: Vec<Event> = Vec::new();
-    let mut stream = (dialect.read)(chunks);
     let mut outcome = None;
     while let Some(event) = stream.next().await {
-        assert!(outcome.is_none(), "{}: something came after the end: {event:?}", dialect.kind);
+        assert!(outcome.is_none(), "{name}: something came after the end: {event:?}");
         match event {
             Ok(event) => {
                 if matches!(event, Event::Finished(_)) {
@@ -37,7 +40,7 @@ pub(super) async fn read(dialect: &Dialect, chunks: Chunks) -> Read {
     }
 }
 
-fn add(events: &mut Vec<Event>, event: Event) {
+pub(super) fn add(events: &mut Vec<Event>, event: Event) {
     match (events.last_mut(), event) {
         (Some(Event::Text(text)), Event::Text(more)) | (Some(Event::Reasoning(text)), Event::Reasoning(more)) => {
             assert!(!more.is_empty());
