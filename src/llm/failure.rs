@@ -136,7 +136,7 @@ impl Complaint {
 }
 
 /// What providers say where the chat does not fit; the sources are in `docs/providers.md`.
-const CONTEXT_TOO_LONG: [&str; 20] = [
+const CONTEXT_TOO_LONG: [&str; 22] = [
     // OpenAI, Azure, Groq, DeepSeek, OpenRouter, Mistral and vLLM
     "context_length_exceeded",
     "maximum context length",
@@ -166,6 +166,8 @@ const CONTEXT_TOO_LONG: [&str; 20] = [
     "exceeds the available context size",
     // LM Studio
     "greater than the context length",
+    "context length of only",
+    "cannot truncate prompt with n_keep",
 ];
 
 /// OpenAI, Azure and Anthropic.
@@ -283,8 +285,13 @@ mod tests {
             ),
             (
                 400,
-                r#"{"error":"The number of tokens to keep from the initial prompt is greater than the context length."}"#,
+                r#"{"error":"The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 13055>= n_ctx: 4096)."}"#,
             ),
+            (
+                400,
+                r#"{"error":"Trying to keep the first 15857 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough."}"#,
+            ),
+            (400, r#"{"error":"Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)"}"#),
             (
                 400,
                 r#"{"error":{"message":"This endpoint's maximum context length is 200000 tokens. However, you requested about 2500021 tokens.","code":400}}"#,

@@ -17,7 +17,7 @@ const SILENCE_AFTER_FINISH: Duration = Duration::from_secs(2);
 
 /// A provider's dialect: a pure state machine over the data of its server-sent events.
 ///
-/// What it does not know it skips; data that is not JSON is an error, for that is what a cut leaves.
+/// It skips what it does not know. Data that is not JSON is an error: a cut leaves such data.
 pub(super) trait Interpreter: Send + 'static {
     /// Takes the data of one event and adds what it means to `events`. [`Event::Finished`] is the provider's own end event.
     fn interpret(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError>;

@@ -1,4 +1,4 @@
-//! A provider's JSON, read field by field: a field of an unexpected form costs itself and nothing beside it.
+//! JSON from providers, read field by field: a field of an unexpected form is ignored, and the other fields are read.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::interpreter::without_nul;
 /// The value of one event's data. Lone surrogates, which JSON permits and Rust's strings do not, become U+FFFD.
 ///
 /// # Errors
-/// PROVIDER_TRUNCATED where the data is not JSON: a cut leaves such data.
+/// PROVIDER_TRUNCATED where the data is not JSON, as after a cut.
 pub(super) fn parse(data: &str) -> Result<Value, ProviderError> {
     serde_json::from_str(data)
         .or_else(|_| serde_json::from_str(&without_lone_surrogates(data)))
@@ -39,7 +39,7 @@ pub(super) fn count(value: &Value) -> Option<u64> {
     (0.0..u64::MAX as f64).contains(&number).then(|| number.round() as u64)
 }
 
-/// The JSON with U+FFFD for each escaped surrogate that has no other half beside it.
+/// Replaces each escaped surrogate that is not part of a pair by U+FFFD.
 fn without_lone_surrogates(json: &str) -> String {
     let unit = |at: usize| -> Option<u16> {
         let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;

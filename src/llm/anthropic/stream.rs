@@ -1,4 +1,5 @@
-//! The events of a message's stream. Each field is read on its own; what is newer than this is passed over.
+//! The events of a message's stream. Each field is read on its own; unknown events and fields are skipped.
+//!
 //! See <https://platform.claude.com/docs/en/build-with-claude/streaming>.
 
 use std::collections::{HashMap, VecDeque};

@@ -1,5 +1,6 @@
-//! The chunks of a chat completion, as OpenAI and the many servers that are compatible with it send them. Each field is read on
-//! its own, in every form that has been seen of it.
+//! The chunks of a chat completion, from OpenAI and compatible servers. Each field is read on its own, in each form that
+//! servers are known to send.
+//!
 //! See <https://platform.openai.com/docs/api-reference/chat-streaming>; `docs/providers.md` lists the servers and sources.
 
 use std::collections::VecDeque;
@@ -13,10 +14,10 @@ use crate::llm::interpreter::{Interpreter, without_nul};
 use crate::llm::json::{self, count, take, text};
 use crate::llm::{Event, ProviderError, Usage};
 
-/// The fields that hold a model's reasoning: DeepSeek's, vLLM's and llama.cpp's; Groq's, Ollama's and OpenRouter's; that of some
+/// The fields of a delta that hold reasoning: those of DeepSeek and llama.cpp; of Groq, Ollama, OpenRouter and vLLM; of some
 /// gateways. Servers that are changing the name send two of them with the same text.
 const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
-/// The fields that hold the words of a part.
+/// The fields of a part that hold its text.
 const WORDS: [&str; 4] = ["text", "thinking", "reasoning", "refusal"];
 
 /// The state of one stream.
@@ -180,7 +181,7 @@ impl ChatCompletion {
     }
 }
 
-/// What most servers send where something goes wrong, in one form or another.
+/// The error in a chunk, in one of the forms in which servers send it.
 fn error(chunk: &mut Value) -> Option<Value> {
     if chunk["object"] == "error" {
         return Some(chunk.take());
@@ -196,7 +197,7 @@ fn error(chunk: &mut Value) -> Option<Value> {
     (!is_none).then_some(error)
 }
 
-/// The counts, where there are any but zeros. `prompt_tokens` includes the cached ones and `completion_tokens` those of
+/// The counts, unless all are zero or absent. `prompt_tokens` includes the cached ones and `completion_tokens` those of
 /// reasoning, except that xAI and Gemini leave reasoning out of `completion_tokens`: the total has it.
 fn usage(usage: &Value) -> Option<Usage> {
     let field = |name: &str| count(&usage[name]);
