@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::Engine;
 use super::end::{Ending, Record};
-use super::parts::{Call, CallResult, Piece};
+use super::parts::{Call, CallResult, Piece, StoredCall};
 use super::prompt::{Prompt, request_tokens};
 use super::running::{Registration, Running};
 use crate::domain::Result;
@@ -172,7 +172,7 @@ impl Engine {
         let now = self.clock.now();
         let id = ToolCallId(self.ids.next(now));
         progress.calls.insert(key, (id, Instant::now()));
-        let call = Call { id, name, arguments, started_at: now, reasoning_blocks };
+        let call = StoredCall { call: Call { id, name, arguments, started_at: now }, reasoning_blocks };
         Piece { kind: PieceKind::Call, body: serde_json::to_string(&call).unwrap_or_default() }
     }
 

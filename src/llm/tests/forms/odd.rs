@@ -127,7 +127,7 @@ fn calls() -> Vec<Form> {
             &[
                 part(json!(0), none.clone(), json!("f"), json!("")),
                 part(json!(0), none.clone(), json!("f"), json!("{\"a\"")),
-                part(json!(0), none.clone(), json!("f"), json!(":1}")),
+                part(json!(0), none, json!("f"), json!(":1}")),
             ],
             vec![tool_call("call_0", "f", json!({ "a": 1 }))],
         ),
