@@ -18,7 +18,7 @@ use crate::llm::{Event, ProviderError, Usage};
 /// gateways. Servers that are changing the name send two of them with the same text.
 const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
 /// The fields of a part that hold its text.
-const WORDS: [&str; 4] = ["text", "thinking", "reasoning", "refusal"];
+const WORDS: [&str; 6] = ["text", "thinking", "reasoning", "refusal", "content", "summary"];
 
 /// The state of one stream.
 #[derive(Debug, Default)]
@@ -140,11 +140,12 @@ impl ChatCompletion {
                 let is_reasoning =
                     name.as_deref().is_some_and(|name| name == "thinking" || name.starts_with("reasoning"));
                 let kind = if is_reasoning { Event::Reasoning } else { kind };
-                match WORDS.iter().find_map(|field| part.remove(*field)) {
-                    Some(words) => self.say(kind, words, events),
-                    // A reference or a picture, which has no words.
-                    None if name.is_some_and(|name| name != "text") => {}
-                    None => self.is_incomplete = true,
+                let has_no_words = name.is_some_and(|name| name != "text");
+                let mut fields = WORDS.iter().filter_map(|field| part.remove(*field)).peekable();
+                // Without such a field: a reference or a picture.
+                self.is_incomplete |= fields.peek().is_none() && !has_no_words;
+                if let Some(words) = fields.find(|words| !words.is_null()) {
+                    self.say(kind, words, events);
                 }
             }
             Value::Bool(_) => self.is_incomplete = true,
@@ -168,12 +169,20 @@ impl ChatCompletion {
 
     /// A refusal before the first word is a failure; one in the middle is an end.
     fn meaning(&self) -> Result<FinishReason, ProviderError> {
+        let failed = |code, detail| Err(ProviderError::new(code, detail));
         Ok(match self.finish_reason.as_deref() {
             Some("stop") => FinishReason::Stop,
-            Some("length") => FinishReason::Length,
+            // The latter is Mistral's.
+            Some("length" | "model_length") => FinishReason::Length,
             Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
             Some("content_filter") if !self.has_content => {
-                return Err(ProviderError::new(ReplyErrorCode::ContentFiltered, "the filter refused the answer"));
+                return failed(ReplyErrorCode::ContentFiltered, "the filter refused the answer");
+            }
+            // Mistral's and OpenRouter's.
+            Some("error") => return failed(ReplyErrorCode::ProviderUnavailable, "the provider failed while it wrote"),
+            // DeepSeek's.
+            Some("insufficient_system_resource") => {
+                return failed(ReplyErrorCode::ProviderOverloaded, "the provider ran out of resources while it wrote");
             }
             Some("content_filter") => FinishReason::ContentFilter,
             _ => FinishReason::Other,

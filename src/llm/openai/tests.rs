@@ -73,6 +73,7 @@ fn finish_reasons_have_their_meaning() {
     for (reason, expected) in [
         (json!("stop"), FinishReason::Stop),
         (json!("length"), FinishReason::Length),
+        (json!("model_length"), FinishReason::Length),
         (json!("tool_calls"), FinishReason::ToolCalls),
         (json!("function_call"), FinishReason::ToolCalls),
         (json!("content_filter"), FinishReason::ContentFilter),
@@ -81,7 +82,13 @@ fn finish_reasons_have_their_meaning() {
     ] {
         assert_eq!(end(reason.clone(), "a").unwrap(), Some(Event::Finished(expected)), "{reason}");
     }
-    assert_eq!(end(json!("content_filter"), "").unwrap_err().code, ReplyErrorCode::ContentFiltered);
+    for (reason, text, expected) in [
+        ("content_filter", "", ReplyErrorCode::ContentFiltered),
+        ("error", "a", ReplyErrorCode::ProviderUnavailable),
+        ("insufficient_system_resource", "a", ReplyErrorCode::ProviderOverloaded),
+    ] {
+        assert_eq!(end(json!(reason), text).unwrap_err().code, expected, "{reason}");
+    }
 }
 
 #[test]

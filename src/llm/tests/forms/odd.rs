@@ -42,6 +42,12 @@ fn contents() -> impl Iterator<Item = Form> {
         ("a number as content", json!({ "content": 42 }), vec![text("42")]),
         ("reasoning in `thinking`", json!({ "thinking": "b", "content": null }), vec![reasoning("b")]),
         ("reasoning in parts", json!({ "reasoning": [{ "type": "text", "text": "b" }] }), vec![reasoning("b")]),
+        (
+            "a text of null beside thinking",
+            json!({ "content": [{ "type": "thinking", "text": null, "thinking": "b" }, { "type": "text", "text": null }] }),
+            vec![reasoning("b")],
+        ),
+        ("reasoning as an object", json!({ "reasoning": { "content": "b" } }), vec![reasoning("b")]),
         ("reasoning before text", json!({ "content": "c", "reasoning_content": "b" }), vec![reasoning("b"), text("c")]),
         (
             "the same reasoning in two fields",
