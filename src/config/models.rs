@@ -108,6 +108,8 @@ pub struct ModelEntry {
     pub temperature: bool,
     /// Whether to ask for its reasoning, which newer Claude models leave out unless asked.
     pub reasoning: bool,
+    /// How long it may take until its first event, in seconds.
+    pub first_event_seconds: u32,
 }
 
 /// Every provider and model, checked.

@@ -103,7 +103,8 @@ impl<'a> Script<'a> {
                 let arguments = json!({ "text": self.question });
                 let words = self.question.split_whitespace().count();
                 self.say("Let me count the words. ", PACE);
-                self.push(PACE, Ok(Event::ToolCall { id: id.clone(), name: "count_words".to_owned(), arguments }));
+                let name = "count_words".to_owned();
+                self.push(PACE, Ok(Event::ToolCall { id: id.clone(), name, arguments, reasoning_blocks: Vec::new() }));
                 self.push(SLOW, Ok(Event::ToolResult { id, result: Ok(json!({ "words": words })) }));
                 self.say(&format!("There are {words} of them.\n\n{answer}"), PACE);
             }

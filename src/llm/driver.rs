@@ -14,12 +14,11 @@ use super::registry::Model;
 use super::{CompletionRequest, Event, EventStream, ProviderError, Usage};
 use crate::entity::enums::ReplyErrorCode;
 
-/// How patient the driver is. The time to connect is the client's own ([`super::http_client`]).
+/// How patient the driver is. The time to connect is the client's own ([`super::http_client`]), the time to the first event
+/// is the model's ([`Model::first_event`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// From sending a request to the first event that a reader would see. Usage alone is none; nor is a ping.
-    pub first_event: Duration,
-    /// Between events from then on.
+    /// Between events, from the first one that a reader would see.
     pub idle: Duration,
     /// For the whole reply, all models and waits together.
     pub total: Duration,
@@ -35,7 +34,6 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            first_event: Duration::from_secs(60),
             idle: Duration::from_secs(60),
             total: Duration::from_secs(20 * 60),
             retries: 2,
@@ -162,7 +160,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
     /// Sends the request once and reads up to the first event to be seen. Usage that came before it comes along.
     async fn begin(&mut self, model: &Model) -> Result<(VecDeque<Event>, EventStream), Failure> {
         let request = (self.build)(model);
-        let until = self.end_of_wait(self.policy.first_event);
+        let until = self.end_of_wait(model.first_event);
         let mut usage = None;
         let beginning = async {
             let mut events = model.service.stream(&request).await?;

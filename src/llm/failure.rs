@@ -69,7 +69,11 @@ impl Complaint {
     /// From an error answer, whatever its body is.
     pub(super) fn from_body(status: u16, body: &[u8]) -> Self {
         let complaint = match serde_json::from_slice::<Value>(body) {
-            Ok(value) => Self::from_value(value.get("error").unwrap_or(&value)),
+            Ok(value) => {
+                // Gemini puts the object into a list.
+                let value = value.get(0).unwrap_or(&value);
+                Self::from_value(value.get("error").unwrap_or(value))
+            }
             Err(_) => Self { message: String::from_utf8_lossy(body).into_owned(), ..Self::default() },
         };
         Self { status: Some(status), ..complaint }
@@ -88,7 +92,8 @@ impl Complaint {
             other => other.to_string(),
         };
         let code = field("code");
-        Self { status: code.parse().ok(), kind: field("type"), code, message }
+        let status = code.parse().ok().filter(|status| (400..600).contains(status));
+        Self { status, kind: field("type"), code, message }
     }
 
     pub(super) fn into_error(self, retry_after: Option<Duration>) -> ProviderError {
@@ -102,7 +107,8 @@ impl Complaint {
     fn meaning(&self) -> ReplyErrorCode {
         let words = format!("{} {} {}", self.kind, self.code, self.message).to_ascii_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-        let is_refusal = self.status.is_none_or(|status| matches!(status, 400 | 413 | 422));
+        // 500 is that of servers which wrap vLLM or llama.cpp.
+        let is_refusal = self.status.is_none_or(|status| matches!(status, 400 | 413 | 422 | 500));
         if is_refusal && says(&CONTEXT_TOO_LONG) || self.status == Some(413) {
             return ReplyErrorCode::ContextTooLong;
         }
@@ -129,18 +135,39 @@ impl Complaint {
     }
 }
 
-/// OpenAI, Anthropic, llama.cpp, vLLM and Ollama, in that order.
-const CONTEXT_TOO_LONG: [&str; 10] = [
+/// What providers say where the chat does not fit; the sources are in `docs/providers.md`.
+const CONTEXT_TOO_LONG: [&str; 22] = [
+    // OpenAI, Azure, Groq, DeepSeek, OpenRouter, Mistral and vLLM
     "context_length_exceeded",
     "maximum context length",
     "context window",
+    "please reduce the length",
+    // Anthropic
     "prompt is too long",
     "input is too long",
     "exceed context limit",
     "request_too_large",
-    "exceed_context_size",
-    "please reduce the length",
+    // Gemini
+    "exceeds the maximum number of tokens allowed",
+    // xAI
+    "maximum prompt length is",
+    // Perplexity
+    "too_many_prompt_tokens",
+    "length of all messages is too long",
+    // Ollama
+    "exceeded max context length",
     "exceeds the context length",
+    // vLLM and SGLang
+    "longer than the maximum model length",
+    "longer than the model's context length",
+    "context length is only",
+    // llama.cpp
+    "exceed_context_size",
+    "exceeds the available context size",
+    // LM Studio
+    "greater than the context length",
+    "context length of only",
+    "cannot truncate prompt with n_keep",
 ];
 
 /// OpenAI, Azure and Anthropic.
@@ -216,6 +243,80 @@ mod tests {
         }
     }
 
+    /// What each provider answers where the chat does not fit, as it was published.
+    #[test]
+    fn a_chat_that_is_too_long_is_recognised() {
+        let cases = [
+            (
+                400,
+                r#"{"error":{"message":"prompt too long; exceeded max context length by 1119046 tokens (ref: 9616)","type":"invalid_request_error","param":null,"code":null}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error"}}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"The total length of all messages is too long.","type":"too_many_prompt_tokens","code":400}}"#,
+            ),
+            (
+                400,
+                r#"[{"error":{"code":400,"message":"The input token count (1250074) exceeds the maximum number of tokens allowed (1048576).","status":"INVALID_ARGUMENT"}}]"#,
+            ),
+            (
+                400,
+                r#"{"code":"Client specified an invalid argument","error":"This model's maximum prompt length is 131072 but the request contains 537812 tokens."}"#,
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"The decoder prompt (length 9000) is longer than the maximum model length of 8192.","type":"BadRequestError","code":400}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"You passed 9000 input tokens and requested 0 output tokens. However, the model's context length is only 8192 tokens.","type":"BadRequestError"}}"#,
+            ),
+            (
+                500,
+                r#"{"detail":"[address=0.0.0.0:43769] The decoder prompt (length 66501) is longer than the maximum model length of 65536."}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"code":400,"message":"request (355724 tokens) exceeds the available context size (262144 tokens), try increasing it","type":"exceed_context_size_error","n_ctx":262144}}"#,
+            ),
+            (
+                400,
+                r#"{"error":"The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 13055>= n_ctx: 4096)."}"#,
+            ),
+            (
+                400,
+                r#"{"error":"Trying to keep the first 15857 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens, which is not enough."}"#,
+            ),
+            (400, r#"{"error":"Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)"}"#),
+            (
+                400,
+                r#"{"error":{"message":"This endpoint's maximum context length is 200000 tokens. However, you requested about 2500021 tokens.","code":400}}"#,
+            ),
+            (
+                400,
+                r#"{"object":"error","message":"Prompt contains 140000 tokens, too large for model with 131072 maximum context length","type":"invalid_request_error"}"#,
+            ),
+            (
+                400,
+                r#"{"error":{"message":"Your input exceeds the context window of this model.","code":"context_length_exceeded"}}"#,
+            ),
+            (
+                400,
+                r#"{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 3333404 tokens > 200000 maximum"}}"#,
+            ),
+        ];
+        for (status, body) in cases {
+            assert_eq!(meaning(status, body), ReplyErrorCode::ContextTooLong, "{body}");
+        }
+        let limited =
+            r#"{"error":{"message":"Rate limit reached on tokens per minute: the context window is shared"}}"#;
+        assert_eq!(meaning(429, limited), ReplyErrorCode::ProviderRateLimited);
+    }
+
     #[test]
     fn errors_in_the_stream_have_their_meaning() {
         use ReplyErrorCode::*;
@@ -228,6 +329,7 @@ mod tests {
             (r#"{"code":429,"message":"slow down"}"#, ProviderRateLimited),
             (r#"{"code":"server_error","message":"sorry"}"#, ProviderUnavailable),
             (r#""out of memory""#, ProviderUnavailable),
+            (r#"{"code":200,"type":"too_many_prompt_tokens","message":"too long"}"#, ContextTooLong),
         ];
         for (error, expected) in cases {
             let complaint = Complaint::from_value(&serde_json::from_str(error).unwrap());

@@ -15,8 +15,6 @@ use crate::config::models::Secret;
 
 /// For the name, the TCP connection and TLS together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Without a single byte. Pings and comments keep the connection alive here, while the driver's timers wait for content.
-const SILENCE_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
 /// The client that all providers share. It never sends a request again by itself and follows no redirect, for either could
@@ -43,7 +41,6 @@ fn builder() -> ClientBuilder {
     Client::builder()
         .user_agent(concat!("duologue/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .read_timeout(SILENCE_TIMEOUT)
         .tcp_keepalive(Duration::from_secs(30))
         .pool_idle_timeout(Duration::from_secs(60))
         .pool_max_idle_per_host(64)

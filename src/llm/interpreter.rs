@@ -1,21 +1,34 @@
 //! From a provider's bytes to the events that every provider shares.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
 
 use super::sse::{self, Broken, MAX_EVENT_BYTES};
 use super::{Event, EventStream, ProviderError};
 use crate::entity::enums::ReplyErrorCode;
 
+/// How long a provider may be silent after it has said why it stopped. Usage and the end event follow at once, if at all.
+const SILENCE_AFTER_FINISH: Duration = Duration::from_secs(2);
+
 /// A provider's dialect: a pure state machine over the data of its server-sent events.
 ///
-/// What it does not know it skips; only data that is not JSON is an error, for that is what a cut leaves.
+/// It skips what it does not know. Data that is not JSON is an error: a cut leaves such data.
 pub(super) trait Interpreter: Send + 'static {
     /// Takes the data of one event and adds what it means to `events`. [`Event::Finished`] is the provider's own end event.
     fn interpret(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError>;
+
+    /// Whether the reply is whole, so that an end of the stream without the provider's end event is a normal end.
+    fn is_finishing(&self) -> bool {
+        false
+    }
+
+    /// Ends the reply as the provider's own end event would. Called where [`Self::is_finishing`] holds.
+    fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError>;
 }
 
 /// The events in a provider's answer. They end with [`Event::Finished`] or an error, whatever the provider does.
@@ -27,6 +40,7 @@ where
         source: Box::pin(sse::events(bytes)),
         interpreter,
         ready: VecDeque::new(),
+        end_of_wait: None,
         failure: None,
         is_over: false,
     };
@@ -37,6 +51,8 @@ struct Reading<S, I> {
     source: S,
     interpreter: I,
     ready: VecDeque<Event>,
+    /// When silence ends a reply that is whole.
+    end_of_wait: Option<Instant>,
     failure: Option<ProviderError>,
     is_over: bool,
 }
@@ -56,19 +72,33 @@ where
                 self.is_over = true;
                 return Some(Err(failure));
             }
-            self.failure = match self.source.next().await {
-                // Some servers send events without data to keep the connection alive.
-                Some(Ok(event)) if event.data.is_empty() => None,
-                Some(Ok(event)) => self.interpreter.interpret(&event.data, &mut self.ready).err(),
-                Some(Err(Broken::Transport(failure))) => Some(failure),
-                Some(Err(Broken::TooLong)) => Some(ProviderError::new(
-                    ReplyErrorCode::ProviderUnavailable,
-                    &format!("an event of more than {MAX_EVENT_BYTES} bytes"),
-                )),
-                None => Some(ProviderError::truncated("the stream ended without its end event")),
-            };
+            self.failure = self.read().await.err();
         }
         None
+    }
+
+    /// Takes the source's next event, or its end.
+    async fn read(&mut self) -> Result<(), ProviderError> {
+        let next = match self.end_of_wait {
+            Some(end) => timeout_at(end, self.source.next()).await.unwrap_or(None),
+            None => self.source.next().await,
+        };
+        match next {
+            // Some servers send events without data to keep the connection alive.
+            Some(Ok(event)) if event.data.is_empty() => {}
+            Some(Ok(event)) => self.interpreter.interpret(&event.data, &mut self.ready)?,
+            Some(Err(Broken::Transport(failure))) => return Err(failure),
+            Some(Err(Broken::TooLong)) => {
+                let detail = format!("an event of more than {MAX_EVENT_BYTES} bytes");
+                return Err(ProviderError::new(ReplyErrorCode::ProviderUnavailable, &detail));
+            }
+            None if self.interpreter.is_finishing() => self.interpreter.finish(&mut self.ready)?,
+            None => return Err(ProviderError::truncated("the stream ended without its end event")),
+        }
+        if self.interpreter.is_finishing() && (self.end_of_wait.is_none() || !self.ready.is_empty()) {
+            self.end_of_wait = Some(Instant::now() + SILENCE_AFTER_FINISH);
+        }
+        Ok(())
     }
 }
 

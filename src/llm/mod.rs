@@ -1,7 +1,7 @@
 //! Language models: what a provider is asked, what it answers, and how it fails.
 //!
-//! An adapter is a pure state machine over the provider's own events (bytes in, [`Event`]s out); [`driver`] alone knows
-//! timeouts, retries and fallbacks; [`registry`] knows which models this server has.
+//! An adapter is a pure state machine over the provider's own events (bytes in, [`Event`]s out); [`driver`] has the timeouts,
+//! retries and fallbacks; [`registry`] knows which models this server has.
 
 pub mod anthropic;
 pub mod demo;
@@ -12,6 +12,7 @@ pub mod registry;
 mod failure;
 mod http;
 mod interpreter;
+mod json;
 mod prompt;
 mod sse;
 #[cfg(test)]
@@ -73,6 +74,9 @@ pub enum Event {
         name: String,
         /// Its arguments.
         arguments: serde_json::Value,
+        /// Blocks of reasoning that came before the call, signed or encrypted by the provider, which wants them back
+        /// unchanged in the request that brings the call's result. Not for clients.
+        reasoning_blocks: Vec<serde_json::Value>,
     },
     /// What a tool that the provider ran itself answered.
     ToolResult {
@@ -94,15 +98,15 @@ pub struct Usage {
     pub input_tokens: u32,
     /// Tokens written, reasoning included.
     pub output_tokens: u32,
-    /// Tokens read from the provider's cache.
+    /// Tokens read from the provider's cache; at most `input_tokens`.
     pub cached_input_tokens: u32,
 }
 
 impl Usage {
-    /// From counts of any size; what does not fit is the greatest that does.
+    /// From counts of any size; what does not fit is the greatest that does. xAI reports more cached tokens than it read.
     fn from_counts(input: u64, output: u64, cached: u64) -> Self {
         let fit = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        Self { input_tokens: fit(input), output_tokens: fit(output), cached_input_tokens: fit(cached) }
+        Self { input_tokens: fit(input), output_tokens: fit(output), cached_input_tokens: fit(cached.min(input)) }
     }
 }
 

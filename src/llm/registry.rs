@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::Client;
@@ -38,6 +39,8 @@ pub struct Model {
     pub output_price: Option<i64>,
     /// For a token that is read from the provider's cache; `input_price` where absent.
     pub cached_input_price: Option<i64>,
+    /// How long it may take from a request to the first event that a reader would see. Usage alone is none; nor is a ping.
+    pub first_event: Duration,
     /// Models to try in this one's place, in order.
     pub fallback: Vec<String>,
     /// Whether its provider has what it needs, a key above all.
@@ -70,6 +73,7 @@ impl Model {
             input_price: entry.input_price,
             output_price: entry.output_price,
             cached_input_price: entry.cached_input_price,
+            first_event: Duration::from_secs(entry.first_event_seconds.into()),
             fallback: entry.fallback.clone(),
             is_available: provider.missing.is_none(),
             service,

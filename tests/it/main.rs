@@ -23,6 +23,7 @@ mod permissions;
 mod personal_access_tokens;
 mod plans;
 mod protection;
+mod providers;
 mod reading;
 mod replies;
 mod schema;

@@ -2,6 +2,9 @@
 
 use super::ModelEntry;
 
+/// How long a model may take until its first event, unless `MODELS_FILE` says otherwise.
+pub(super) const FIRST_EVENT_SECONDS: u32 = 60;
+
 /// A model that is known without being told.
 pub(super) struct BuiltIn {
     pub(super) id: &'static str,
@@ -31,6 +34,7 @@ impl BuiltIn {
             fallback: Vec::new(),
             temperature: self.temperature,
             reasoning: self.reasoning,
+            first_event_seconds: FIRST_EVENT_SECONDS,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::built_in::BuiltIn;
+use super::built_in::{BuiltIn, FIRST_EVENT_SECONDS};
 use super::{ANTHROPIC_URL, OPENAI_URL};
 use super::{ModelEntry, ProviderKind, ProviderSettings, Secret, base_url, clean_key};
 
@@ -17,6 +17,8 @@ const MAX_FALLBACKS: usize = 8;
 const MAX_NAME: usize = 128;
 /// US dollars a million tokens; fifty times the dearest model there is, so more is a slip of the unit.
 const MAX_PRICE: f64 = 10_000.0;
+/// The driver gives a whole reply no more.
+const MAX_FIRST_EVENT_SECONDS: u32 = 1200;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -52,6 +54,7 @@ pub(super) struct ModelTable {
     fallback: Option<Vec<String>>,
     temperature: Option<bool>,
     reasoning: Option<bool>,
+    first_event_seconds: Option<u32>,
 }
 
 fn read(path: &Path) -> Result<String, String> {
@@ -177,6 +180,7 @@ impl ModelTable {
             fallback: self.fallback.clone().unwrap_or_default(),
             temperature: self.temperature.unwrap_or(under.as_ref().is_none_or(|known| known.temperature)),
             reasoning: self.reasoning.unwrap_or(under.as_ref().is_some_and(|known| known.reasoning)),
+            first_event_seconds: self.first_event_seconds.unwrap_or(FIRST_EVENT_SECONDS),
         };
         check_entry(&entry).map_err(about)?;
         Ok(entry)
@@ -202,6 +206,10 @@ fn check_entry(model: &ModelEntry) -> Result<(), String> {
         || model.cached_input_price.is_some() && model.input_price.is_none()
     {
         return Err("only some prices are given; accepted: input_price and output_price, or none".to_owned());
+    }
+    if !(1..=MAX_FIRST_EVENT_SECONDS).contains(&model.first_event_seconds) {
+        let given = model.first_event_seconds;
+        return Err(format!("first_event_seconds = {given}; accepted: 1 to {MAX_FIRST_EVENT_SECONDS}"));
     }
     if model.fallback.len() > MAX_FALLBACKS {
         return Err(format!("fallback names {} models; accepted: at most {MAX_FALLBACKS}", model.fallback.len()));

@@ -15,6 +15,7 @@ provider = "local"
 upstream = "small-8k"
 context_window = 8192
 max_output_tokens = 1024
+first_event_seconds = 300
 input_price = 0.15
 output_price = 0.60
 fallback = ["demo"]
@@ -45,12 +46,31 @@ fn the_promised_form_is_read() {
         ("small-8k", 8192, Some(1024))
     );
     assert_eq!((small.input_price, small.output_price), (Some(150_000), Some(600_000)));
+    assert_eq!((small.first_event_seconds, model(&settings, "demo").first_event_seconds), (300, 60));
     assert_eq!(settings.default_model, "local/small");
     let local = settings.providers.iter().find(|provider| provider.name == "local").unwrap();
     assert_eq!(local.api_key.as_ref().map(Secret::expose), Some("local-key"));
     assert!(!format!("{settings:?}").contains("local-key"), "a key must not be printed");
     let ids: Vec<&str> = settings.models.iter().map(|model| model.id.as_str()).collect();
     assert_eq!(ids, ["local/small", "demo"], "with a real model, only the plain demo is offered");
+}
+
+/// Every `MODELS_FILE` in the documentation, alone and all of them as one.
+#[test]
+fn the_documented_entries_are_read() {
+    let entries = |document: &str| -> Vec<String> {
+        let blocks = document.split("```toml\n").skip(1);
+        blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
+    };
+    let entries = entries(include_str!("../../../docs/providers.md"));
+    assert!(entries.len() > 14, "{}", entries.len());
+    let keys = |_: &str| Some("key".to_owned());
+    for text in entries.iter().chain([&entries.concat()]) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let settings = ModelSettings::load(Some(file.path()), &with_anthropic_key(), None, &keys);
+        assert!(settings.is_ok(), "{settings:?}\n{text}");
+    }
 }
 
 #[test]
@@ -133,6 +153,8 @@ fn mistakes_in_the_file_are_told_in_one_line() {
         (model.replace("100", "-1"), "line 5: invalid value: integer `-1`, expected u32"),
         (format!("{model}{model}"), "model \"m\" stands there twice; accepted: one of each id"),
         (format!("{model}max_output_tokens = 101\n"), "model \"m\": max_output_tokens = 101; accepted: 1 to cont"),
+        (format!("{model}first_event_seconds = 0\n"), "model \"m\": first_event_seconds = 0; accepted: 1 to 1200"),
+        (format!("{model}first_event_seconds = 1201\n"), "model \"m\": first_event_seconds = 1201; accepted: 1 to"),
         (format!("{model}input_price = 1\n"), "model \"m\": only some prices are given; accepted: input_price and"),
         (format!("{model}input_price = -1\noutput_price = 1\n"), "model \"m\": input_price = -1: accepted: 0 to 10"),
         (format!("{model}input_price = nan\noutput_price = 1\n"), "model \"m\": input_price = NaN: accepted: 0 to"),

@@ -20,6 +20,8 @@ use crate::llm::registry::{Model, Registry};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     Complete(FinishReason),
+    /// This server ended it, because it was longer than a reply may be.
+    Cut,
     Stopped,
     Failed(ReplyErrorCode),
     Interrupted,
@@ -47,6 +49,7 @@ impl Engine {
         (reply.body, reply.layout) = parts::fold(pieces);
         (reply.status, reply.finish_reason, reply.error_code) = match ending {
             Ending::Complete(reason) => (MessageStatus::Complete, Some(reason), None),
+            Ending::Cut => (MessageStatus::Complete, Some(FinishReason::Length), None),
             Ending::Stopped => (MessageStatus::Stopped, None, None),
             Ending::Failed(code) => (MessageStatus::Failed, None, Some(code)),
             Ending::Interrupted => (MessageStatus::Interrupted, None, Some(ReplyErrorCode::Interrupted)),
@@ -54,7 +57,8 @@ impl Engine {
         let written = text_tokens(pieces);
         let is_whole = matches!(ending, Ending::Complete(_));
         let usage = match progress.usage {
-            Some(counted) if is_whole => Some((counted, false)),
+            // A count of nothing is none.
+            Some(counted) if is_whole && (counted.output_tokens > 0 || written == 0) => Some((counted, false)),
             // Providers count at the end: of a reply that was cut short, the count may be its beginning's.
             Some(counted) => {
                 Some((Usage { output_tokens: counted.output_tokens.max(written.unsigned_abs()), ..counted }, true))

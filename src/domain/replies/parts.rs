@@ -38,7 +38,7 @@ fn span(kind: PieceKind, bytes: usize) -> i32 {
     if is_text(kind) { i32::try_from(bytes).unwrap_or(i32::MAX) } else { 1 }
 }
 
-/// A tool call, as its piece holds it.
+/// A tool call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Call {
     /// Its id.
@@ -49,6 +49,18 @@ pub struct Call {
     pub arguments: Value,
     /// When it began.
     pub started_at: DateTime<Utc>,
+}
+
+/// The body of a call's piece: the call, and what is only for the provider. Whoever reads the piece as a [`Call`] does not
+/// load the latter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredCall {
+    /// The call.
+    #[serde(flatten)]
+    pub call: Call,
+    /// What the provider wants back beside the call's result; see [`crate::llm::Event::ToolCall`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasoning_blocks: Vec<Value>,
 }
 
 /// What a tool answered, as its piece holds it.
@@ -274,5 +286,25 @@ mod tests {
         assert_eq!(find_call(&pieces, id), Some(whole.clone()));
         assert_eq!(parts(&pieces), [Part::ToolCall(whole)]);
         assert_eq!(find_call(&pieces, ToolCallId(uuid::Uuid::from_u128(8))), None);
+    }
+
+    #[test]
+    fn what_a_provider_wants_back_is_stored_unchanged_and_no_part_has_it() {
+        let id = ToolCallId(uuid::Uuid::from_u128(7));
+        let call = Call { id, name: "clock".to_owned(), arguments: Value::Null, started_at: DateTime::UNIX_EPOCH };
+        let reasoning_blocks = vec![
+            serde_json::json!({ "type": "thinking", "thinking": "a\0b", "signature": "EqQB" }),
+            serde_json::json!({ "type": "redacted_thinking", "data": "EmwK" }),
+        ];
+        let stored = StoredCall { call: call.clone(), reasoning_blocks };
+        let piece = Piece { kind: PieceKind::Call, body: serde_json::to_string(&stored).unwrap() };
+        assert!(!piece.body.contains('\0'), "PostgreSQL cannot hold NUL");
+        let (body, layout) = fold(std::slice::from_ref(&piece));
+        let pieces = unfold_parts(&body, layout.as_deref());
+        assert_eq!(serde_json::from_str::<StoredCall>(&pieces[0].body).unwrap(), stored);
+        assert_eq!(
+            (pieces[0].span(), parts(&pieces)),
+            (1, vec![Part::ToolCall(ToolCall { call, state: ToolCallState::Running })])
+        );
     }
 }

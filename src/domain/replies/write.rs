@@ -7,15 +7,16 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, StreamExt as _};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Engine;
 use super::end::{Ending, Record};
-use super::parts::{Call, CallResult, Piece};
+use super::parts::{Call, CallResult, Piece, StoredCall};
 use super::prompt::{Prompt, request_tokens};
 use super::running::{Registration, Running};
 use crate::domain::Result;
-use crate::entity::enums::{FinishReason, PieceKind, ReplyErrorCode};
+use crate::entity::enums::{PieceKind, ReplyErrorCode};
 use crate::entity::ids::ToolCallId;
 use crate::entity::{character, message};
 use crate::llm::driver::{self, DriverEvent};
@@ -23,8 +24,8 @@ use crate::llm::registry::Model;
 use crate::llm::{Event, Usage};
 use crate::storage;
 
-/// The most bytes that one reply may have.
-const MAX_REPLY_BYTES: i32 = 2 * 1024 * 1024;
+/// The most bytes that one reply may have: its text, its reasoning, its tool calls and their results.
+const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
 /// Messages that are loaded at once for a prompt.
 const PROMPT_BATCH: i32 = 100;
 
@@ -46,6 +47,8 @@ pub(super) struct Progress {
     pub(super) usage: Option<Usage>,
     pub(super) prompt_tokens: i32,
     pub(super) time_to_first_token: Option<Duration>,
+    /// Bytes of all pieces.
+    bytes: usize,
     calls: HashMap<String, (ToolCallId, Instant)>,
 }
 
@@ -71,6 +74,7 @@ impl Engine {
             usage: None,
             prompt_tokens: 0,
             time_to_first_token: None,
+            bytes: 0,
             calls: HashMap::new(),
         };
         let ending = tokio::select! {
@@ -115,7 +119,9 @@ impl Engine {
             let piece = match event {
                 Event::Text(body) => Piece { kind: PieceKind::Text, body },
                 Event::Reasoning(body) => Piece { kind: PieceKind::Reasoning, body },
-                Event::ToolCall { id, name, arguments } => self.call(progress, id, name, arguments),
+                Event::ToolCall { id, name, arguments, reasoning_blocks } => {
+                    self.call(progress, id, name, arguments, reasoning_blocks)
+                }
                 Event::ToolResult { id, result } => match Self::call_result(progress, &id, result) {
                     Some(piece) => piece,
                     None => continue,
@@ -128,8 +134,9 @@ impl Engine {
             };
             self.journal.lease_held().await;
             progress.time_to_first_token.get_or_insert_with(|| progress.started.elapsed());
-            if running.log.position().saturating_add(piece.span()) > MAX_REPLY_BYTES {
-                return Ok(Ending::Complete(FinishReason::Length));
+            progress.bytes += piece.body.len();
+            if progress.bytes > MAX_REPLY_BYTES {
+                return Ok(Ending::Cut);
             }
             running.log.append(piece);
         }
@@ -156,15 +163,22 @@ impl Engine {
         Ok(Prompt::new(job.character.as_ref(), &branch))
     }
 
-    fn call(&self, progress: &mut Progress, key: String, name: String, arguments: serde_json::Value) -> Piece {
+    fn call(
+        &self,
+        progress: &mut Progress,
+        key: String,
+        name: String,
+        arguments: Value,
+        reasoning_blocks: Vec<Value>,
+    ) -> Piece {
         let now = self.clock.now();
         let id = ToolCallId(self.ids.next(now));
         progress.calls.insert(key, (id, Instant::now()));
-        let call = Call { id, name, arguments, started_at: now };
+        let call = StoredCall { call: Call { id, name, arguments, started_at: now }, reasoning_blocks };
         Piece { kind: PieceKind::Call, body: serde_json::to_string(&call).unwrap_or_default() }
     }
 
-    fn call_result(progress: &mut Progress, key: &str, outcome: Result<serde_json::Value, String>) -> Option<Piece> {
+    fn call_result(progress: &mut Progress, key: &str, outcome: Result<Value, String>) -> Option<Piece> {
         let (id, started) = progress.calls.remove(key)?;
         let duration_ms = i32::try_from(started.elapsed().as_millis()).unwrap_or(i32::MAX);
         let result = CallResult { id, outcome, duration_ms };

@@ -1,9 +1,13 @@
+use std::collections::VecDeque;
+
 use serde_json::json;
 
 use super::*;
 use crate::config::models::{ModelSettings, ProviderKeys};
-use crate::llm::PromptMessage;
-use crate::llm::tests::{client, question};
+use crate::entity::enums::{FinishReason, ReplyErrorCode};
+use crate::llm::interpreter::Interpreter as _;
+use crate::llm::tests::{client, question, tool_call};
+use crate::llm::{Event, PromptMessage, Usage};
 
 fn adapter(id: &str) -> Anthropic {
     let keys = ProviderKeys { anthropic_api_key: Some("k".to_owned().into()), ..ProviderKeys::default() };
@@ -136,7 +140,7 @@ fn server_tools_bring_their_results() {
     assert_eq!(
         read.unwrap(),
         [
-            Event::ToolCall { id: "s1".to_owned(), name: "web_search".to_owned(), arguments: json!({ "query": "x" }) },
+            tool_call("s1", "web_search", json!({ "query": "x" })),
             Event::ToolResult {
                 id: "s1".to_owned(),
                 result: Ok(json!([{ "type": "web_search_result", "title": "ab" }]))

@@ -28,6 +28,7 @@ fn model(id: &str, scripts: Vec<Vec<Result<Event, ReplyErrorCode>>>) -> Arc<Mode
         input_price: None,
         output_price: None,
         cached_input_price: None,
+        first_event: Duration::from_secs(60),
         fallback: Vec::new(),
         is_available: true,
         service: Arc::new(Scripted(std::sync::Mutex::new(scripts.into()))),
@@ -78,7 +79,12 @@ async fn an_empty_reply_is_a_reply() {
 #[tokio::test]
 async fn a_reply_that_begins_is_never_begun_again() {
     let reasoning = Ok(Event::Reasoning("b".to_owned()));
-    let call = Ok(Event::ToolCall { id: "1".to_owned(), name: "t".to_owned(), arguments: serde_json::Value::Null });
+    let call = Ok(Event::ToolCall {
+        id: "1".to_owned(),
+        name: "t".to_owned(),
+        arguments: serde_json::Value::Null,
+        reasoning_blocks: Vec::new(),
+    });
     for begun in [text(), reasoning, call] {
         let chain = vec![model("m", vec![vec![begun.clone(), BUSY]]), model("n", vec![])];
         let said = run(chain).await;

@@ -1,8 +1,13 @@
+use std::collections::VecDeque;
+
 use serde_json::json;
 
 use super::*;
 use crate::config::models::{ModelSettings, ProviderKeys, ProviderKind};
-use crate::llm::tests::{client, question};
+use crate::entity::enums::{FinishReason, ReplyErrorCode};
+use crate::llm::interpreter::Interpreter as _;
+use crate::llm::tests::{client, question, tool_call};
+use crate::llm::{Event, Usage};
 
 fn adapter(name: &str, base_url: &str, takes_temperature: bool) -> OpenAi {
     let settings = ModelSettings::load(None, &ProviderKeys::default(), None, &|_| None).unwrap();
@@ -47,7 +52,16 @@ fn compatible_servers_and_the_vendor_get_the_limit_they_know() {
         assert_eq!(sent["max_completion_tokens"], 100);
         assert!(sent.get("max_tokens").is_none() && sent.get("temperature").is_none());
     }
+    assert!(is_vendors_host("https://x.services.ai.azure.com/openai/v1"));
+    assert!(!is_vendors_host("https://x.services.ai.azure.com/models"));
     assert!(!is_vendors_host("https://api.openai.com.example.org/v1"));
+}
+
+#[test]
+fn mistral_is_not_asked_for_usage() {
+    let sent = adapter("mistral", "https://api.mistral.ai/v1", true);
+    let sent = serde_json::to_value(sent.request(&question("m"))).unwrap();
+    assert_eq!((sent.get("stream_options"), &sent["max_tokens"]), (None, &json!(100)));
 }
 
 #[test]
@@ -59,6 +73,7 @@ fn finish_reasons_have_their_meaning() {
     for (reason, expected) in [
         (json!("stop"), FinishReason::Stop),
         (json!("length"), FinishReason::Length),
+        (json!("model_length"), FinishReason::Length),
         (json!("tool_calls"), FinishReason::ToolCalls),
         (json!("function_call"), FinishReason::ToolCalls),
         (json!("content_filter"), FinishReason::ContentFilter),
@@ -67,7 +82,13 @@ fn finish_reasons_have_their_meaning() {
     ] {
         assert_eq!(end(reason.clone(), "a").unwrap(), Some(Event::Finished(expected)), "{reason}");
     }
-    assert_eq!(end(json!("content_filter"), "").unwrap_err().code, ReplyErrorCode::ContentFiltered);
+    for (reason, text, expected) in [
+        ("content_filter", "", ReplyErrorCode::ContentFiltered),
+        ("error", "a", ReplyErrorCode::ProviderUnavailable),
+        ("insufficient_system_resource", "a", ReplyErrorCode::ProviderOverloaded),
+    ] {
+        assert_eq!(end(json!(reason), text).unwrap_err().code, expected, "{reason}");
+    }
 }
 
 #[test]
@@ -81,9 +102,8 @@ fn calls_come_whole_in_order_and_with_an_id() {
         part(0, json!(null), json!("first"), "[1"),
         part(0, json!(null), json!(null), ",2]"),
     ]);
-    let call =
-        |id: &str, name: &str, arguments| Event::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments };
-    assert_eq!(read.unwrap()[..2], [call("call_0", "first", json!([1, 2])), call("b", "second", json!("not json"))]);
+    let expected = [tool_call("call_0", "first", json!([1, 2])), tool_call("b", "second", json!("not json"))];
+    assert_eq!(read.unwrap()[..2], expected);
 }
 
 #[test]

@@ -1,8 +1,7 @@
-//! Chat completions on the wire: what is sent, and the chunks of its stream, unknown fields passed over.
-//! See <https://platform.openai.com/docs/api-reference/chat-streaming>; the fields of other servers are marked.
+//! Chat completions on the wire: what is sent.
+//! See <https://platform.openai.com/docs/api-reference/chat/create>.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
@@ -17,7 +16,8 @@ pub(super) struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) temperature: Option<f32>,
     pub(super) stream: bool,
-    pub(super) stream_options: StreamOptions,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) stream_options: Option<StreamOptions>,
 }
 
 #[derive(Debug, Serialize)]
@@ -29,78 +29,4 @@ pub(super) struct Message<'a> {
 #[derive(Debug, Serialize)]
 pub(super) struct StreamOptions {
     pub(super) include_usage: bool,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Chunk {
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) choices: Vec<Choice>,
-    pub(super) usage: Option<Usage>,
-    /// Sent by most servers, in one form or another, where something goes wrong.
-    pub(super) error: Option<Value>,
-    /// Groq's.
-    pub(super) x_groq: Option<Groq>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Choice {
-    #[serde(default)]
-    pub(super) index: u64,
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) delta: Delta,
-    pub(super) finish_reason: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-pub(super) struct Delta {
-    pub(super) content: Option<String>,
-    /// The model's own no.
-    pub(super) refusal: Option<String>,
-    /// DeepSeek's, vLLM's and llama.cpp's.
-    pub(super) reasoning_content: Option<String>,
-    /// Groq's, Ollama's, OpenRouter's, and vLLM's newer one.
-    pub(super) reasoning: Option<String>,
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) tool_calls: Vec<ToolCall>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct ToolCall {
-    #[serde(default)]
-    pub(super) index: u64,
-    pub(super) id: Option<String>,
-    pub(super) function: Option<Function>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Function {
-    pub(super) name: Option<String>,
-    pub(super) arguments: Option<String>,
-}
-
-/// `prompt_tokens` holds the cached ones too, `completion_tokens` those of reasoning.
-#[derive(Debug, Deserialize)]
-pub(super) struct Usage {
-    pub(super) prompt_tokens: Option<u64>,
-    pub(super) completion_tokens: Option<u64>,
-    pub(super) prompt_tokens_details: Option<PromptDetails>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct PromptDetails {
-    pub(super) cached_tokens: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Groq {
-    pub(super) usage: Option<Usage>,
-}
-
-/// Some servers write null where others leave a field out.
-fn or_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-where
-    T: Default + Deserialize<'de>,
-    D: serde::Deserializer<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }

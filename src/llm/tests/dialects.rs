@@ -22,10 +22,14 @@ pub(super) struct Dialect {
     pub(super) text: fn(&str) -> String,
     /// A whole tool call in several events: id `call_1`, name `look`, arguments `{"up": "née"}`.
     pub(super) tool_call: String,
+    /// What the call holds for the next round.
+    reasoning_blocks: Vec<serde_json::Value>,
     /// What comes after the last word: 5 tokens read, 2 of them from the cache, 7 written.
     pub(super) closing: String,
     /// The same without usage.
     pub(super) closing_without_usage: String,
+    /// How many events follow the one that says why the model stopped; the reply is whole without them.
+    pub(super) after_finish: usize,
     /// Events that mean nothing, among them pings and ones from the future.
     pub(super) noise: Vec<&'static str>,
     /// An error event: the provider is overloaded.
@@ -43,15 +47,24 @@ impl Dialect {
     }
 
     /// What [`Self::whole`] means, with text joined.
-    pub(super) fn meaning() -> Vec<Event> {
+    pub(super) fn meaning(&self) -> Vec<Event> {
         vec![
             Event::Reasoning(REASONING.to_owned()),
             Event::Text(TEXT.concat()),
-            Event::ToolCall { id: "call_1".to_owned(), name: "look".to_owned(), arguments: json!({ "up": "née" }) },
+            Event::ToolCall {
+                id: "call_1".to_owned(),
+                name: "look".to_owned(),
+                arguments: json!({ "up": "née" }),
+                reasoning_blocks: self.reasoning_blocks.clone(),
+            },
             Event::Usage(Usage { input_tokens: 5, output_tokens: 7, cached_input_tokens: 2 }),
             Event::Finished(FinishReason::ToolCalls),
         ]
     }
+}
+
+pub(in crate::llm) fn tool_call(id: &str, name: &str, arguments: serde_json::Value) -> Event {
+    Event::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments, reasoning_blocks: Vec::new() }
 }
 
 pub(super) fn all() -> [Dialect; 2] {
@@ -100,10 +113,12 @@ fn anthropic() -> Dialect {
             + &delta(2, json!({ "type": "input_json_delta", "partial_json": "{\"up\": \"n" }))
             + &delta(2, json!({ "type": "input_json_delta", "partial_json": "ée\"}" }))
             + &stop(2),
+        reasoning_blocks: vec![json!({ "type": "thinking", "thinking": REASONING, "signature": "EqQB" })],
         closing: closing(json!({
             "input_tokens": 2, "cache_creation_input_tokens": 1, "cache_read_input_tokens": 2, "output_tokens": 7
         })),
         closing_without_usage: closing(json!(null)),
+        after_finish: 0,
         noise: vec![
             "event: ping\ndata: {\"type\": \"ping\"}\n\n",
             ": comment\n\n",
@@ -145,15 +160,16 @@ fn openai() -> Dialect {
             json!({ "index": 0, "id": "call_1", "type": "function", "function": { "name": "look", "arguments": "" } }),
         ) + &call(json!({ "index": 0, "function": { "arguments": "{\"up\": \"n" } }))
             + &call(json!({ "index": 0, "id": "", "function": { "name": null, "arguments": "ée\"}" } })),
+        reasoning_blocks: Vec::new(),
         closing: closing_without_usage.replace("data: [DONE]", &format!("data: {usage}\n\ndata: [DONE]")),
         closing_without_usage,
+        after_finish: 2,
         noise: vec![
             ": OPENROUTER PROCESSING\n\n",
             "data:\n\n",
             "data: {\"choices\": null, \"future\": [1]}\n\n",
             "data: {\"choices\": [{\"index\": 1, \"delta\": {\"content\": \"another\"}}]}\n\n",
             "data: {\"choices\": [{\"delta\": null}]}\n\n",
-            "data: {\"choices\": \"?\"}\n\n",
             "data: [3]\n\n",
             "event: ping\ndata: {}\n\n",
         ],

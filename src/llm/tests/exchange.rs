@@ -1,5 +1,6 @@
 //! What every adapter and the driver must make of a provider's behaviour over HTTP.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, StreamExt as _};
@@ -18,7 +19,6 @@ const PATIENCE: Duration = Duration::from_millis(300);
 /// Tries again soon, and waits long enough for a busy machine.
 fn eager() -> Policy {
     Policy {
-        first_event: Duration::from_secs(10),
         idle: Duration::from_secs(10),
         total: Duration::from_secs(20),
         retries: 2,
@@ -29,7 +29,7 @@ fn eager() -> Policy {
 
 /// For providers that fall silent.
 fn hasty() -> Policy {
-    Policy { first_event: PATIENCE, idle: PATIENCE, ..eager() }
+    Policy { idle: PATIENCE, ..eager() }
 }
 
 /// Model `m` at `url`, with `n` at `other` in its place where that is given.
@@ -68,8 +68,11 @@ impl Reply {
     }
 }
 
+/// Asks model `m`; every model may take as long to its first event as between events.
 async fn ask(registry: &Registry, policy: Policy) -> Reply {
-    read(Box::pin(stream(registry.chain("m"), |model| question(&model.upstream), policy))).await
+    let chain = registry.chain("m").into_iter();
+    let chain = chain.map(|model| Arc::new(Model { first_event: policy.idle, ..Model::clone(&model) })).collect();
+    read(Box::pin(stream(chain, |model| question(&model.upstream), policy))).await
 }
 
 async fn read(mut events: impl Stream<Item = Result<DriverEvent, ProviderError>> + Unpin) -> Reply {
@@ -210,6 +213,37 @@ async fn silence_times_out_before_and_after_the_first_word() {
     }
 }
 
+/// Each model has its own time to the first event, whatever the time between events is.
+#[tokio::test]
+async fn a_slow_model_may_be_given_more_time() {
+    for dialect in dialects::all() {
+        let late = vec![accepted(), Act::Pause(2 * PATIENCE), Act::Write(dialect.whole())];
+        let (first, second) = (Server::start(vec![late.clone()]).await, Server::start(vec![late]).await);
+        let chain = registry(dialect.kind, &first.url, Some(&second.url)).chain("m").into_iter();
+        let times = [PATIENCE, Duration::from_secs(10)].into_iter();
+        let chain = chain.zip(times).map(|(model, time)| Arc::new(Model { first_event: time, ..Model::clone(&model) }));
+        let events = stream(chain.collect(), |model| question(&model.upstream), eager());
+        let reply = read(Box::pin(events)).await;
+        assert_eq!((reply.text, reply.models), (TEXT.concat(), vec!["m".to_owned(), "n".to_owned()]));
+    }
+}
+
+/// The reply is whole with its reason; that the connection stays open behind it, with pings or without, holds nothing up.
+#[tokio::test]
+async fn an_open_connection_behind_the_finish_reason_does_not_hold_up_the_end() {
+    for dialect in dialects::all().into_iter().filter(|dialect| dialect.after_finish > 0) {
+        let whole = dialect.closing_without_usage.replace("data: [DONE]\n\n", "");
+        let whole = Act::Write(format!("{}{}{whole}", dialect.opening, (dialect.text)("Hé")));
+        for rest in [Act::Stall, Act::Repeat(dialect.noise[0].to_owned()), Act::Repeat(dialect.noise[1].to_owned())] {
+            let mut server = Server::start(vec![vec![accepted(), whole.clone(), rest]]).await;
+            let reply = ask(&registry(dialect.kind, &server.url, None), eager()).await;
+            assert_eq!((reply.code(), reply.text.as_str()), (None, "Hé"));
+            let left = tokio::time::timeout(Duration::from_secs(2), server.left.recv()).await;
+            assert_eq!(left, Ok(Some(())), "and the connection is closed");
+        }
+    }
+}
+
 /// A ping is a sign of life of the connection and not of the reply.
 #[tokio::test]
 async fn pings_are_no_content() {
@@ -242,7 +276,7 @@ async fn the_whole_reply_has_a_bound() {
 #[tokio::test]
 async fn the_next_model_answers_where_the_first_does_not() {
     for dialect in dialects::all() {
-        let stalled = (vec![Act::Stall], Policy { first_event: PATIENCE, ..eager() });
+        let stalled = (vec![Act::Stall], hasty());
         let refused = [500, 401, 413].map(|status| (refusal(status, "", ""), eager()));
         for (answer, policy) in refused.into_iter().chain([stalled]) {
             let (first, second) = (Server::start(vec![answer; 3]).await, Server::start(vec![whole(&dialect)]).await);

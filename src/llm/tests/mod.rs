@@ -1,10 +1,13 @@
-//! What every adapter must hold: [`conformance`] over plain bytes, [`exchange`] over real HTTP.
+//! What every adapter must hold: [`conformance`] over plain bytes, [`forms`] for the forms of single providers, [`exchange`]
+//! over real HTTP.
 
 mod conformance;
 mod dialects;
 mod exchange;
+mod forms;
 mod server;
 
+pub(super) use self::dialects::tool_call;
 use super::{CompletionRequest, PromptMessage, Speaker, http_client};
 
 /// The client as the server builds it.

@@ -14,6 +14,7 @@ pub(super) enum Act {
     Write(String),
     /// Write this every 20 ms for as long as the other side is there.
     Repeat(String),
+    Pause(Duration),
     /// Keep silent until the other side leaves.
     Stall,
 }
@@ -83,6 +84,7 @@ async fn answer(socket: &mut TcpStream, acts: Vec<Act>) -> std::io::Result<()> {
                 socket.write_all(text.as_bytes()).await?;
                 tokio::time::sleep(Duration::from_millis(20)).await;
             },
+            Act::Pause(time) => tokio::time::sleep(time).await,
             Act::Stall => {
                 let mut buffer = [0; 1];
                 while socket.read(&mut buffer).await? > 0 {}

@@ -1,4 +1,4 @@
-//! A tiny provider with OpenAI's chat completions, that counts its calls.
+//! A tiny provider that gives one answer and counts its calls.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,17 +18,31 @@ pub(crate) struct FakeProvider {
 }
 
 impl FakeProvider {
+    /// With OpenAI's chat completions, and a short answer.
     pub(crate) async fn start() -> Self {
+        let chunks = [
+            r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{"content":" there."},"finish_reason":null}]}"#,
+            r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
+            r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#,
+            "[DONE]",
+        ];
+        Self::answering("openai", &chunks).await
+    }
+
+    /// Of a kind of `MODELS_FILE`, with these data of server-sent events as its answer.
+    pub(crate) async fn answering(kind: &str, data: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let file = NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), models(listener.local_addr().unwrap())).unwrap();
+        std::fs::write(file.path(), models(kind, listener.local_addr().unwrap())).unwrap();
+        let body: Arc<str> = data.iter().map(|data| format!("data: {data}\n\n")).collect::<String>().into();
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         #[expect(clippy::disallowed_methods, reason = "it ends with the test, by its handle")]
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
-                let counter = Arc::clone(&counter);
-                tokio::spawn(async move { answer(connection, &counter).await });
+                let (counter, body) = (Arc::clone(&counter), Arc::clone(&body));
+                tokio::spawn(async move { answer(connection, &counter, &body).await });
             }
         });
         Self { calls, file, _task: AbortOnDropHandle::new(task) }
@@ -44,9 +58,9 @@ impl FakeProvider {
     }
 }
 
-fn models(address: SocketAddr) -> String {
+fn models(kind: &str, address: SocketAddr) -> String {
     format!(
-        "[[providers]]\nname = \"fake\"\nkind = \"openai\"\nbase_url = \"http://{address}/v1\"\n\
+        "[[providers]]\nname = \"fake\"\nkind = \"{kind}\"\nbase_url = \"http://{address}/v1\"\n\
          [[providers]]\nname = \"keyless\"\nkind = \"openai\"\nbase_url = \"http://{address}/v1\"\n\
          api_key_env = \"NO_SUCH_KEY\"\n\
          [[models]]\nid = \"fake/model\"\nprovider = \"fake\"\ncontext_window = 8192\ninput_price = 1.0\n\
@@ -55,7 +69,7 @@ fn models(address: SocketAddr) -> String {
     )
 }
 
-async fn answer(mut connection: TcpStream, calls: &AtomicUsize) {
+async fn answer(mut connection: TcpStream, calls: &AtomicUsize, body: &str) {
     let mut request = Vec::new();
     while !is_whole(&request) {
         let mut bytes = [0; 4096];
@@ -65,14 +79,6 @@ async fn answer(mut connection: TcpStream, calls: &AtomicUsize) {
         }
     }
     calls.fetch_add(1, Ordering::SeqCst);
-    let events = [
-        r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"finish_reason":null}]}"#,
-        r#"{"choices":[{"index":0,"delta":{"content":" there."},"finish_reason":null}]}"#,
-        r#"{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#,
-        r#"{"choices":[],"usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}}"#,
-        "[DONE]",
-    ];
-    let body: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();
     let head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n";
     let _ = connection.write_all(format!("{head}{body}").as_bytes()).await;
     let _ = connection.shutdown().await;

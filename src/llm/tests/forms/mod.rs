@@ -1,0 +1,136 @@
+//! The forms in which single providers send a reply, written anew from the published formats. Each stream is read whole, byte by
+//! byte, cut after each of its events, and with silence in place of its end.
+
+mod anthropic;
+mod compatible;
+mod odd;
+
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
+
+use super::conformance::{Read, add, chunks, read_all};
+use super::dialects::Chunks;
+use crate::entity::enums::{FinishReason, ReplyErrorCode};
+use crate::llm::anthropic::Messages;
+use crate::llm::interpreter::interpret;
+use crate::llm::openai::ChatCompletion;
+use crate::llm::{Event, EventStream, Usage};
+
+/// One stream, with what each of its events means.
+struct Form {
+    name: &'static str,
+    read: fn(Chunks) -> EventStream,
+    steps: Vec<Step>,
+    /// How many of its events make the reply whole; more than there are where only the provider's end event does.
+    whole_after: usize,
+    end: Result<FinishReason, ReplyErrorCode>,
+}
+
+/// One event as it is on the wire, and what it means.
+struct Step(String, Vec<Event>);
+
+impl Form {
+    /// A chat completion that ends with `end`.
+    fn completion(name: &'static str, end: Result<FinishReason, ReplyErrorCode>) -> Self {
+        let read = |chunks| interpret(chunks, ChatCompletion::default());
+        Self { name, read, steps: Vec::new(), whole_after: usize::MAX, end }
+    }
+
+    /// A message of Anthropic's that ends with `end`.
+    fn message(name: &'static str, end: Result<FinishReason, ReplyErrorCode>) -> Self {
+        Self { read: |chunks| interpret(chunks, Messages::default()), ..Self::completion(name, end) }
+    }
+
+    /// An event with this data.
+    fn data(mut self, data: &str, meaning: impl IntoIterator<Item = Event>) -> Self {
+        self.steps.push(Step(format!("data: {data}\n\n"), meaning.into_iter().collect()));
+        self
+    }
+
+    /// The event that makes the reply whole.
+    fn last(self, data: &str, meaning: impl IntoIterator<Item = Event>) -> Self {
+        let form = self.data(data, meaning);
+        Self { whole_after: form.steps.len(), ..form }
+    }
+
+    fn done(self) -> Self {
+        self.data("[DONE]", [])
+    }
+
+    fn comment(mut self, comment: &str) -> Self {
+        self.steps.push(Step(format!(": {comment}\n\n"), Vec::new()));
+        self
+    }
+
+    fn text(&self, events: usize) -> String {
+        self.steps[..events].iter().map(|Step(text, _)| text.as_str()).collect()
+    }
+
+    /// What the first so many events mean when the stream ends behind them.
+    fn expected(&self, events: usize) -> Read {
+        let mut expected = Vec::new();
+        self.steps[..events]
+            .iter()
+            .flat_map(|Step(_, meaning)| meaning)
+            .for_each(|event| add(&mut expected, event.clone()));
+        let is_whole = events == self.steps.len() || events >= self.whole_after;
+        match self.end {
+            Ok(reason) if is_whole => {
+                expected.push(Event::Finished(reason));
+                Ok(expected)
+            }
+            Err(code) if is_whole => Err((expected, code)),
+            _ => Err((expected, ReplyErrorCode::ProviderTruncated)),
+        }
+    }
+}
+
+fn all() -> Vec<Form> {
+    [compatible::forms(), odd::forms(), anthropic::forms()].into_iter().flatten().collect()
+}
+
+fn text(text: &str) -> Event {
+    Event::Text(text.to_owned())
+}
+
+fn reasoning(text: &str) -> Event {
+    Event::Reasoning(text.to_owned())
+}
+
+fn usage(input_tokens: u32, output_tokens: u32, cached_input_tokens: u32) -> Event {
+    Event::Usage(Usage { input_tokens, output_tokens, cached_input_tokens })
+}
+
+#[tokio::test]
+async fn each_form_is_read_whole_and_byte_by_byte() {
+    for form in all() {
+        let stream = form.text(form.steps.len());
+        for size in [usize::MAX, 1] {
+            let read = read_all(form.name, (form.read)(chunks(&stream, size))).await;
+            assert_eq!(read, form.expected(form.steps.len()), "{} in pieces of {size}", form.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_form_is_read_as_far_as_it_came() {
+    for form in all() {
+        for events in 0..form.steps.len() {
+            let read = read_all(form.name, (form.read)(chunks(form.text(events), usize::MAX))).await;
+            assert_eq!(read, form.expected(events), "{} cut after {events} events", form.name);
+        }
+    }
+}
+
+/// The connection stays open behind the event that makes the reply whole.
+#[tokio::test]
+async fn silence_ends_a_reply_that_is_whole() {
+    let forms: Vec<Form> = all().into_iter().filter(|form| form.whole_after <= form.steps.len()).collect();
+    assert!(forms.len() > 10);
+    join_all(forms.iter().map(|form| async {
+        let open = chunks(form.text(form.whole_after), usize::MAX).chain(stream::pending()).boxed();
+        let read = read_all(form.name, (form.read)(open)).await;
+        assert_eq!(read, form.expected(form.whole_after), "{} with an open end", form.name);
+    }))
+    .await;
+}
