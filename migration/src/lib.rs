@@ -23,6 +23,7 @@ mod m20261120_000023_password_resets;
 mod m20261120_000031_login_failures;
 mod m20261120_000041_running_replies;
 mod m20261120_000051_full_name_keys;
+mod m20261120_000071_audit_usernames;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261120_000031_login_failures::Migration),
             Box::new(m20261120_000041_running_replies::Migration),
             Box::new(m20261120_000051_full_name_keys::Migration),
+            Box::new(m20261120_000071_audit_usernames::Migration),
         ]
     }
 }

@@ -1,11 +1,12 @@
 //! The schema's roots, and running operations on it.
 
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions};
 use futures_util::stream::BoxStream;
 
-use crate::domain::Requester;
+use crate::domain::{Client, Requester};
 use crate::graphql::accounts::{AccountMutations, AccountQueries, LockoutMutations, SelfServiceMutations};
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
@@ -89,9 +90,12 @@ impl Api {
 
     /// Gives the request the loaders that live as long as it does.
     fn prepare(&self, request: Request) -> Request {
-        let requester = request.data.get(&std::any::TypeId::of::<Requester>());
-        let requester = requester.and_then(|data| data.downcast_ref::<Requester>()).cloned();
-        request.data(loaders::make(self.state.clone(), requester.unwrap_or(Requester::Anonymous)))
+        fn given<T: Any + Clone>(request: &Request) -> Option<T> {
+            request.data.get(&TypeId::of::<T>()).and_then(|data| data.downcast_ref::<T>()).cloned()
+        }
+        let requester = given(&request).unwrap_or(Requester::Anonymous);
+        let client = given::<Client>(&request);
+        request.data(loaders::make(self.state.clone(), requester, client))
     }
 }
 

@@ -1,7 +1,7 @@
-//! Who may ask for what: every field of the roots, of `Admin` and of `User`, for nobody, for anybody, for the owner, and for who has
-//! each permission alone.
+//! Who may ask for what: every field of the roots, of `Admin` and of `User`, for nobody, for anybody, for the owner, for who has
+//! each permission alone, and for a program with every permission. The schema's descriptions and docs/security.md say the same.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
@@ -188,6 +188,28 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Mutation.logoutEverywhere", "logoutEverywhere { sessionCount }", SignedIn("seen")),
 ];
 
+/// The mutations that require a session: FORBIDDEN with a personal access token, whatever it carries.
+const IN_SESSION: &[&str] = &[
+    "Mutation.logout",
+    "Mutation.logoutEverywhere",
+    "Mutation.revokeSession",
+    "Mutation.changePassword",
+    "Mutation.deactivateAccount",
+    "Mutation.deleteAccount",
+    "Mutation.createPersonalAccessToken",
+    "Mutation.revokePersonalAccessToken",
+    "Mutation.createUser",
+    "Mutation.deleteUser",
+    "Mutation.setUserActive",
+    "Mutation.setUserRoles",
+    "Mutation.unlockUser",
+    "Mutation.endUserSessions",
+    "Mutation.issuePasswordReset",
+    "Mutation.createRole",
+    "Mutation.updateRole",
+    "Mutation.deleteRole",
+];
+
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Who {
@@ -195,12 +217,17 @@ enum Who {
     Stranger,
     Owner,
     With(&'static str),
+    /// A personal access token with every scope, of a user with every permission.
+    Program,
 }
 
 impl Rule {
-    fn expected(self, who: Who) -> Outcome {
-        let has = |permission| who == Who::With(permission);
+    fn expected(self, field: &str, who: Who) -> Outcome {
+        let has = |permission| who == Who::With(permission) || who == Who::Program;
         match (self, who) {
+            (_, Who::Program) if IN_SESSION.contains(&field) => DENIED,
+            (_, Who::Program) if field == "Query.currentSession" => "null",
+            (Everybody("admin"), Who::Program) => "seen",
             (Everybody("me"), Who::Anonymous) => "null",
             (Everybody("me"), _) => "seen",
             (Everybody("admin"), Who::With(_)) => "seen",
@@ -240,17 +267,81 @@ impl Rule {
     }
 }
 
-#[test]
-fn every_field_stands_in_the_table() {
-    let document = parse_schema(duologue::app::schema()).unwrap();
-    let mut fields = BTreeSet::new();
-    for definition in document.definitions {
+/// The fields of those types, with their descriptions on one line.
+fn fields() -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    for definition in parse_schema(duologue::app::schema()).unwrap().definitions {
         let TypeSystemDefinition::Type(definition) = definition else { continue };
         let (name, TypeKind::Object(object)) = (definition.node.name.node, definition.node.kind) else { continue };
         if TYPES.contains(&name.as_str()) {
-            fields.extend(object.fields.iter().map(|field| format!("{name}.{}", field.node.name.node)));
+            for field in object.fields {
+                let description = field.node.description.map(|text| text.node).unwrap_or_default();
+                let description = description.split_whitespace().collect::<Vec<_>>().join(" ");
+                fields.insert(format!("{name}.{}", field.node.name.node), description);
+            }
         }
     }
+    fields
+}
+
+/// What a field requires beyond a viewer, as docs/security.md has it.
+fn requirement(field: &str, rule: Rule) -> Option<String> {
+    let right = match rule {
+        Everybody(_) | SignedIn(_) => None,
+        Owner(..) => Some("the owner".to_owned()),
+        OwnerOr(permission, ..) => Some(format!("the owner, or {permission}")),
+        Needs(permission, ..) | Admin(permission, _) => Some(permission.to_owned()),
+    };
+    match (right, IN_SESSION.contains(&field)) {
+        (Some(right), true) => Some(format!("{right}, and a session")),
+        (None, true) => Some("a session".to_owned()),
+        (right, false) => right,
+    }
+}
+
+#[test]
+fn the_documentation_says_what_each_field_requires() {
+    let page = include_str!("../../docs/security.md");
+    let section = page.split("\n## ").find(|section| section.starts_with("Permissions\n")).unwrap();
+    let listed: BTreeSet<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
+    // What a look-up by id requires depends on the type.
+    let single = TABLE.iter().filter(|(field, ..)| !field.starts_with("Query.node"));
+    let row = |(field, _, rule): &(&str, &str, Rule)| {
+        requirement(field, *rule).map(|requirement| format!("| `{field}` | {requirement} |"))
+    };
+    let wanted: BTreeSet<String> = single.filter_map(row).collect();
+    let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+    assert_eq!(listed, wanted, "write this:\n{}", wanted.iter().copied().collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn descriptions_name_what_each_field_requires() {
+    let fields = fields();
+    let mut wrong = Vec::new();
+    for (field, _, rule) in TABLE {
+        let (description, kind) = (&fields[*field], field.split('.').next().unwrap());
+        let permission = match rule {
+            Needs(permission, ..) | Admin(permission, _) if kind != "Query" => Some(*permission),
+            _ => None,
+        };
+        for (name, known) in Permission::ALL.map(|(_, name)| (name, description.contains(name))) {
+            if known != (permission == Some(name)) {
+                wrong.push(format!("{field} and {name}"));
+            }
+        }
+        if description.contains("FORBIDDEN with a personal access token") != IN_SESSION.contains(field) {
+            wrong.push(format!("{field} and personal access tokens"));
+        }
+        if kind == "User" && description.ends_with("Private.") != matches!(rule, OwnerOr(..)) {
+            wrong.push(format!("{field} and who sees it"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_field_stands_in_the_table() {
+    let fields: BTreeSet<String> = fields().into_keys().collect();
     let listed: BTreeSet<String> = TABLE.iter().map(|(field, ..)| (*field).to_owned()).collect();
     let missing: Vec<_> = fields.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&fields).collect();
@@ -294,6 +385,9 @@ impl Fixture {
             let user = with_permissions(root, &permission.to_lowercase(), &[permission]).await;
             people.push((Who::With(permission), (*user).clone()));
         }
+        let program = json!({ "name": "all", "scopes": ["READ", "WRITE", "ADMIN"] });
+        let program = root.mutate("createPersonalAccessToken", "secret", program).await.data();
+        people.push((Who::Program, root.with_token(&text(&program["createPersonalAccessToken"]["secret"]))));
         // The owner is the last, for a chat may go.
         people.push((Who::Owner, (*owner).clone()));
         Self { ids, people }
@@ -305,6 +399,7 @@ impl Fixture {
             Who::Stranger => "stranger".to_owned(),
             Who::Owner => "owner".to_owned(),
             Who::With(permission) => permission.to_lowercase(),
+            Who::Program => "root".to_owned(),
         }
     }
 
@@ -328,7 +423,7 @@ impl Fixture {
             let mut socket = client.socket().await;
             socket.subscribe("1", &document, json!({})).await;
             first(socket.next().await)
-        } else if name.starts_with("logout") && who != Who::Anonymous {
+        } else if name.starts_with("logout") && !matches!(who, Who::Anonymous | Who::Program) {
             log_in(client, &Self::name(who)).await.run(&document, json!({})).await
         } else {
             client.run(&document, json!({})).await
@@ -366,7 +461,7 @@ on_both_databases!(each_gets_what_the_table_says, |database: TestDatabase| async
     let mut wrong = Vec::new();
     for (field, document, rule) in TABLE {
         for (who, client) in &fixture.people {
-            let (expected, got) = (rule.expected(*who), fixture.outcome(*who, client, field, document).await);
+            let (expected, got) = (rule.expected(field, *who), fixture.outcome(*who, client, field, document).await);
             if got != expected {
                 wrong.push(format!("{field} for {who:?}: {got} instead of {expected}"));
             }

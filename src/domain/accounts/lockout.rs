@@ -220,9 +220,10 @@ impl Accounts {
     /// Lifts every lock of an account, and forgets the failures that led to them.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, [`Error::NotFound`] where there is no such user.
+    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, and with a personal access token; [`Error::NotFound`] where
+    /// there is no such user.
     pub async fn unlock_user(&self, viewer: &Viewer, user_id: UserId, client: &Client) -> Result<user::Model> {
-        viewer.require(Permission::UsersWrite)?;
+        viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         login_failures::forget_user(&transaction, user_id).await?;

@@ -76,8 +76,9 @@ impl Accounts {
     /// Ends a token of the viewer's: it is dead and its sockets close, at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Forbidden`] with a personal access token.
     pub async fn revoke_token(&self, viewer: &Viewer, id: PersonalAccessTokenId, client: &Client) -> Result<()> {
+        viewer.session()?;
         let found = rows::find(self.0.database.reader(), id).await?;
         let token = found.filter(|token| token.user_id == viewer.user_id).ok_or(Error::NotFound)?;
         let transaction = self.0.database.begin().await?;
