@@ -24,6 +24,7 @@ mod plans;
 mod protection;
 mod reading;
 mod replies;
+mod rights;
 mod schema;
 mod self_service;
 mod sessions;
