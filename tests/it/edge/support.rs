@@ -332,6 +332,14 @@ impl Socket {
         self.send_raw(Message::text(message.to_string())).await;
     }
 
+    /// Sends messages at once.
+    pub(super) async fn burst<const N: usize>(&mut self, messages: [Value; N]) {
+        for message in messages {
+            self.0.feed(Message::text(message.to_string())).await.unwrap();
+        }
+        self.0.flush().await.unwrap();
+    }
+
     pub(super) async fn send_raw(&mut self, message: Message) {
         self.0.send(message).await.unwrap();
     }
