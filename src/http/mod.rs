@@ -11,6 +11,7 @@ mod first_bytes;
 mod graphql;
 mod health;
 mod holder;
+mod host;
 mod media;
 mod operation;
 mod origins;
