@@ -16,6 +16,7 @@ mod idempotency;
 mod layers;
 mod limits;
 mod lockout;
+mod log_secrets;
 mod migrations;
 mod nodes;
 mod permissions;
