@@ -294,11 +294,12 @@ impl App {
             clock,
             ids,
         };
+        let keep_alive = settings.limits.keep_alive();
         if let Some(tls) = &tls {
             lifecycle.spawn_vital("tls", tls.clone().reload_until(soft.clone()));
         }
         lifecycle.spawn_vital("http", async move {
-            if let Err(cause) = http::serve(listener, http::router(edge), tls, soft, hard).await {
+            if let Err(cause) = http::serve(listener, http::router(edge), tls, keep_alive, soft, hard).await {
                 tracing::error!(error = &cause as &dyn std::error::Error, "serving failed");
             }
             // No request comes any more: what runs is the last.

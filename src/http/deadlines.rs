@@ -1,57 +1,125 @@
-//! A deadline for the first bytes of a connection.
+//! The deadlines of a connection: for the head of a request, and for the wait for the next request.
 //!
-//! While hyper-util tells HTTP/1 from HTTP/2 by a connection's first bytes, hyper's own header timeout does not run yet: a
-//! connection that stays silent, or sends a part of the HTTP/2 preface, would be held for ever.
+//! hyper has one timeout for both, and while hyper-util tells HTTP/1 from HTTP/2 by a connection's first bytes it does not run at
+//! all. A proxy keeps its connections for a minute and answers 502 when one is closed under a request.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::http::{Request, Response, StatusCode};
 use axum_server::accept::Accept;
 use futures_util::future::BoxFuture;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
+use tower::Service;
 
-/// The length of the HTTP/2 preface (RFC 9113, section 3.4); no shorter request of HTTP/1.1 has its `Host`.
-const ENOUGH: usize = 24;
-
-/// Accepts what `inner` accepts, and wants its first bytes within `timeout`.
+/// Accepts what `inner` accepts, and holds each connection to its deadlines.
 #[derive(Debug, Clone)]
-pub(super) struct Impatient<A> {
+pub(super) struct Deadlines<A> {
     pub(super) inner: A,
-    pub(super) timeout: Duration,
+    /// How long a request's head may take from its first byte, and the first one from the connection's beginning.
+    pub(super) head: Duration,
+    /// How long a connection may wait for its next request.
+    pub(super) idle: Duration,
 }
 
-impl<A, I, S> Accept<I, S> for Impatient<A>
+/// What a connection is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Phase {
+    /// The first byte of another request.
+    Idle,
+    /// The rest of a request's head.
+    Head,
+    /// The answer. A body has its own deadline.
+    Answer,
+    /// Nothing: it is a WebSocket now.
+    Upgraded,
+}
+
+/// The phase of one connection, which its stream and its service share.
+#[derive(Debug, Clone)]
+struct Shared(Arc<AtomicU8>);
+
+impl Shared {
+    fn get(&self) -> Phase {
+        match self.0.load(Ordering::Acquire) {
+            0 => Phase::Idle,
+            1 => Phase::Head,
+            2 => Phase::Answer,
+            _ => Phase::Upgraded,
+        }
+    }
+
+    fn set(&self, phase: Phase) {
+        self.0.store(phase as u8, Ordering::Release);
+    }
+}
+
+impl<A, I, S> Accept<I, S> for Deadlines<A>
 where
     A: Accept<I, S>,
     A::Future: Send + 'static,
 {
-    type Stream = FirstBytes<A::Stream>;
-    type Service = A::Service;
+    type Stream = Timed<A::Stream>;
+    type Service = Answering<A::Service>;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, Self::Service)>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let timeout = self.timeout;
+        let (head, idle) = (self.head, self.idle);
         let accepted = self.inner.accept(stream, service);
         Box::pin(async move {
-            let (stream, service) = accepted.await?;
-            let deadline = Some(Box::pin(tokio::time::sleep(timeout)));
-            Ok((FirstBytes { stream, deadline, read: 0 }, service))
+            let (stream, inner) = accepted.await?;
+            let phase = Shared(Arc::new(AtomicU8::new(Phase::Head as u8)));
+            let deadline = Box::pin(tokio::time::sleep(head));
+            let timed = Timed { stream, phase: phase.clone(), head, idle, deadline, armed: Some(Phase::Head) };
+            Ok((timed, Answering { inner, phase }))
         })
     }
 }
 
-/// A stream whose reads fail when its first bytes do not come in time.
-pub(super) struct FirstBytes<S> {
+/// A stream whose reads end when a deadline is over.
+pub(super) struct Timed<S> {
     stream: S,
-    deadline: Option<Pin<Box<Sleep>>>,
-    read: usize,
+    phase: Shared,
+    head: Duration,
+    idle: Duration,
+    deadline: Pin<Box<Sleep>>,
+    /// For what the deadline stands.
+    armed: Option<Phase>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for FirstBytes<S> {
+impl<S> Timed<S> {
+    /// Looks at the deadline while nothing comes.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let phase = self.phase.get();
+        let limit = match phase {
+            Phase::Idle => self.idle,
+            Phase::Head => self.head,
+            Phase::Answer | Phase::Upgraded => {
+                self.armed = None;
+                return Poll::Pending;
+            }
+        };
+        if self.armed != Some(phase) {
+            self.armed = Some(phase);
+            self.deadline.as_mut().reset(Instant::now() + limit);
+        }
+        match (self.deadline.as_mut().poll(context), phase) {
+            (Poll::Pending, _) => Poll::Pending,
+            // As if the client had closed it.
+            (Poll::Ready(()), Phase::Idle) => Poll::Ready(Ok(())),
+            (Poll::Ready(()), _) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -59,21 +127,32 @@ impl<S: AsyncRead + Unpin> AsyncRead for FirstBytes<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(context, buffer);
-        let Some(deadline) = &mut self.deadline else { return outcome };
-        if outcome.is_pending() && deadline.as_mut().poll(context).is_ready() {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        if outcome.is_pending() {
+            return self.poll_deadline(context);
         }
-        self.read += buffer.filled().len() - before;
-        if self.read >= ENOUGH {
-            self.deadline = None;
+        if buffer.filled().len() > before && self.phase.get() == Phase::Idle {
+            self.phase.set(Phase::Head);
         }
         outcome
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for FirstBytes<S> {
+impl<S> Timed<S> {
+    /// The client takes an answer: what is waited for counts from now on. hyper does not read again before something comes, so
+    /// this is what wakes it at the deadline.
+    fn written(&mut self, outcome: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if matches!(outcome, Poll::Ready(Ok(1..))) {
+            self.armed = None;
+            let _not_yet = self.poll_deadline(context);
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let outcome = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(outcome, context)
     }
 
     fn poll_write_vectored(
@@ -81,7 +160,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FirstBytes<S> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+        let outcome = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(outcome, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -94,5 +174,37 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for FirstBytes<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+/// A connection's service, which knows when a head is whole and when the answer is there.
+#[derive(Clone)]
+pub(super) struct Answering<S> {
+    inner: S,
+    phase: Shared,
+}
+
+impl<S, B, R> Service<Request<B>> for Answering<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<S::Response, S::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        self.phase.set(Phase::Answer);
+        let (answer, phase) = (self.inner.call(request), self.phase.clone());
+        Box::pin(async move {
+            let response = answer.await?;
+            let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+            phase.set(if is_upgrade { Phase::Upgraded } else { Phase::Idle });
+            Ok(response)
+        })
     }
 }

@@ -6,8 +6,8 @@
 mod answer;
 mod client_ip;
 mod cost;
+mod deadlines;
 mod edge;
-mod first_bytes;
 mod graphql;
 mod health;
 mod holder;
