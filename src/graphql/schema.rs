@@ -73,12 +73,9 @@ impl Api {
     ///
     /// # Errors
     /// The schema's own text does not parse.
-    pub fn new(state: State, introspection: bool, limits: Limits) -> Result<Self, SchemaError> {
+    pub fn new(state: State, limits: Limits) -> Result<Self, SchemaError> {
         // async-graphql counts inline fragments too, of which there is at most one for each field.
-        let mut builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
-        if !introspection {
-            builder = builder.disable_introspection();
-        }
+        let builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
         let documents = Documents::new(&sdl(), limits)?;
         Ok(Self { schema: Exact::new(builder.finish(), documents), state })
     }
