@@ -120,7 +120,6 @@ pub struct CreatePersonalAccessTokenInput {
     /// What to call it, at most 100 characters.
     name: String,
     /// What it may do: at least one.
-    #[graphql(validator(max_items = 10))]
     scopes: Vec<TokenScope>,
     /// When it stops working, in the future; absent is never.
     expires_at: Option<DateTime>,
