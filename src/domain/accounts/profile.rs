@@ -46,11 +46,9 @@ impl Accounts {
         if is_new_email || wanted.username.as_ref().is_some_and(|username| *username != before.username) {
             viewer.session()?;
         }
-        if is_new_email {
-            if changes.current_password.is_none() {
-                let why = "Another e-mail address needs the current password.";
-                checks.fail("currentPassword", FieldErrorCode::Required, why);
-            }
+        if is_new_email && changes.current_password.is_none() {
+            let why = "Another e-mail address needs the current password.";
+            checks.fail("currentPassword", FieldErrorCode::Required, why);
         }
         checks.finish()?;
         let checked = match changes.current_password {
