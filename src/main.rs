@@ -64,8 +64,8 @@ fn log_to_stderr(settings: &ServerSettings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Below `info`, libraries log what passes through them: frames of WebSockets with tokens and passwords. Only duologue's own lines
-/// are as detailed as the operator asks.
+/// Below `info`, libraries log what passes through them: frames of WebSockets with tokens and passwords. Only
+/// duologue's own lines are as detailed as the operator asks.
 fn is_free_of_secrets(metadata: &Metadata<'_>) -> bool {
     let is_own =
         metadata.target().strip_prefix("duologue").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));

@@ -1,4 +1,5 @@
-//! Removes the usernames from the audit log: a deleted account leaves none behind. `user.created` is the only action that had one.
+//! Removes the usernames from the audit log: a deleted account leaves none behind. `user.created` is the only action
+//! that had one.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;

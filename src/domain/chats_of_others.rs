@@ -1,5 +1,5 @@
-//! Reading other people's chats, for admins. A list is in the audit log before it is answered, and so is each chat of which
-//! messages are read.
+//! Reading other people's chats, for admins. A list is in the audit log before it is answered, and so is each chat of
+//! which messages are read.
 
 use serde_json::json;
 

@@ -63,8 +63,8 @@ impl Viewer {
         }
     }
 
-    /// The session. Required by everything that changes accounts, roles, sessions or tokens: its effect would outlive a personal
-    /// access token that is revoked.
+    /// The session. Required by everything that changes accounts, roles, sessions or tokens: its effect would outlive a
+    /// personal access token that is revoked.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with a personal access token.

@@ -1,7 +1,7 @@
 //! The deadlines of a connection: for the head of a request, and for the wait for the next request.
 //!
-//! hyper has one timeout for both, and while hyper-util tells HTTP/1 from HTTP/2 by a connection's first bytes it does not run at
-//! all. A proxy keeps its connections for a minute and answers 502 when one is closed under a request.
+//! hyper has one timeout for both, and while hyper-util tells HTTP/1 from HTTP/2 by a connection's first bytes it does
+//! not run at all. A proxy keeps its connections for a minute and answers 502 when one is closed under a request.
 
 use std::future::Future;
 use std::io;
@@ -138,8 +138,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 }
 
 impl<S> Timed<S> {
-    /// The client takes an answer: what is waited for counts from now on. hyper does not read again before something comes, so
-    /// this is what wakes it at the deadline.
+    /// The client takes an answer: what is waited for counts from now on. hyper does not read again before something
+    /// comes, so this is what wakes it at the deadline.
     fn written(&mut self, outcome: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if matches!(outcome, Poll::Ready(Ok(1..))) {
             self.armed = None;

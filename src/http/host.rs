@@ -13,7 +13,8 @@ use crate::http::answer::Refusal;
 use crate::http::edge::Shared;
 use crate::http::media::Media;
 
-/// Refuses a request of HTTP/1.1 without a `Host`, and every request with several: a proxy may have routed it by another one.
+/// Refuses a request of HTTP/1.1 without a `Host`, and every request with several: a proxy may have routed it by
+/// another one.
 pub(super) async fn require<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     request: Request,

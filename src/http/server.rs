@@ -17,8 +17,8 @@ pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most that a request's head may hold, in bytes: the longest GET query and a generous token.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Serves HTTP/1.1, over TLS where it is given, until it is stopped. A connection that waits for its next request is closed after
-/// `keep_alive`.
+/// Serves HTTP/1.1, over TLS where it is given, until it is stopped. A connection that waits for its next request is
+/// closed after `keep_alive`.
 ///
 /// At the soft stop the listener closes, idle connections close, and the requests that run may finish; at the hard stop
 /// every connection is cut. WebSockets are not connections of the server any more: they end through

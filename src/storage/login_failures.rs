@@ -30,8 +30,9 @@ pub async fn find(
         .await
 }
 
-/// Counts a failure, and answers how many there are now; none when it is not counted: there are `limit` already, and the last one
-/// was after `counts_again`. Failures that are forgotten count no more. Until the transaction ends, nobody else counts the same.
+/// Counts a failure, and answers how many there are now; none when it is not counted: there are `limit` already, and
+/// the last one was after `counts_again`. Failures that are forgotten count no more. Until the transaction ends, nobody
+/// else counts the same.
 pub async fn count(
     db: &impl ConnectionTrait,
     failure: Model,

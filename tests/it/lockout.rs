@@ -182,7 +182,8 @@ on_both_databases!(of_many_tries_on_many_nodes_no_more_are_told_than_one_after_a
         let outcomes = futures_util::future::join_all(nodes.iter().map(attempt)).await;
         assert_eq!(told(&outcomes), 2, "{outcomes:?}");
     }
-    // Twice ten failures from everywhere: the account is slow, and one try passes, whatever the number of networks and nodes.
+    // Twice ten failures from everywhere: the account is slow, and one try passes, whatever the number of networks and
+    // nodes.
     for source in 5..10 {
         kit.fail("ada", &format!("203.0.113.{source}"), 2).await;
     }

@@ -1,5 +1,5 @@
-//! No secret is in the log, at no level: not what clients send over HTTP and WebSocket, not what the server gives them, not the
-//! keys of providers.
+//! No secret is in the log, at no level: not what clients send over HTTP and WebSocket, not what the server gives them,
+//! not the keys of providers.
 
 use serde_json::json;
 

@@ -1,5 +1,6 @@
-//! What admins do to other people's accounts. Nobody can touch a user who may do what they may not, nor grant it; each act is in
-//! the audit log. Every change requires a session: all of them are [`Error::Forbidden`] with a personal access token.
+//! What admins do to other people's accounts. Nobody can touch a user who may do what they may not, nor grant it; each
+//! act is in the audit log. Every change requires a session: all of them are [`Error::Forbidden`] with a personal
+//! access token.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -70,8 +71,8 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Gives a user exactly these roles, and the one that everybody has. It holds for their live sessions within a second. A
-    /// password reset of a user who gains a permission ends.
+    /// Gives a user exactly these roles, and the one that everybody has. It holds for their live sessions within a
+    /// second. A password reset of a user who gains a permission ends.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without ROLES_WRITE, and for a user or a role that may do what the viewer may not;

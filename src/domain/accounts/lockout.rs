@@ -6,9 +6,9 @@
 //! login is counted as it was typed, so accounts that do not exist lock and slow down just the same. An account is counted by
 //! its id: who found an open session could rename it, and guess on.
 //!
-//! A sign-in is held against the lock twice: before the hash, which is then saved, and after it by counting it. The database
-//! counts each try once and in some order, on every node: so of many tries at once no more are told right from wrong than of as
-//! many one after another.
+//! A sign-in is held against the lock twice: before the hash, which is then saved, and after it by counting it. The
+//! database counts each try once and in some order, on every node: so of many tries at once no more are told right from
+//! wrong than of as many one after another.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
@@ -136,7 +136,8 @@ impl Accounts {
         Ok(Error::InvalidCredentials)
     }
 
-    /// Whether an attempt whose password is right comes in time: it is counted like a failure, and the count is not kept.
+    /// Whether an attempt whose password is right comes in time: it is counted like a failure, and the count is not
+    /// kept.
     ///
     /// # Errors
     /// [`Error::LockedOut`] after too many failures.
@@ -220,8 +221,8 @@ impl Accounts {
     /// Lifts every lock of an account, and forgets the failures that led to them.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, and with a personal access token; [`Error::NotFound`] where
-    /// there is no such user.
+    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, and with a personal access token;
+    /// [`Error::NotFound`] where there is no such user.
     pub async fn unlock_user(&self, viewer: &Viewer, user_id: UserId, client: &Client) -> Result<user::Model> {
         viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;

@@ -30,9 +30,9 @@ impl Accounts {
     /// Changes the viewer's profile.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail address
-    /// [`Error::InvalidCredentials`] with a wrong password and [`Error::LockedOut`] after too many of these; for another e-mail
-    /// address or username [`Error::Forbidden`] with a personal access token.
+    /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail
+    /// address [`Error::InvalidCredentials`] with a wrong password and [`Error::LockedOut`] after too many of these;
+    /// for another e-mail address or username [`Error::Forbidden`] with a personal access token.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,

@@ -1,5 +1,5 @@
-//! Making and changing roles. Nobody can grant what they do not have, nor take it from others. Every change requires a session:
-//! all of them are [`Error::Forbidden`] with a personal access token.
+//! Making and changing roles. Nobody can grant what they do not have, nor take it from others. Every change requires a
+//! session: all of them are [`Error::Forbidden`] with a personal access token.
 
 use serde_json::json;
 
@@ -88,8 +88,8 @@ impl Accounts {
         Ok(role)
     }
 
-    /// Changes a role, for everybody who has it, within a second. Of a built-in one only the description. When it gains a
-    /// permission, the password resets of everybody who has it end.
+    /// Changes a role, for everybody who has it, within a second. Of a built-in one only the description. When it gains
+    /// a permission, the password resets of everybody who has it end.
     ///
     /// # Errors
     /// [`Error::Invalid`]; [`Error::NotFound`]; [`Error::Forbidden`] for a permission, old or new, that the viewer lacks;

@@ -12,7 +12,8 @@ use crate::graphql::scalars::DateTime;
 pub enum TokenScope {
     /// Nothing more.
     Read,
-    /// Mutations, except those that are FORBIDDEN with a personal access token: all that change accounts, roles, sessions and tokens.
+    /// Mutations, except those that are FORBIDDEN with a personal access token: all that change accounts, roles,
+    /// sessions and tokens.
     Write,
     /// What the roles of its user allow, with the same exceptions.
     Admin,

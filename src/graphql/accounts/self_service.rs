@@ -172,9 +172,9 @@ impl SelfServiceMutations {
         Ok(Some(RevokeSessionPayload { session_id: input.session_id }))
     }
 
-    /// Changes the viewer's profile. CONFLICT when a name is taken. Another username or e-mail address requires a session: with a
-    /// personal access token it is FORBIDDEN. Another e-mail address is INVALID_CREDENTIALS with a wrong password, LOCKED_OUT after
-    /// too many.
+    /// Changes the viewer's profile. CONFLICT when a name is taken. Another username or e-mail address requires a
+    /// session: with a personal access token it is FORBIDDEN. Another e-mail address is INVALID_CREDENTIALS with a
+    /// wrong password, LOCKED_OUT after too many.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,
@@ -255,7 +255,8 @@ impl SelfServiceMutations {
         Ok(Some(CreatePersonalAccessTokenPayload { personal_access_token: PersonalAccessToken(row), secret }))
     }
 
-    /// Ends a personal access token of the viewer's, at once: its sockets close. FORBIDDEN with a personal access token.
+    /// Ends a personal access token of the viewer's, at once: its sockets close. FORBIDDEN with a personal access
+    /// token.
     async fn revoke_personal_access_token(
         &self,
         ctx: &Context<'_>,

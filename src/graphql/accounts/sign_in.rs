@@ -145,8 +145,8 @@ impl AccountMutations {
         Ok(Some(payload(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()?).await?)))
     }
 
-    /// Ends the session of this request's access token, at once: its tokens are dead and its sockets close. Fields that follow it
-    /// in the document and need a viewer are UNAUTHENTICATED. FORBIDDEN with a personal access token.
+    /// Ends the session of this request's access token, at once: its tokens are dead and its sockets close. Fields that
+    /// follow it in the document and need a viewer are UNAUTHENTICATED. FORBIDDEN with a personal access token.
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let session_id = ctx.state().accounts.logout(ctx.requester(), ctx.client()?).await?;
         Ok(Some(LogoutPayload { session_id: ids::show(session_id) }))

@@ -76,8 +76,8 @@ impl Admin {
         Ok(Some(roles.into_iter().map(Role).collect()))
     }
 
-    /// Everybody's chats, or one user's, newest activity first. Requires CHATS_READ. The list is audited, and so is each chat of
-    /// which messages are read.
+    /// Everybody's chats, or one user's, newest activity first. Requires CHATS_READ. The list is audited, and so is
+    /// each chat of which messages are read.
     async fn chats(
         &self,
         ctx: &Context<'_>,
