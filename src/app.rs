@@ -230,7 +230,7 @@ impl App {
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
         };
-        let api = Api::new(state.clone(), settings.server.introspection, document_limits(&settings.limits));
+        let api = Api::new(state.clone(), document_limits(&settings.limits, settings.server.introspection));
         let api = api.map_err(|cause| StartError::new("schema", cause))?;
         Ok(Self { api, state, clock, ids, boot, database, work })
     }
@@ -296,11 +296,12 @@ impl App {
             clock,
             ids,
         };
+        let keep_alive = settings.limits.keep_alive();
         if let Some(tls) = &tls {
             lifecycle.spawn_vital("tls", tls.clone().reload_until(soft.clone()));
         }
         lifecycle.spawn_vital("http", async move {
-            if let Err(cause) = http::serve(listener, http::router(edge), tls, soft, hard).await {
+            if let Err(cause) = http::serve(listener, http::router(edge), tls, keep_alive, soft, hard).await {
                 tracing::error!(error = &cause as &dyn std::error::Error, "serving failed");
             }
             // No request comes any more: what runs is the last.
@@ -311,14 +312,16 @@ impl App {
     }
 }
 
-fn document_limits(settings: &LimitSettings) -> document::Limits {
+fn document_limits(settings: &LimitSettings, introspection: bool) -> document::Limits {
+    let default = document::Limits::default();
     document::Limits {
+        introspection: if introspection { default.introspection } else { 0 },
         tokens: settings.max_document_tokens as usize,
         depth: settings.max_document_depth as usize,
         aliases: settings.max_document_aliases as usize,
         root_fields: settings.max_document_root_fields as usize,
         complexity: settings.max_document_complexity.into(),
-        ..document::Limits::default()
+        ..default
     }
 }
 

@@ -8,6 +8,11 @@ use duologue::app;
 use duologue::config::command_line::{Command, CommandLineError, UserCommand};
 use duologue::config::server::LogFormat;
 use duologue::config::{CommandLine, ServerSettings};
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,14 +54,22 @@ fn run(line: CommandLine) -> Result<ExitCode, Box<dyn Error>> {
 
 fn log_to_stderr(settings: &ServerSettings) -> Result<(), Box<dyn Error>> {
     // What the operator says of a target replaces what stands before it.
-    let filter = tracing_subscriber::EnvFilter::builder().parse(format!("{QUIET},{}", settings.log))?;
-    let is_colourful = io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(is_colourful).with_writer(io::stderr);
-    match settings.log_format {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
+    let filter = EnvFilter::builder().parse(format!("{QUIET},{}", settings.log))?;
+    let lines = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
+    let lines = match settings.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry().with(filter).with(filter_fn(is_free_of_secrets)).with(lines).init();
     Ok(())
+}
+
+/// Below `info`, libraries log what passes through them: frames of WebSockets with tokens and passwords. Only
+/// duologue's own lines are as detailed as the operator asks.
+fn is_free_of_secrets(metadata: &Metadata<'_>) -> bool {
+    let is_own =
+        metadata.target().strip_prefix("duologue").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+    is_own || *metadata.level() <= Level::INFO
 }
 
 /// The first line of standard input, or what is typed, unseen, at a terminal.

@@ -26,6 +26,7 @@ mod m20261120_000051_full_name_keys;
 mod m20261127_000061_running_replies_by_owner;
 mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
+mod m20261127_000071_audit_usernames;
 
 /// The list of migrations, oldest first.
 #[derive(Debug)]
@@ -55,6 +56,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000061_running_replies_by_owner::Migration),
             Box::new(m20261127_000062_chunk_ends::Migration),
             Box::new(m20261127_000063_claimed_nodes::Migration),
+            Box::new(m20261127_000071_audit_usernames::Migration),
         ]
     }
 }

@@ -13,6 +13,9 @@ pub struct LimitSettings {
     /// Seconds that a client waits for a query or a mutation; a mutation goes on after it.
     #[arg(long, default_value = "30", value_parser = number::<u32>(1..=3_600))]
     pub operation_timeout_seconds: u32,
+    /// Seconds that a connection may wait for its next request: longer than a proxy in front keeps its own.
+    #[arg(long, default_value = "75", value_parser = number::<u32>(1..=3_600))]
+    pub keep_alive_seconds: u32,
     /// Names, numbers, strings and punctuators of a GraphQL document.
     #[arg(long, default_value = "10000", value_parser = number::<u32>(1..=100_000))]
     pub max_document_tokens: u32,
@@ -34,5 +37,10 @@ impl LimitSettings {
     /// How long a client waits for a query or a mutation.
     pub fn operation_timeout(&self) -> Duration {
         Duration::from_secs(self.operation_timeout_seconds.into())
+    }
+
+    /// How long a connection may wait for its next request.
+    pub fn keep_alive(&self) -> Duration {
+        Duration::from_secs(self.keep_alive_seconds.into())
     }
 }

@@ -90,7 +90,7 @@ pub enum Action {
     RoleDeleted,
     /// An admin listed chats.
     ChatsListed,
-    /// An admin read a chat.
+    /// An admin opened a chat of somebody else.
     ChatRead,
 }
 
@@ -194,8 +194,20 @@ impl Entry {
 /// # Errors
 /// When the database fails.
 pub async fn record(db: &impl ConnectionTrait, entry: Entry) -> Result<()> {
+    record_all(db, vec![entry]).await
+}
+
+/// [`record`] for several entries, in one statement. Of failures, no two may repeat each other.
+///
+/// # Errors
+/// When the database fails.
+pub async fn record_all(db: &impl ConnectionTrait, entries: Vec<Entry>) -> Result<()> {
+    Ok(storage::audit::insert_all(db, entries.into_iter().map(row).collect()).await?)
+}
+
+fn row(entry: Entry) -> Model {
     let repeat_key = entry.action.is_failure().then(|| repeat_key(&entry));
-    let row = Model {
+    Model {
         id: entry.id,
         created_at: entry.created_at,
         actor_id: entry.actor_id,
@@ -205,8 +217,7 @@ pub async fn record(db: &impl ConnectionTrait, entry: Entry) -> Result<()> {
         detail: entry.detail.to_string(),
         repeat_key,
         occurrences: 1,
-    };
-    Ok(storage::audit::insert(db, row).await?)
+    }
 }
 
 /// [`record`], in a transaction of its own: for a failure, whose own work is undone or never began. The call that failed

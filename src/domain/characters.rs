@@ -3,13 +3,16 @@
 use sea_orm::ConnectionTrait;
 
 use crate::domain::input::Checks;
-use crate::domain::{Result, Viewer};
+use crate::domain::{FieldErrorCode, Result, Viewer};
 use crate::entity::character;
 use crate::entity::enums::Permission;
 use crate::entity::ids::CharacterId;
 use crate::storage::characters::{Filter, Place, Visible};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
+
+/// The most tags of a character.
+const MAX_TAGS: usize = 10;
 
 /// Characters. Cheap to clone.
 #[derive(Clone)]
@@ -66,9 +69,12 @@ pub fn may_see_instructions(viewer: &Viewer, character: &character::Model) -> bo
 /// Tags to look for.
 ///
 /// # Errors
-/// [`crate::domain::Error::Invalid`] for one that cannot be looked for.
+/// [`crate::domain::Error::Invalid`] for one that cannot be looked for, and for more than a character can have.
 pub fn check_tags(tags: Vec<String>) -> Result<Vec<String>> {
     let mut checks = Checks::default();
+    if tags.len() > MAX_TAGS {
+        checks.fail("filter.tags", FieldErrorCode::TooLong, format!("At most {MAX_TAGS} tags are allowed here."));
+    }
     for tag in &tags {
         checks.search("filter.tags", tag);
     }

@@ -1,4 +1,5 @@
-//! Reading other people's chats, for admins. Whatever is read here is in the audit log before it is answered.
+//! Reading other people's chats, for admins. A list is in the audit log before it is answered, and so is each chat of
+//! which messages are read.
 
 use serde_json::json;
 
@@ -12,7 +13,7 @@ use crate::storage::chats::{Filter, Place};
 use crate::storage::page::{Page, Window};
 
 impl Chats {
-    /// A page of everybody's chats, or of one user's, newest activity first.
+    /// A page of everybody's chats, or of one user's, newest activity first, without their messages.
     ///
     /// # Errors
     /// [`crate::domain::Error::Forbidden`] without CHATS_READ; as everywhere below.
@@ -22,7 +23,7 @@ impl Chats {
         client: &Client,
         owner: Option<UserId>,
         window: Window<Place>,
-    ) -> Result<(Page<chat::Model>, ChatAccess)> {
+    ) -> Result<Page<chat::Model>> {
         let access = ChatAccess::everybodys(viewer)?;
         let page = storage::chats::page(self.db.reader(), access.readable(), &owned_by(owner), window).await?;
         let entry = self.audit(Action::ChatsListed, viewer, client);
@@ -30,8 +31,27 @@ impl Chats {
             Some(owner) => entry.on(owner),
             None => entry,
         };
-        self.record(entry.detail(json!({ "chatCount": page.rows.len() }))).await?;
-        Ok((page, access))
+        let mut owners: Vec<UserId> = page.rows.iter().map(|chat| chat.owner_id).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let detail = json!({ "chatCount": page.rows.len(), "ownerIds": owners });
+        self.record(vec![entry.detail(detail)]).await?;
+        Ok(page)
+    }
+
+    /// Opens chats that were listed: the right to read their messages.
+    pub async fn open_listed(
+        &self,
+        viewer: &Viewer,
+        client: &Client,
+        chats: &[(ChatId, UserId)],
+    ) -> Result<ChatAccess> {
+        let access = ChatAccess::everybodys(viewer)?;
+        let entry = |&(id, owner_id)| {
+            self.audit(Action::ChatRead, viewer, client).on(id).detail(json!({ "ownerId": owner_id }))
+        };
+        self.record(chats.iter().map(entry).collect()).await?;
+        Ok(access)
     }
 
     /// How many chats there are, or how many one user has.
@@ -50,7 +70,7 @@ impl Chats {
         let access = ChatAccess::everybodys(viewer)?;
         let Some(chat) = self.find_all(access, &[id]).await?.pop() else { return Ok(None) };
         let entry = self.audit(Action::ChatRead, viewer, client).on(id);
-        self.record(entry.detail(json!({ "ownerId": chat.owner_id }))).await?;
+        self.record(vec![entry.detail(json!({ "ownerId": chat.owner_id }))]).await?;
         Ok(Some((chat, access)))
     }
 
@@ -58,9 +78,9 @@ impl Chats {
         Entry::new(action, &self.ids, self.clock.now()).by(viewer.user_id).from(client.ip)
     }
 
-    async fn record(&self, entry: Entry) -> Result<()> {
+    async fn record(&self, entries: Vec<Entry>) -> Result<()> {
         let tx = self.db.begin().await?;
-        audit::record(&tx, entry).await?;
+        audit::record_all(&tx, entries).await?;
         Ok(tx.commit().await?)
     }
 }

@@ -63,12 +63,22 @@ impl Viewer {
         }
     }
 
-    /// The session of somebody who signed in themself: what touches the safety of an account is not for programs.
+    /// The session. Required by everything that changes accounts, roles, sessions or tokens: its effect would outlive a
+    /// personal access token that is revoked.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with a personal access token.
     pub fn session(&self) -> Result<SessionId> {
         self.session_id().ok_or(Error::Forbidden)
+    }
+
+    /// Both [`Viewer::session`] and [`Viewer::require`].
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] with a personal access token, and without the permission.
+    pub fn require_in_session(&self, permission: Permission) -> Result<()> {
+        self.session()?;
+        self.require(permission)
     }
 }
 

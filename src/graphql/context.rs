@@ -63,7 +63,12 @@ impl ContextExt for Context<'_> {
     }
 
     fn requester(&self) -> &Requester {
-        self.data_opt().unwrap_or(&Requester::Anonymous)
+        match self.data_opt() {
+            // A field before this one may have ended the session: what follows is asked with dead credentials.
+            Some(Requester::Viewer(viewer)) if viewer.session_ended.is_cancelled() => &Requester::Dead,
+            Some(requester) => requester,
+            None => &Requester::Anonymous,
+        }
     }
 
     fn client(&self) -> Result<&Client> {

@@ -8,7 +8,7 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use chrono::{DateTime, Utc};
 
 use crate::domain::characters::visible_to;
-use crate::domain::{ChatAccess, Error, Requester, Result};
+use crate::domain::{ChatAccess, Client, Error, Requester, Result};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{character, chat, message, personal_access_token, role, session, user};
 use crate::graphql::context::{Loaders, State};
@@ -17,11 +17,16 @@ use crate::graphql::context::{Loaders, State};
 pub struct Source {
     state: State,
     requester: Requester,
+    client: Option<Client>,
 }
 
 /// Something below chats, looked up in those that may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Within<K>(pub ChatAccess, pub K);
+
+/// The right to read this listed chat of this other user. Who asks for it opens the chat, which is audited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Opened(pub ChatId, pub UserId);
 
 /// The messages right below this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,12 +53,12 @@ pub struct SessionsOf(pub UserId);
 pub struct TokensOf(pub UserId);
 
 /// The loaders of one request. The delay is zero: what a level of the document asks for is there when the task runs.
-pub fn make(state: State, requester: Requester) -> Loaders {
+pub fn make(state: State, requester: Requester, client: Option<Client>) -> Loaders {
     let tracker = state.tracker.clone();
     let spawn = move |load| {
         tracker.spawn(load);
     };
-    DataLoader::new(Source { state, requester }, spawn).delay(Duration::ZERO)
+    DataLoader::new(Source { state, requester, client }, spawn).delay(Duration::ZERO)
 }
 
 impl Source {
@@ -175,6 +180,18 @@ impl Loader<Within<ChatId>> for Source {
             found.extend(chats.into_iter().map(|chat| (Within(access, chat.id), chat)));
         }
         Ok(found)
+    }
+}
+
+impl Loader<Opened> for Source {
+    type Value = ChatAccess;
+    type Error = Error;
+
+    async fn load(&self, keys: &[Opened]) -> Result<HashMap<Opened, ChatAccess>, Error> {
+        let client = self.client.as_ref().ok_or_else(|| Error::internal("a request without its client"))?;
+        let chats: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
+        let access = self.state.chats.open_listed(self.requester.viewer()?, client, &chats).await?;
+        Ok(keys.iter().map(|key| (*key, access)).collect())
     }
 }
 

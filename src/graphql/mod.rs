@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod admin;
+mod as_viewer;
 pub mod characters;
 pub mod chats;
 pub mod context;

@@ -1,4 +1,6 @@
 //! Scalars of our own.
+//!
+//! [`is_valid`] lets the document layer check them before anything executes, with the variables.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{Datelike as _, SecondsFormat, Utc};
@@ -55,3 +57,54 @@ impl Microdollars {
 
 /// The largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
+
+/// Whether a value from a client is one of this scalar. Of scalars that are not ours, every value is.
+pub fn is_valid(scalar: &str, value: &Value) -> bool {
+    match scalar {
+        "DateTime" => DateTime::parse(value.clone()).is_ok(),
+        "Microdollars" => Microdollars::parse(value.clone()).is_ok(),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::parser::parse_schema;
+    use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
+
+    use super::*;
+
+    /// `JSON` takes anything.
+    #[test]
+    fn every_scalar_of_the_schema_is_checked() {
+        let mut count = 0;
+        for definition in parse_schema(crate::graphql::schema::sdl()).unwrap().definitions {
+            let TypeSystemDefinition::Type(definition) = definition else { continue };
+            let name = definition.node.name.node;
+            if matches!(definition.node.kind, TypeKind::Scalar) && name != "JSON" {
+                assert!(!is_valid(&name, &Value::List(Vec::new())), "{name} is not in the table");
+                count += 1;
+            }
+        }
+        assert!(count >= 2, "{count}");
+    }
+
+    #[test]
+    fn takes_what_it_means_and_nothing_else() {
+        for (scalar, value, wanted) in [
+            ("DateTime", Value::from("2026-11-20T09:30:00Z"), true),
+            ("DateTime", Value::from("2026-11-20T09:30:00.123456+05:30"), true),
+            ("DateTime", Value::from("2026-11-20"), false),
+            ("DateTime", Value::from(1_800_000_000), false),
+            ("DateTime", Value::from("+10000-01-01T00:00:00Z"), false),
+            ("Microdollars", Value::from(0), true),
+            ("Microdollars", Value::from(MAX_SAFE_INTEGER), true),
+            ("Microdollars", Value::from(MAX_SAFE_INTEGER + 1), false),
+            ("Microdollars", Value::from(-1), false),
+            ("Microdollars", Value::from("1"), false),
+            ("JSON", Value::from("anything"), true),
+        ] {
+            assert_eq!(is_valid(scalar, &value), wanted, "{scalar}: {value}");
+        }
+    }
+}

@@ -1,11 +1,12 @@
 //! The schema's roots, and running operations on it.
 
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions};
 use futures_util::stream::BoxStream;
 
-use crate::domain::Requester;
+use crate::domain::{Client, Requester};
 use crate::graphql::accounts::{AccountMutations, AccountQueries, LockoutMutations, SelfServiceMutations};
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
@@ -72,12 +73,9 @@ impl Api {
     ///
     /// # Errors
     /// The schema's own text does not parse.
-    pub fn new(state: State, introspection: bool, limits: Limits) -> Result<Self, SchemaError> {
+    pub fn new(state: State, limits: Limits) -> Result<Self, SchemaError> {
         // async-graphql counts inline fragments too, of which there is at most one for each field.
-        let mut builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
-        if !introspection {
-            builder = builder.disable_introspection();
-        }
+        let builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
         let documents = Documents::new(&sdl(), limits)?;
         Ok(Self { schema: Exact::new(builder.finish(), documents), state })
     }
@@ -89,9 +87,12 @@ impl Api {
 
     /// Gives the request the loaders that live as long as it does.
     fn prepare(&self, request: Request) -> Request {
-        let requester = request.data.get(&std::any::TypeId::of::<Requester>());
-        let requester = requester.and_then(|data| data.downcast_ref::<Requester>()).cloned();
-        request.data(loaders::make(self.state.clone(), requester.unwrap_or(Requester::Anonymous)))
+        fn given<T: Any + Clone>(request: &Request) -> Option<T> {
+            request.data.get(&TypeId::of::<T>()).and_then(|data| data.downcast_ref::<T>()).cloned()
+        }
+        let requester = given(&request).unwrap_or(Requester::Anonymous);
+        let client = given::<Client>(&request);
+        request.data(loaders::make(self.state.clone(), requester, client))
     }
 }
 

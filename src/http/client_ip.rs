@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use axum::http::{Extensions, HeaderMap};
+use axum::http::{Extensions, HeaderMap, HeaderValue};
 
 use crate::config::server::TrustedProxies;
 
@@ -10,8 +10,9 @@ use crate::config::server::TrustedProxies;
 /// further left was sent by a client that nobody vouches for.
 pub(super) fn client_ip(trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut client = peer.to_canonical();
-    let forwarded = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok());
-    let mut hops: Vec<&str> = forwarded.flat_map(|value| value.split(',')).map(str::trim).collect();
+    // Split as bytes: what a client sent may be no text, and must not hide what a proxy put behind it.
+    let forwarded = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
+    let mut hops: Vec<&[u8]> = forwarded.flat_map(|value| value.split(|byte| *byte == b',')).collect();
     while trusted.contains(client) {
         match hops.pop().map(parse_hop) {
             Some(Some(hop)) => client = hop,
@@ -28,7 +29,8 @@ pub(super) fn peer(extensions: &Extensions) -> IpAddr {
 }
 
 /// Some proxies add the port.
-fn parse_hop(text: &str) -> Option<IpAddr> {
+fn parse_hop(bytes: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(bytes.trim_ascii()).ok()?;
     let ip = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
     ip.ok().map(|ip: IpAddr| ip.to_canonical())
 }
@@ -38,9 +40,13 @@ mod tests {
     use super::*;
 
     fn client(proxies: &str, peer: &str, forwarded: &[&str]) -> String {
+        client_of(proxies, peer, &forwarded.iter().map(|value| value.as_bytes()).collect::<Vec<_>>())
+    }
+
+    fn client_of(proxies: &str, peer: &str, forwarded: &[&[u8]]) -> String {
         let mut headers = HeaderMap::new();
         for value in forwarded {
-            headers.append("x-forwarded-for", value.parse().unwrap());
+            headers.append("x-forwarded-for", HeaderValue::from_bytes(value).unwrap());
         }
         let proxies: TrustedProxies = proxies.parse().unwrap();
         client_ip(&proxies, peer.parse().unwrap(), &headers).to_string()
@@ -63,6 +69,14 @@ mod tests {
         assert_eq!(client(proxies, "::ffff:10.0.0.1", &["1.2.3.4:5678"]), "1.2.3.4");
         assert_eq!(client(proxies, "fd12::1", &["2001:db8::7"]), "2001:db8::7");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &["10.0.0.2, 10.0.0.3"]), "10.0.0.2");
+    }
+
+    #[test]
+    fn what_is_no_text_hides_nothing() {
+        let proxies = "10.0.0.0/8";
+        assert_eq!(client_of(proxies, "10.0.0.1", &[b"\xff\xfe, 1.2.3.4"]), "1.2.3.4");
+        assert_eq!(client_of(proxies, "10.0.0.1", &[b"\xff", b"1.2.3.4"]), "1.2.3.4");
+        assert_eq!(client_of(proxies, "10.0.0.1", &[b"9.9.9.9, \xff"]), "10.0.0.1");
     }
 
     #[test]

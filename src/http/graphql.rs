@@ -63,7 +63,7 @@ async fn run<E: Executor>(
         _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
     };
     let client = client(&shared.edge, parts);
-    let requester = (shared.edge.authenticate)(authorization(&parts.headers), client.clone()).await;
+    let requester = (shared.edge.authenticate)(authorization(&parts.headers)?, client.clone()).await;
     if let Requester::Viewer(viewer) = &requester {
         Span::current().record("user", tracing::field::display(viewer.user_id));
     }
@@ -152,8 +152,15 @@ pub(super) fn client<E>(edge: &Edge<E>, parts: &Parts) -> Client {
 
 /// The value of the `Authorization` header; an empty one is none. One that is not readable is kept as something that cannot be
 /// valid: credentials were sent.
-pub(super) fn authorization(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?;
-    let value = String::from_utf8_lossy(value.as_bytes());
-    Some(value.trim().to_owned()).filter(|value| !value.is_empty())
+///
+/// # Errors
+/// There are several: whoever looked at the request before may have believed another one.
+pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next(), values.next()) else {
+        let message = "Send at most one Authorization header.";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, message));
+    };
+    let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
+    Ok(value.filter(|value| !value.is_empty()))
 }

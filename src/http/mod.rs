@@ -6,11 +6,12 @@
 mod answer;
 mod client_ip;
 mod cost;
+mod deadlines;
 mod edge;
-mod first_bytes;
 mod graphql;
 mod health;
 mod holder;
+mod host;
 mod media;
 mod operation;
 mod origins;

@@ -15,7 +15,7 @@ use crate::graphql::error::ErrorCode;
 use crate::http::answer::Refusal;
 use crate::http::edge::{Edge, Shared};
 use crate::http::media::Media;
-use crate::http::{graphql, health, origins, playground, request_log};
+use crate::http::{graphql, health, host, origins, playground, request_log};
 
 /// Everything that the server answers.
 pub fn router<E: Executor>(edge: Edge<E>) -> Router {
@@ -28,6 +28,7 @@ pub fn router<E: Executor>(edge: Edge<E>) -> Router {
         .fallback(not_found::<E>)
         .method_not_allowed_fallback(method_not_allowed::<E>)
         .layer(axum::middleware::from_fn_with_state(shared.clone(), origins::allow::<E>))
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), host::require::<E>))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), request_log::log::<E>))
         .with_state(shared)
 }

@@ -49,14 +49,18 @@ impl Filter {
     }
 }
 
-/// Adds an entry. One whose `repeat_key` is there already is counted there instead.
+/// Adds entries. One whose `repeat_key` is there already is counted there instead.
 ///
 /// # Errors
 /// When the database fails; as everywhere below.
-pub async fn insert(db: &impl ConnectionTrait, entry: Model) -> Result<(), DbErr> {
+pub async fn insert_all(db: &impl ConnectionTrait, entries: Vec<Model>) -> Result<(), DbErr> {
+    if entries.is_empty() {
+        return Ok(());
+    }
     let count = Expr::col((Entity, Column::Occurrences)).add(1);
     let again = OnConflict::column(Column::RepeatKey).value(Column::Occurrences, count).to_owned();
-    let insert = Entity::insert(ActiveModel::from(entry).reset_all()).on_conflict(again);
+    let rows = entries.into_iter().map(|entry| ActiveModel::from(entry).reset_all());
+    let insert = Entity::insert_many(rows).on_conflict(again);
     insert.exec_without_returning(db).await.map(drop)
 }
 

@@ -30,17 +30,31 @@ pub async fn find(
         .await
 }
 
-/// Counts a failure, and answers how many there are now. Failures that are forgotten count no more.
-pub async fn count(db: &impl ConnectionTrait, failure: Model, now: DateTime<Utc>) -> Result<i32, DbErr> {
+/// Counts a failure, and answers how many there are now; none when it is not counted: there are `limit` already, and
+/// the last one was after `counts_again`. Failures that are forgotten count no more. Until the transaction ends, nobody
+/// else counts the same.
+pub async fn count(
+    db: &impl ConnectionTrait,
+    failure: Model,
+    limit: i32,
+    counts_again: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Option<i32>, DbErr> {
     let stored = |column| Expr::col((Entity, column));
     let failures = Expr::case(stored(Column::ExpiresAt).lte(now), 1).finally(stored(Column::Failures).add(1));
+    let is_open = stored(Column::Failures).lt(limit).or(stored(Column::ExpiresAt).lte(counts_again));
     let again = OnConflict::columns([Column::AccountKey, Column::Source])
         .value(Column::Failures, failures)
         .value(Column::ExpiresAt, failure.expires_at)
         .value(Column::UserId, failure.user_id)
+        .action_and_where(is_open)
         .to_owned();
     let insert = Entity::insert(ActiveModel::from(failure).reset_all()).on_conflict(again);
-    Ok(insert.exec_with_returning(db).await?.failures)
+    match insert.exec_with_returning(db).await {
+        Ok(row) => Ok(Some(row.failures)),
+        Err(DbErr::RecordNotFound(_)) => Ok(None),
+        Err(cause) => Err(cause),
+    }
 }
 
 /// Forgets the failures to an account from one source.
@@ -51,6 +65,9 @@ pub async fn forget(db: &impl ConnectionTrait, account_key: &[u8], source: &str)
 
 /// Forgets every failure to a user's account.
 pub async fn forget_user(db: &impl ConnectionTrait, user_id: UserId) -> Result<u64, DbErr> {
+    // Locked in the order in which a failure counts them: a source, then everywhere.
+    let rows = Entity::find().filter(Column::UserId.eq(user_id)).order_by_asc(Column::AccountKey);
+    rows.order_by_desc(Column::Source).lock_exclusive().all(db).await?;
     Ok(Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(db).await?.rows_affected)
 }
 

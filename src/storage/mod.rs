@@ -196,6 +196,7 @@ fn durable(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         .row_buffer_size(ROW_BUFFER)
+        .pragma("secure_delete", "on")
         .pragma("temp_store", "memory")
         .pragma("mmap_size", MMAP_BYTES)
 }

@@ -3,11 +3,11 @@
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{IntoActiveModel as _, JoinType, QuerySelect};
+use sea_orm::{IntoActiveModel as _, JoinType, QuerySelect, QueryTrait as _};
 
-use crate::entity::ids::UserId;
+use crate::entity::ids::{RoleId, UserId};
 use crate::entity::password_reset::{Column, Entity, Model};
-use crate::entity::user;
+use crate::entity::{user, user_role};
 
 /// Adds a token, in the place of the one that its user had.
 ///
@@ -44,6 +44,13 @@ pub async fn take(db: &impl ConnectionTrait, hash: &[u8], now: DateTime<Utc>) ->
 /// Ends the token of a user.
 pub async fn delete(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
     Entity::delete_by_id(user_id).exec(db).await.map(drop)
+}
+
+/// Ends the tokens of everybody who has this role.
+pub async fn delete_of_role(db: &impl ConnectionTrait, role_id: RoleId) -> Result<(), DbErr> {
+    let holders = user_role::Entity::find().filter(user_role::Column::RoleId.eq(role_id));
+    let holders = holders.select_only().column(user_role::Column::UserId).into_query();
+    Entity::delete_many().filter(Column::UserId.in_subquery(holders)).exec(db).await.map(drop)
 }
 
 /// Removes tokens that have expired.

@@ -254,9 +254,49 @@ on_both_databases!(what_is_far_too_long_or_odd_is_told_so, |database| async move
     nobody.mutate("login", "user { id }", login).await.data();
 
     let token = json!({ "name": "ci", "scopes": vec!["READ"; 10_000] });
-    let answer = root.mutate("createPersonalAccessToken", "secret", token).await;
-    assert_eq!(answer.code(), "INVALID_INPUT", "{}", answer.0);
+    let made = root.mutate("createPersonalAccessToken", "secret", token).await;
+    assert_eq!(made.complaint(), "INVALID_INPUT scopes:TOO_LONG");
     let roles = json!({ "userId": root.id, "roleIds": vec!["role_01h455vb4pex5vsknk084sn02q"; 10_000] });
     assert_eq!(root.mutate("setUserRoles", "user { id }", roles).await.complaint(), "INVALID_INPUT roleIds:TOO_LONG");
+    server.stop().await;
+});
+
+on_both_databases!(what_variables_hold_is_checked_before_anything_executes, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let ada = root(&server).await;
+    let token = "mutation($token: CreatePersonalAccessTokenInput!) {
+        createChat(input: { title: \"Early\" }) { chat { id } } createPersonalAccessToken(input: $token) { secret } }";
+    let expires = |value: Value| json!({ "token": { "name": "ci", "scopes": ["READ"], "expiresAt": value } });
+    let log = "query($filter: AuditFilter) { me { id } admin { auditLog(filter: $filter) { totalCount } } }";
+    let list = "query($ids: [ID!]!) { me { id } nodes(ids: $ids) { id } }";
+    let by_default = "query($id: ID = \"x\") { me { id } nodes(ids: [$id]) { id } }";
+    let scope = "mutation($scope: TokenScope = READ) { createChat(input: { title: \"Early\" }) { chat { id } }
+        createPersonalAccessToken(input: { name: \"ci\", scopes: [$scope] }) { secret } }";
+    for (document, variables, path) in [
+        (token, expires(json!("tomorrow")), "expiresAt:MALFORMED"),
+        (token, expires(json!("2026-13-01T00:00:00Z")), "expiresAt:MALFORMED"),
+        (token, expires(json!(1_800_000_000)), "expiresAt:MALFORMED"),
+        (token, expires(json!({ "at": "2030-01-01T00:00:00Z" })), "expiresAt:MALFORMED"),
+        (log, json!({ "filter": { "from": "2026-11-20" } }), "from:MALFORMED"),
+        (list, json!({ "ids": [null] }), "0:MALFORMED"),
+        (token, json!({ "token": { "name": "ci", "scopes": ["READ", null] } }), "scopes.1:MALFORMED"),
+        (by_default, json!({ "id": null }), ""),
+        (scope, json!({ "scope": null }), ""),
+    ] {
+        let answer = ada.run(document, variables.clone()).await;
+        assert_eq!(answer.complaint().trim(), format!("INVALID_INPUT {path}").trim(), "{variables}");
+        assert!(answer.0.get("data").is_none(), "nothing was executed: {}", answer.0);
+    }
+    for literal in ["\"tomorrow\"", "1", "{ at: \"2030-01-01T00:00:00Z\" }", "[\"2030-01-01T00:00:00Z\"]", "$name"] {
+        let document = format!(
+            "mutation($name: String) {{ createPersonalAccessToken(input: {{ name: \"ci\", scopes: READ, expiresAt: {literal} }}) {{ secret }} }}"
+        );
+        let document = if literal == "$name" { document } else { document.replace("($name: String)", "") };
+        assert_eq!(ada.run(&document, json!({})).await.code(), "INVALID_DOCUMENT", "{literal}");
+    }
+    let data = ada.data("{ me { chats { totalCount } personalAccessTokens { id } } }", json!({})).await;
+    assert_eq!(data["me"], json!({ "chats": { "totalCount": 0 }, "personalAccessTokens": [] }));
+    let made = ada.data(token, expires(json!("2999-01-01T00:00:00+02:00"))).await;
+    assert!(made["createPersonalAccessToken"]["secret"].is_string());
     server.stop().await;
 });

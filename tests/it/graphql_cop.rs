@@ -191,5 +191,15 @@ async fn playground_and_introspection() {
     for path in ["", "?query=%7B__typename%7D"] {
         assert!(!cop.get(path, "text/html,*/*;q=0.8").await.text.contains("<html"));
     }
-    assert!(cop.run(schema).await.json()["data"]["__schema"].is_null());
+    for document in [
+        schema,
+        "query cop { __type(name: \"User\") { name } }",
+        "query cop { server { id } ...S } fragment S on Query { __schema { types { name } } }",
+    ] {
+        let answer = cop.run(document).await.json();
+        assert!(answer.get("data").is_none(), "{answer}");
+        assert_eq!(answer["errors"][0]["extensions"]["code"], "INVALID_DOCUMENT", "{answer}");
+        assert_eq!(answer["errors"][0]["message"], "Introspection is turned off.", "{answer}");
+    }
+    assert_eq!(cop.run("query cop { __typename }").await.json()["data"]["__typename"], "Query");
 }

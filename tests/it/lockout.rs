@@ -163,6 +163,41 @@ on_both_databases!(of_many_tries_at_once_no_more_are_told_than_one_after_another
     assert_eq!(tries.iter().filter(refused).count(), 9);
 });
 
+on_both_databases!(of_many_tries_on_many_nodes_no_more_are_told_than_one_after_another, |home| async move {
+    let kit = Kit::new(home, &["--login-lockout-attempts", "2"]).await;
+    let ada = kit.register("ada").await;
+    // Each node hashes by itself: the tries are counted at the same time.
+    let nodes: Vec<Accounts> =
+        (0..6).map(|_| accounts(&kit.database, &kit.clock, &["--login-lockout-attempts", "2"])).collect();
+    let told = |outcomes: &[Result<()>]| {
+        outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count()
+    };
+    for source in 0..5 {
+        let here = client(&format!("203.0.113.{source}"));
+        let attempt = |node: &Accounts| {
+            let (node, here) = (node.clone(), here.clone());
+            let credentials = Credentials { login: "ada".to_owned(), password: "wrong".to_owned(), device: None };
+            async move { node.login(credentials, &here).await.map(drop) }
+        };
+        let outcomes = futures_util::future::join_all(nodes.iter().map(attempt)).await;
+        assert_eq!(told(&outcomes), 2, "{outcomes:?}");
+    }
+    // Twice ten failures from everywhere: the account is slow, and one try passes, whatever the number of networks and
+    // nodes.
+    for source in 5..10 {
+        kit.fail("ada", &format!("203.0.113.{source}"), 2).await;
+    }
+    kit.advance(TimeDelta::seconds(10));
+    let attempt = |(n, node): (usize, &Accounts)| {
+        let (node, here) = (node.clone(), client(&format!("198.51.100.{n}")));
+        let credentials = Credentials { login: "ada".to_owned(), password: "wrong".to_owned(), device: None };
+        async move { node.login(credentials, &here).await.map(drop) }
+    };
+    let outcomes = futures_util::future::join_all(nodes.iter().enumerate().map(attempt)).await;
+    assert_eq!(told(&outcomes), 1, "{outcomes:?}");
+    assert!(kit.login("ada", PASSWORD, HOME).await.is_ok(), "the owner, at home: {:?}", ada.user.id);
+});
+
 on_both_databases!(wrong_current_passwords_count_with_failed_sign_ins, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "4"]).await;
     let ada = kit.register("ada").await;

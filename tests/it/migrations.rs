@@ -1,6 +1,6 @@
 //! Migrations go up, down and up again, on both databases.
 
-use duologue::entity::user;
+use duologue::entity::{audit_entry, user};
 use duologue::storage::Database;
 use duologue::storage::migrations::{Step, run, status};
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryOrder as _};
@@ -22,6 +22,27 @@ on_both_databases!(up_down_up, |database| async move {
     run(database.url(), Step::Up(None)).await.unwrap();
     run(database.url(), Step::Fresh).await.unwrap();
     assert!(status(database.url()).await.unwrap().iter().all(|(_, applied)| *applied));
+});
+
+on_both_databases!(usernames_leave_the_audit_log, |database| async move {
+    let all = status(database.url()).await.unwrap();
+    let before = all.iter().position(|(name, _)| name.ends_with("audit_usernames")).unwrap();
+    run(database.url(), Step::Up(Some(u32::try_from(before).unwrap()))).await.unwrap();
+    let rows = sea_orm::Database::connect(database.url()).await.unwrap();
+    let id = match database.url().starts_with("postgres") {
+        true => "'00000000-0000-7000-8000-000000000001'",
+        false => "x'00000000000070008000000000000001'",
+    };
+    let values = r#"'2026-11-20 09:30:00+00:00', 'user.created', '{"username":"ada","roles":["user"]}', 1"#;
+    let columns = "id, created_at, action, detail, occurrences";
+    rows.execute_unprepared(&format!("INSERT INTO audit_log ({columns}) VALUES ({id}, {values})")).await.unwrap();
+    rows.close().await.unwrap();
+    run(database.url(), Step::Up(None)).await.unwrap();
+    let rows = Database::connect(database.url(), 2).await.unwrap();
+    let entry = audit_entry::Entity::find().one(rows.reader()).await.unwrap().unwrap();
+    let detail: serde_json::Value = serde_json::from_str(&entry.detail).unwrap();
+    assert_eq!(detail, serde_json::json!({ "roles": ["user"] }));
+    rows.close().await;
 });
 
 on_both_databases!(started_at_once_they_wait_for_one_another, |database| async move {

@@ -108,6 +108,7 @@ on_both_databases!(characters_are_listed_and_found, |database| async move {
         (json!({ "query": "a\u{0}" }), "INVALID_INPUT filter.query:MALFORMED"),
         (json!({ "query": "a".repeat(201) }), "INVALID_INPUT filter.query:TOO_LONG"),
         (json!({ "tags": ["a\u{0}"] }), "INVALID_INPUT filter.tags:MALFORMED"),
+        (json!({ "tags": vec!["a"; 11] }), "INVALID_INPUT filter.tags:TOO_LONG"),
     ] {
         assert_eq!(ada.run(&list, variables).await.complaint(), complaint);
     }

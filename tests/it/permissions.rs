@@ -1,10 +1,10 @@
-//! Who may ask for what: every field of the roots, of `Admin` and of `User`, for nobody, for anybody, for the owner, and for who has
-//! each permission alone.
+//! Who may ask for what: every field of the roots, of `Admin` and of `User`, for nobody, for anybody, for the owner,
+//! for who has each permission alone, and for a program with every permission.
+
+mod described;
 
 use std::collections::BTreeSet;
 
-use async_graphql::parser::parse_schema;
-use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
 use duologue::entity::enums::Permission;
 use serde_json::{Value, json};
 
@@ -188,6 +188,28 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Mutation.logoutEverywhere", "logoutEverywhere { sessionCount }", SignedIn("seen")),
 ];
 
+/// The mutations that require a session: FORBIDDEN with a personal access token, whatever it carries.
+const IN_SESSION: &[&str] = &[
+    "Mutation.logout",
+    "Mutation.logoutEverywhere",
+    "Mutation.revokeSession",
+    "Mutation.changePassword",
+    "Mutation.deactivateAccount",
+    "Mutation.deleteAccount",
+    "Mutation.createPersonalAccessToken",
+    "Mutation.revokePersonalAccessToken",
+    "Mutation.createUser",
+    "Mutation.deleteUser",
+    "Mutation.setUserActive",
+    "Mutation.setUserRoles",
+    "Mutation.unlockUser",
+    "Mutation.endUserSessions",
+    "Mutation.issuePasswordReset",
+    "Mutation.createRole",
+    "Mutation.updateRole",
+    "Mutation.deleteRole",
+];
+
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Who {
@@ -195,12 +217,17 @@ enum Who {
     Stranger,
     Owner,
     With(&'static str),
+    /// A personal access token with every scope, of a user with every permission.
+    Program,
 }
 
 impl Rule {
-    fn expected(self, who: Who) -> Outcome {
-        let has = |permission| who == Who::With(permission);
+    fn expected(self, field: &str, who: Who) -> Outcome {
+        let has = |permission| who == Who::With(permission) || who == Who::Program;
         match (self, who) {
+            (_, Who::Program) if IN_SESSION.contains(&field) => DENIED,
+            (_, Who::Program) if field == "Query.currentSession" => "null",
+            (Everybody("admin"), Who::Program) => "seen",
             (Everybody("me"), Who::Anonymous) => "null",
             (Everybody("me"), _) => "seen",
             (Everybody("admin"), Who::With(_)) => "seen",
@@ -242,15 +269,7 @@ impl Rule {
 
 #[test]
 fn every_field_stands_in_the_table() {
-    let document = parse_schema(duologue::app::schema()).unwrap();
-    let mut fields = BTreeSet::new();
-    for definition in document.definitions {
-        let TypeSystemDefinition::Type(definition) = definition else { continue };
-        let (name, TypeKind::Object(object)) = (definition.node.name.node, definition.node.kind) else { continue };
-        if TYPES.contains(&name.as_str()) {
-            fields.extend(object.fields.iter().map(|field| format!("{name}.{}", field.node.name.node)));
-        }
-    }
+    let fields: BTreeSet<String> = described::fields().into_keys().collect();
     let listed: BTreeSet<String> = TABLE.iter().map(|(field, ..)| (*field).to_owned()).collect();
     let missing: Vec<_> = fields.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&fields).collect();
@@ -294,6 +313,9 @@ impl Fixture {
             let user = with_permissions(root, &permission.to_lowercase(), &[permission]).await;
             people.push((Who::With(permission), (*user).clone()));
         }
+        let program = json!({ "name": "all", "scopes": ["READ", "WRITE", "ADMIN"] });
+        let program = root.mutate("createPersonalAccessToken", "secret", program).await.data();
+        people.push((Who::Program, root.with_token(&text(&program["createPersonalAccessToken"]["secret"]))));
         // The owner is the last, for a chat may go.
         people.push((Who::Owner, (*owner).clone()));
         Self { ids, people }
@@ -305,6 +327,7 @@ impl Fixture {
             Who::Stranger => "stranger".to_owned(),
             Who::Owner => "owner".to_owned(),
             Who::With(permission) => permission.to_lowercase(),
+            Who::Program => "root".to_owned(),
         }
     }
 
@@ -328,7 +351,7 @@ impl Fixture {
             let mut socket = client.socket().await;
             socket.subscribe("1", &document, json!({})).await;
             first(socket.next().await)
-        } else if name.starts_with("logout") && who != Who::Anonymous {
+        } else if name.starts_with("logout") && !matches!(who, Who::Anonymous | Who::Program) {
             log_in(client, &Self::name(who)).await.run(&document, json!({})).await
         } else {
             client.run(&document, json!({})).await
@@ -366,7 +389,7 @@ on_both_databases!(each_gets_what_the_table_says, |database: TestDatabase| async
     let mut wrong = Vec::new();
     for (field, document, rule) in TABLE {
         for (who, client) in &fixture.people {
-            let (expected, got) = (rule.expected(*who), fixture.outcome(*who, client, field, document).await);
+            let (expected, got) = (rule.expected(field, *who), fixture.outcome(*who, client, field, document).await);
             if got != expected {
                 wrong.push(format!("{field} for {who:?}: {got} instead of {expected}"));
             }

@@ -87,7 +87,9 @@ on_both_databases!(what_touches_the_safety_of_an_account_needs_a_session, |datab
     for (field, selection, input) in [
         ("changePassword", "user { id }", json!({ "currentPassword": PASSWORD, "newPassword": "an entirely other 1" })),
         ("updateProfile", "user { id }", json!({ "email": "eve@example.com", "currentPassword": PASSWORD })),
+        ("updateProfile", "user { id }", json!({ "username": "eve" })),
         ("createPersonalAccessToken", "secret", json!({ "name": "more", "scopes": ["ADMIN"] })),
+        ("revokePersonalAccessToken", "personalAccessTokenId", json!({ "personalAccessTokenId": all.id })),
         ("revokeSession", "sessionId", json!({ "sessionId": ada.session_id })),
         ("deactivateAccount", "userId", json!({ "password": PASSWORD })),
         ("deleteAccount", "userId", json!({ "password": PASSWORD })),

@@ -2,15 +2,19 @@
 
 use std::time::Duration;
 
+use duologue::entity::user;
 use duologue::storage::Database;
 use duologue::storage::failure::is_outage;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use sea_orm::sqlx::{Connection as _, Executor as _, Row as _, SqliteConnection};
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait as _, PaginatorTrait as _};
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::client::PASSWORD;
+use crate::support::database::{Engine, TestDatabase, on_both_databases, run};
+use crate::support::server::Setup;
 
 /// More than `max_page_count = 20` allows: SQLite reports SQLITE_FULL as on a full disk. One row needs no statement journal, so that
 /// SQLite rolls back the whole transaction.
@@ -167,4 +171,38 @@ async fn the_wal_is_checkpointed_beside_the_writer() {
     stop.cancel();
     checkpointer.await.unwrap();
     database.close().await;
+}
+
+/// SQLite leaves what is deleted in its pages until they are used again, unless it is told to overwrite it.
+#[test]
+fn a_deleted_account_leaves_no_bytes_in_the_file() {
+    run(Engine::Sqlite, |database: TestDatabase| async move {
+        const WORDS: [&str; 5] =
+            ["melisande", "quillfeather", "zephyranthes", "confidential zinnia", "biography of nobody"];
+        let path = database.url().strip_prefix("sqlite:").unwrap().to_owned();
+        let left = || {
+            let files = ["", "-wal"].map(|end| std::fs::read(format!("{path}{end}")).unwrap_or_default());
+            let text = String::from_utf8_lossy(&files.concat()).to_lowercase();
+            WORDS.into_iter().filter(|word| text.contains(word)).collect::<Vec<_>>()
+        };
+        let server = Setup::new(&database).start().await;
+        let user = server.sign_up("melisande").await;
+        let profile = json!({ "fullName": "Dame Quillfeather", "bio": "The biography of nobody." });
+        user.mutate("updateProfile", "user { id }", profile).await.data();
+        for n in 0..20 {
+            let chat = user.new_chat(json!({ "title": format!("Zephyranthes {n}"), "modelId": "demo/fast" })).await;
+            user.talk(&chat, &format!("Confidential zinnia {n} ").repeat(60)).await;
+        }
+        assert_eq!(left(), WORDS, "all of it was there");
+        user.mutate("deleteAccount", "userId", json!({ "password": PASSWORD })).await.data();
+        let rows = Database::connect(database.url(), 1).await.unwrap();
+        let start = std::time::Instant::now();
+        while user::Entity::find().count(rows.reader()).await.unwrap() > 0 {
+            assert!(start.elapsed().as_secs() < 60, "the sweep does not end");
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        rows.close().await;
+        server.stop().await;
+        assert!(left().is_empty(), "{:?}", left());
+    });
 }

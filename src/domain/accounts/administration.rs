@@ -1,5 +1,6 @@
-//! What admins do to other people's accounts. Nobody can touch a user who may do what they may not, nor grant it; each act is in
-//! the audit log.
+//! What admins do to other people's accounts. Nobody can touch a user who may do what they may not, nor grant it; each
+//! act is in the audit log. Every change requires a session: all of them are [`Error::Forbidden`] with a personal
+//! access token.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -16,7 +17,7 @@ use crate::entity::ids::{RoleId, UserId};
 use crate::entity::{role, user};
 use crate::storage::directory::{Filter, Place};
 use crate::storage::page::{Page, Window};
-use crate::storage::{accounts as rows, directory, roles, users};
+use crate::storage::{accounts as rows, directory, password_resets, roles, users};
 
 /// The most roles of one user.
 const MAX_ROLES_OF_USER: usize = 50;
@@ -52,7 +53,7 @@ impl Accounts {
         new: NewUser,
         role_ids: &[RoleId],
     ) -> Result<user::Model> {
-        viewer.require(Permission::UsersWrite)?;
+        viewer.require_in_session(Permission::UsersWrite)?;
         let wanted = wanted_roles(role_ids)?;
         let user = self.prepare(Checks::default(), new, Strength::Required).await?;
         let transaction = self.0.database.begin().await?;
@@ -63,14 +64,15 @@ impl Accounts {
             return Err(self.conflict(&user).await?);
         }
         roles::set(&transaction, user.id, &wanted).await?;
-        let detail = json!({ "username": user.username, "roles": names(&granted) });
+        let detail = json!({ "roles": names(&granted) });
         let entry = self.audit(Action::UserCreated, client).by(viewer.user_id).on(user.id).detail(detail);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         Ok(user)
     }
 
-    /// Gives a user exactly these roles, and the one that everybody has. It holds for their live sessions within a second.
+    /// Gives a user exactly these roles, and the one that everybody has. It holds for their live sessions within a
+    /// second. A password reset of a user who gains a permission ends.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without ROLES_WRITE, and for a user or a role that may do what the viewer may not;
@@ -82,7 +84,7 @@ impl Accounts {
         user_id: UserId,
         role_ids: &[RoleId],
     ) -> Result<user::Model> {
-        viewer.require(Permission::RolesWrite)?;
+        viewer.require_in_session(Permission::RolesWrite)?;
         let wanted = wanted_roles(role_ids)?;
         let transaction = self.0.database.begin().await?;
         let (user, before) = lock_subject(&transaction, viewer, user_id).await?;
@@ -93,6 +95,11 @@ impl Accounts {
         let after = complete(roles::lock_all(&transaction, &wanted).await?, &wanted)?;
         viewer.require_all(&permissions_of(&after))?;
         roles::set(&transaction, user_id, &wanted).await?;
+        let (had, has) = (permissions_of(&before), permissions_of(&after));
+        if has.iter().any(|permission| !had.contains(permission)) {
+            // It was issued by somebody who may not be able to touch the user any more.
+            password_resets::delete(&transaction, user_id).await?;
+        }
         let detail = json!({ "roles": names(&after), "before": { "roles": names(&before) } });
         let entry = self.audit(Action::UserRolesSet, client).by(viewer.user_id).on(user_id).detail(detail);
         audit::record(&transaction, entry).await?;
@@ -113,7 +120,7 @@ impl Accounts {
         user_id: UserId,
         is_active: bool,
     ) -> Result<user::Model> {
-        viewer.require(Permission::UsersWrite)?;
+        viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         if user.is_active == is_active {
@@ -141,7 +148,7 @@ impl Accounts {
     /// # Errors
     /// As [`Accounts::set_user_active`].
     pub async fn delete_user(&self, viewer: &Viewer, client: &Client, user_id: UserId, chats: &Chats) -> Result<()> {
-        viewer.require(Permission::UsersWrite)?;
+        viewer.require_in_session(Permission::UsersWrite)?;
         not_oneself(viewer, user_id)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
@@ -164,10 +171,13 @@ impl Accounts {
         client: &Client,
         user_id: UserId,
     ) -> Result<(user::Model, PasswordReset)> {
-        viewer.require(Permission::UsersWrite)?;
+        viewer.require_in_session(Permission::UsersWrite)?;
         not_oneself(viewer, user_id)?;
         let transaction = self.0.database.begin().await?;
-        let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
+        let (user, before) = lock_subject(&transaction, viewer, user_id).await?;
+        // What they allow does not change until the token is there for the change to end it.
+        let role_ids: Vec<RoleId> = before.iter().map(|role| role.id).collect();
+        viewer.require_all(&permissions_of(&roles::lock_all(&transaction, &role_ids).await?))?;
         let reset = self.issue_password_reset(&transaction, user_id).await?;
         let entry = self.audit(Action::PasswordResetIssued, client).by(viewer.user_id).on(user_id);
         audit::record(&transaction, entry).await?;
@@ -185,7 +195,7 @@ impl Accounts {
         client: &Client,
         user_id: UserId,
     ) -> Result<(user::Model, usize)> {
-        viewer.require(Permission::UsersWrite)?;
+        viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         let ended = users::delete_sessions(&transaction, user_id, None).await?;

@@ -6,8 +6,9 @@
 //! login is counted as it was typed, so accounts that do not exist lock and slow down just the same. An account is counted by
 //! its id: who found an open session could rename it, and guess on.
 //!
-//! A sign-in is held against the lock twice: before the hash, which is then saved, and after it with what was counted meanwhile.
-//! So of many tries at once no more are told right from wrong than of as many one after another.
+//! A sign-in is held against the lock twice: before the hash, which is then saved, and after it by counting it. The
+//! database counts each try once and in some order, on every node: so of many tries at once no more are told right from
+//! wrong than of as many one after another.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
@@ -49,6 +50,16 @@ pub(super) struct Attempt {
     user_id: Option<UserId>,
 }
 
+/// What became of the count of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Counted {
+    Yes,
+    /// It is the one that locks.
+    Last,
+    /// It is not counted: the account is locked or slow for its source.
+    Refused,
+}
+
 impl LockoutPolicy {
     /// None where the settings turn it off.
     pub(super) fn new(settings: &AuthSettings) -> Option<Self> {
@@ -85,9 +96,7 @@ impl Accounts {
                 slow_until = Some(row.expires_at - policy.lasts + SLOW_INTERVAL).filter(|until| *until > now);
             }
         }
-        // Asked for nobody's account too: the time must not tell.
-        let user_id = attempt.user_id.unwrap_or(UserId(Uuid::nil()));
-        if slow_until.is_some() && login_failures::is_known_network(db, user_id, &attempt.source).await? {
+        if slow_until.is_some() && self.knows(db, attempt).await? {
             slow_until = None;
         }
         match locked_until.max(slow_until) {
@@ -110,26 +119,72 @@ impl Accounts {
 
     async fn count_failure(&self, attempt: &Attempt, entry: Entry, client: &Client) -> Result<Error> {
         let transaction = self.0.database.begin().await?;
-        let standing = self.check_lock(&transaction, attempt).await;
-        if let (Some(policy), Ok(())) = (self.0.lockout, &standing) {
-            let now = self.0.clock.now();
-            let failure = |source: &str| login_failure::Model {
-                account_key: attempt.account_key.to_vec(),
-                source: source.to_owned(),
-                user_id: attempt.user_id,
-                failures: 1,
-                expires_at: now + policy.lasts,
-            };
-            let failures = login_failures::count(&transaction, failure(&attempt.source), now).await?;
-            login_failures::count(&transaction, failure(login_failures::EVERYWHERE), now).await?;
-            if failures == policy.attempts {
-                let entry = on_user(self.audit(Action::UserLockedOut, client), attempt);
-                audit::record(&transaction, entry).await?;
+        let counted = match self.count(&transaction, attempt).await? {
+            Counted::Refused => {
+                drop(transaction);
+                audit::record_failure(&self.0.database, entry).await;
+                return Ok(self.locked_out(attempt).await);
             }
+            counted => counted,
+        };
+        if counted == Counted::Last {
+            let entry = on_user(self.audit(Action::UserLockedOut, client), attempt);
+            audit::record(&transaction, entry).await?;
         }
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
-        standing.map(|()| Error::InvalidCredentials)
+        Ok(Error::InvalidCredentials)
+    }
+
+    /// Whether an attempt whose password is right comes in time: it is counted like a failure, and the count is not
+    /// kept.
+    ///
+    /// # Errors
+    /// [`Error::LockedOut`] after too many failures.
+    pub(super) async fn check_turn(&self, attempt: &Attempt) -> Result<()> {
+        let transaction = self.0.database.begin().await?;
+        let counted = self.count(&transaction, attempt).await?;
+        drop(transaction);
+        if counted == Counted::Refused { Err(self.locked_out(attempt).await) } else { Ok(()) }
+    }
+
+    /// Counts an attempt for its source and for everywhere, unless the account is locked or slow for it.
+    async fn count(&self, tx: &impl ConnectionTrait, attempt: &Attempt) -> Result<Counted> {
+        let Some(policy) = self.0.lockout else { return Ok(Counted::Yes) };
+        let now = self.0.clock.now();
+        let failure = |source: &str| login_failure::Model {
+            account_key: attempt.account_key.to_vec(),
+            source: source.to_owned(),
+            user_id: attempt.user_id,
+            failures: 1,
+            expires_at: now + policy.lasts,
+        };
+        let here = login_failures::count(tx, failure(&attempt.source), policy.attempts, now, now).await?;
+        let (limit, quiet) = if self.knows(tx, attempt).await? {
+            (i32::MAX, now)
+        } else {
+            (policy.attempts.saturating_mul(SLOW_FACTOR), now + policy.lasts - SLOW_INTERVAL)
+        };
+        let everywhere = login_failures::count(tx, failure(login_failures::EVERYWHERE), limit, quiet, now).await?;
+        Ok(match (here, everywhere) {
+            (Some(failures), Some(_)) if failures == policy.attempts => Counted::Last,
+            (Some(_), Some(_)) => Counted::Yes,
+            _ => Counted::Refused,
+        })
+    }
+
+    /// Whether the account was signed in to from there.
+    async fn knows(&self, db: &impl ConnectionTrait, attempt: &Attempt) -> Result<bool> {
+        // Asked for nobody's account too: the time must not tell.
+        let user_id = attempt.user_id.unwrap_or(UserId(Uuid::nil()));
+        Ok(login_failures::is_known_network(db, user_id, &attempt.source).await?)
+    }
+
+    /// What to tell the client of an attempt that was not counted.
+    async fn locked_out(&self, attempt: &Attempt) -> Error {
+        let lock = self.check_lock(self.0.database.reader(), attempt).await;
+        // The lock may have been lifted since.
+        lock.err().unwrap_or(Error::LockedOut { retry_after: std::time::Duration::from_secs(1) })
     }
 
     /// Forgets the failures that a sign-in made up for, and knows its network from now on.
@@ -166,9 +221,10 @@ impl Accounts {
     /// Lifts every lock of an account, and forgets the failures that led to them.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, [`Error::NotFound`] where there is no such user.
+    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, and with a personal access token;
+    /// [`Error::NotFound`] where there is no such user.
     pub async fn unlock_user(&self, viewer: &Viewer, user_id: UserId, client: &Client) -> Result<user::Model> {
-        viewer.require(Permission::UsersWrite)?;
+        viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         login_failures::forget_user(&transaction, user_id).await?;

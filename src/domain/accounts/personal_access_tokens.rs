@@ -17,6 +17,8 @@ use crate::storage::{accounts, personal_access_tokens as rows, users};
 const PREFIX: &str = "duo_pat_";
 /// The most tokens of one user.
 const MAX_TOKENS: u64 = 50;
+/// The most scopes that are given; there are fewer, and each counts once.
+const MAX_SCOPES: usize = 10;
 
 /// A token to be made.
 #[derive(Debug, Clone)]
@@ -42,6 +44,8 @@ impl Accounts {
         let name = names::token_name(&mut checks, "name", &new.name);
         if new.scopes.is_empty() {
             checks.fail("scopes", FieldErrorCode::Required, "A token needs a scope.");
+        } else if new.scopes.len() > MAX_SCOPES {
+            checks.fail("scopes", FieldErrorCode::TooLong, format!("At most {MAX_SCOPES} scopes are allowed here."));
         }
         if new.expires_at.is_some_and(|at| at <= now) {
             checks.fail("expiresAt", FieldErrorCode::OutOfRange, "A token expires in the future.");
@@ -76,8 +80,9 @@ impl Accounts {
     /// Ends a token of the viewer's: it is dead and its sockets close, at once.
     ///
     /// # Errors
-    /// [`Error::NotFound`].
+    /// [`Error::NotFound`]; [`Error::Forbidden`] with a personal access token.
     pub async fn revoke_token(&self, viewer: &Viewer, id: PersonalAccessTokenId, client: &Client) -> Result<()> {
+        viewer.session()?;
         let found = rows::find(self.0.database.reader(), id).await?;
         let token = found.filter(|token| token.user_id == viewer.user_id).ok_or(Error::NotFound)?;
         let transaction = self.0.database.begin().await?;

@@ -14,7 +14,7 @@ use crate::storage::{accounts as rows, users};
 /// What an update changes.
 #[derive(Clone, Default)]
 pub struct ProfileChanges {
-    /// As at registration; cannot be cleared.
+    /// As at registration; cannot be cleared. Another one needs a session.
     pub username: Change<String>,
     /// As at registration; cannot be cleared. Another one needs the current password and a session.
     pub email: Change<String>,
@@ -30,9 +30,9 @@ impl Accounts {
     /// Changes the viewer's profile.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail address
-    /// [`Error::InvalidCredentials`] with a wrong password, [`Error::LockedOut`] after too many of these, and [`Error::Forbidden`]
-    /// with a personal access token.
+    /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail
+    /// address [`Error::InvalidCredentials`] with a wrong password and [`Error::LockedOut`] after too many of these;
+    /// for another e-mail address or username [`Error::Forbidden`] with a personal access token.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
@@ -43,12 +43,12 @@ impl Accounts {
         let mut checks = Checks::default();
         let wanted = Wanted::check(&mut checks, &changes);
         let is_new_email = wanted.email.as_ref().is_some_and(|email| *email != before.email);
-        if is_new_email {
+        if is_new_email || wanted.username.as_ref().is_some_and(|username| *username != before.username) {
             viewer.session()?;
-            if changes.current_password.is_none() {
-                let why = "Another e-mail address needs the current password.";
-                checks.fail("currentPassword", FieldErrorCode::Required, why);
-            }
+        }
+        if is_new_email && changes.current_password.is_none() {
+            let why = "Another e-mail address needs the current password.";
+            checks.fail("currentPassword", FieldErrorCode::Required, why);
         }
         checks.finish()?;
         let checked = match changes.current_password {

@@ -35,7 +35,7 @@ impl Accounts {
         let attempt = self.attempt(&user.username_key, Some(&user), client);
         self.check_lock(self.0.database.reader(), &attempt).await?;
         if self.0.passwords.verify(password, Some(user.password_hash.clone())).await? {
-            self.check_lock(self.0.database.reader(), &attempt).await?;
+            self.check_turn(&attempt).await?;
             return Ok(user);
         }
         let entry = self.audit(Action::PasswordCheckFailed, client).by(user.id).on(user.id);

@@ -1,4 +1,5 @@
-//! Making and changing roles. Nobody can grant what they do not have, nor take it from others.
+//! Making and changing roles. Nobody can grant what they do not have, nor take it from others. Every change requires a
+//! session: all of them are [`Error::Forbidden`] with a personal access token.
 
 use serde_json::json;
 
@@ -9,7 +10,7 @@ use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::RoleId;
 use crate::entity::role;
-use crate::storage::roles as rows;
+use crate::storage::{password_resets, roles as rows};
 
 /// The longest name, in characters.
 const MAX_NAME: usize = 64;
@@ -56,7 +57,7 @@ impl Accounts {
     /// [`Error::Invalid`]; [`Error::Forbidden`] for a permission that the viewer lacks; [`Error::Conflict`] when the name is
     /// taken, or there are as many roles as may be.
     pub async fn create_role(&self, viewer: &Viewer, client: &Client, new: NewRole) -> Result<role::Model> {
-        viewer.require(Permission::RolesWrite)?;
+        viewer.require_in_session(Permission::RolesWrite)?;
         let mut checks = Checks::default();
         let name = name(&mut checks, &new.name);
         let description = new.description.and_then(|text| description(&mut checks, &text));
@@ -87,7 +88,8 @@ impl Accounts {
         Ok(role)
     }
 
-    /// Changes a role, for everybody who has it, within a second. Of a built-in one only the description.
+    /// Changes a role, for everybody who has it, within a second. Of a built-in one only the description. When it gains
+    /// a permission, the password resets of everybody who has it end.
     ///
     /// # Errors
     /// [`Error::Invalid`]; [`Error::NotFound`]; [`Error::Forbidden`] for a permission, old or new, that the viewer lacks;
@@ -99,7 +101,7 @@ impl Accounts {
         id: RoleId,
         changes: RoleChanges,
     ) -> Result<role::Model> {
-        viewer.require(Permission::RolesWrite)?;
+        viewer.require_in_session(Permission::RolesWrite)?;
         let mut checks = Checks::default();
         let new_name = required(&mut checks, "name", changes.name).map(|text| name(&mut checks, &text));
         let new_permissions = required(&mut checks, "permissions", changes.permissions);
@@ -127,6 +129,10 @@ impl Accounts {
         if !rows::update(&transaction, role.clone()).await? {
             return Err(name_taken());
         }
+        let had = Permission::parse_list(&old.permissions);
+        if Permission::parse_list(&role.permissions).iter().any(|permission| !had.contains(permission)) {
+            password_resets::delete_of_role(&transaction, id).await?;
+        }
         let detail = json!({
             "name": role.name, "permissions": names(&role),
             "before": { "name": old.name, "permissions": names(&old) },
@@ -143,7 +149,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] when it allows what the viewer may not; [`Error::Conflict`] when it is built-in.
     pub async fn delete_role(&self, viewer: &Viewer, client: &Client, id: RoleId) -> Result<()> {
-        viewer.require(Permission::RolesWrite)?;
+        viewer.require_in_session(Permission::RolesWrite)?;
         let transaction = self.0.database.begin().await?;
         let role = rows::lock_all(&transaction, &[id]).await?.pop().ok_or(Error::NotFound)?;
         if role.is_built_in {

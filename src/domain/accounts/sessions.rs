@@ -90,6 +90,7 @@ impl Accounts {
         let Some(user) = user.filter(|user| is_right && user.is_active) else {
             return Err(self.login_failed(&attempt, client).await);
         };
+        self.check_turn(&attempt).await?;
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
         // The hash took its time: who changed the password or closed the account meanwhile lets nobody in.
@@ -100,7 +101,6 @@ impl Accounts {
             }
             locked => drop(locked?),
         }
-        self.check_lock(&transaction, &attempt).await?;
         self.login_succeeded(&transaction, &attempt, user.id).await?;
         rows::insert_session(&transaction, session.row.clone()).await?;
         let ended = users::delete_sessions_beyond(&transaction, user.id, MAX_SESSIONS).await?;

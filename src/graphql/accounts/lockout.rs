@@ -26,7 +26,8 @@ pub struct LockoutMutations;
 
 #[Object]
 impl LockoutMutations {
-    /// Lifts every lock that failed sign-ins brought on an account. USERS_WRITE; audited.
+    /// Lifts every lock that failed sign-ins brought on an account. Requires USERS_WRITE and every permission of the
+    /// user; FORBIDDEN with a personal access token. Audited.
     async fn unlock_user(
         &self,
         ctx: &Context<'_>,

@@ -12,9 +12,10 @@ use crate::graphql::scalars::DateTime;
 pub enum TokenScope {
     /// Nothing more.
     Read,
-    /// Mutations, but those that touch the safety of the account.
+    /// Mutations, except those that are FORBIDDEN with a personal access token: all that change accounts, roles,
+    /// sessions and tokens.
     Write,
-    /// What the roles of its user allow.
+    /// What the roles of its user allow, with the same exceptions.
     Admin,
 }
 

@@ -14,9 +14,9 @@ use crate::graphql::scalars::DateTime;
 /// What changes of the viewer's profile. What is absent stays; null clears.
 #[derive(InputObject)]
 pub struct UpdateProfileInput {
-    /// As at registration; cannot be null.
+    /// As at registration; cannot be null. Another one needs a session.
     username: MaybeUndefined<String>,
-    /// As at registration; cannot be null. Another one needs `currentPassword`.
+    /// As at registration; cannot be null. Another one needs a session and `currentPassword`.
     email: MaybeUndefined<String>,
     /// The current password.
     current_password: Option<String>,
@@ -120,7 +120,6 @@ pub struct CreatePersonalAccessTokenInput {
     /// What to call it, at most 100 characters.
     name: String,
     /// What it may do: at least one.
-    #[graphql(validator(max_items = 10))]
     scopes: Vec<TokenScope>,
     /// When it stops working, in the future; absent is never.
     expires_at: Option<DateTime>,
@@ -173,8 +172,9 @@ impl SelfServiceMutations {
         Ok(Some(RevokeSessionPayload { session_id: input.session_id }))
     }
 
-    /// Changes the viewer's profile. CONFLICT when a name is taken; for another e-mail address INVALID_CREDENTIALS with a wrong
-    /// password, LOCKED_OUT after too many, and FORBIDDEN with a personal access token.
+    /// Changes the viewer's profile. CONFLICT when a name is taken. Another username or e-mail address requires a
+    /// session: with a personal access token it is FORBIDDEN. Another e-mail address is INVALID_CREDENTIALS with a
+    /// wrong password, LOCKED_OUT after too many.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,
@@ -255,7 +255,8 @@ impl SelfServiceMutations {
         Ok(Some(CreatePersonalAccessTokenPayload { personal_access_token: PersonalAccessToken(row), secret }))
     }
 
-    /// Ends a personal access token of the viewer's, at once: its sockets close.
+    /// Ends a personal access token of the viewer's, at once: its sockets close. FORBIDDEN with a personal access
+    /// token.
     async fn revoke_personal_access_token(
         &self,
         ctx: &Context<'_>,

@@ -5,6 +5,7 @@ use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 use super::session::Session;
 use super::user::User;
 use crate::domain::accounts::{Credentials, NewUser, Registration, SignedIn};
+use crate::graphql::as_viewer::AsViewer;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
@@ -59,17 +60,17 @@ pub struct AuthPayload {
     refresh_token_expires_at: DateTime,
 }
 
-impl From<SignedIn> for AuthPayload {
-    fn from(signed_in: SignedIn) -> Self {
-        Self {
-            user: User { row: signed_in.user, signed_in: Some(signed_in.viewer) },
-            session: Session { row: signed_in.session, is_current: true },
-            access_token: signed_in.access_token,
-            access_token_expires_at: DateTime(signed_in.access_token_expires_at),
-            refresh_token: signed_in.refresh_token,
-            refresh_token_expires_at: DateTime(signed_in.refresh_token_expires_at),
-        }
-    }
+/// The payload, below which its user is the viewer: the request came without their credentials.
+fn payload(signed_in: SignedIn) -> AsViewer<AuthPayload> {
+    let payload = AuthPayload {
+        user: signed_in.user.into(),
+        session: Session { row: signed_in.session, is_current: true },
+        access_token: signed_in.access_token,
+        access_token_expires_at: DateTime(signed_in.access_token_expires_at),
+        refresh_token: signed_in.refresh_token,
+        refresh_token_expires_at: DateTime(signed_in.refresh_token_expires_at),
+    };
+    AsViewer::new(signed_in.viewer, payload)
 }
 
 /// Which session ended.
@@ -117,10 +118,10 @@ impl AccountMutations {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "The new account.")] input: RegisterInput,
-    ) -> Result<Option<AuthPayload>> {
+    ) -> Result<Option<AsViewer<AuthPayload>>> {
         let RegisterInput { username, email, password, full_name, device } = input;
         let registration = Registration { user: NewUser { username, email, password, full_name }, device };
-        Ok(Some(ctx.state().accounts.register(registration, ctx.client()?).await?.into()))
+        Ok(Some(payload(ctx.state().accounts.register(registration, ctx.client()?).await?)))
     }
 
     /// Signs in by username or e-mail address. INVALID_CREDENTIALS, whatever is wrong.
@@ -128,10 +129,10 @@ impl AccountMutations {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What to sign in with.")] input: LoginInput,
-    ) -> Result<Option<AuthPayload>> {
+    ) -> Result<Option<AsViewer<AuthPayload>>> {
         let LoginInput { login, password, device } = input;
         let credentials = Credentials { login, password, device };
-        Ok(Some(ctx.state().accounts.login(credentials, ctx.client()?).await?.into()))
+        Ok(Some(payload(ctx.state().accounts.login(credentials, ctx.client()?).await?)))
     }
 
     /// Answers a new pair; the old refresh token dies. For ten seconds, and until its successor is used, it answers that same
@@ -140,11 +141,12 @@ impl AccountMutations {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "What to stay signed in with.")] input: RefreshSessionInput,
-    ) -> Result<Option<AuthPayload>> {
-        Ok(Some(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()?).await?.into()))
+    ) -> Result<Option<AsViewer<AuthPayload>>> {
+        Ok(Some(payload(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()?).await?)))
     }
 
-    /// Ends the session of this request's access token, at once: its tokens are dead and its sockets close.
+    /// Ends the session of this request's access token, at once: its tokens are dead and its sockets close. Fields that
+    /// follow it in the document and need a viewer are UNAUTHENTICATED. FORBIDDEN with a personal access token.
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let session_id = ctx.state().accounts.logout(ctx.requester(), ctx.client()?).await?;
         Ok(Some(LogoutPayload { session_id: ids::show(session_id) }))

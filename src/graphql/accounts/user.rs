@@ -1,7 +1,5 @@
 //! Users.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, ID, Object, Result};
 
 use super::personal_access_token::PersonalAccessToken;
@@ -22,33 +20,21 @@ use crate::graphql::scalars::DateTime;
 pub struct User {
     /// The row.
     pub row: user::Model,
-    /// The user as a viewer, where this request itself signed them in: it came without their credentials.
-    pub signed_in: Option<Arc<Viewer>>,
 }
 
 impl From<user::Model> for User {
     fn from(row: user::Model) -> Self {
-        Self { row, signed_in: None }
+        Self { row }
     }
 }
 
 impl User {
-    /// Who looks at the user; none when nobody is signed in.
-    pub fn viewer<'a>(&'a self, ctx: &'a Context<'_>) -> Option<&'a Viewer> {
-        self.signed_in.as_deref().or_else(|| ctx.viewer().ok())
-    }
-
     fn account(&self, ctx: &Context<'_>) -> Option<&user::Model> {
-        account_of(self.viewer(ctx), &self.row)
+        account_of(ctx.viewer().ok(), &self.row)
     }
 
     async fn visible_roles(&self, ctx: &Context<'_>) -> domain::Result<Option<Vec<role::Model>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
-        if self.signed_in.is_some() {
-            // The loaders look things up for who sent the request: here, for nobody yet.
-            let roles = ctx.state().accounts.roles_of(&[account.id]).await?;
-            return Ok(Some(roles.into_iter().map(|(_, role)| role).collect()));
-        }
         Ok(Some(ctx.loaders().load_one(RolesOf(account.id)).await?.unwrap_or_default()))
     }
 }
@@ -105,10 +91,6 @@ impl User {
     /// are locked one by one: the user may well sign in from another. Private.
     async fn locked_until(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
-        if self.signed_in.is_some() {
-            let locks = ctx.state().accounts.locked_until(&[account.id]).await?;
-            return Ok(locks.first().map(|(_, until)| DateTime(*until)));
-        }
         Ok(ctx.loaders().load_one(LockOf(account.id)).await?.map(DateTime))
     }
 
@@ -127,28 +109,22 @@ impl User {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
         #[graphql(desc = "Which chats are wanted; absent are all.")] filter: Option<ChatFilter>,
     ) -> Result<Option<Connection<Chat>>> {
-        let Some(viewer) = self.viewer(ctx).filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
+        let Some(viewer) = ctx.viewer().ok().filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
         Ok(Some(chats::page(ctx.state(), viewer, PageArguments { first, after, last, before }, filter).await?))
     }
 
     /// Where the user is signed in, the last used first; at most 100. Private.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Session>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
-        let rows = match self.signed_in {
-            Some(_) => ctx.state().accounts.sessions_of(&[account.id]).await?,
-            None => ctx.loaders().load_one(SessionsOf(account.id)).await?.unwrap_or_default(),
-        };
-        let current = self.viewer(ctx).and_then(Viewer::session_id);
+        let rows = ctx.loaders().load_one(SessionsOf(account.id)).await?.unwrap_or_default();
+        let current = ctx.viewer().ok().and_then(Viewer::session_id);
         Ok(Some(rows.into_iter().map(|row| Session { is_current: Some(row.id) == current, row }).collect()))
     }
 
     /// The user's personal access tokens, newest first; at most 50. Private.
     async fn personal_access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<PersonalAccessToken>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
-        let rows = match self.signed_in {
-            Some(_) => ctx.state().accounts.tokens_of(&[account.id]).await?,
-            None => ctx.loaders().load_one(TokensOf(account.id)).await?.unwrap_or_default(),
-        };
+        let rows = ctx.loaders().load_one(TokensOf(account.id)).await?.unwrap_or_default();
         Ok(Some(rows.into_iter().map(PersonalAccessToken).collect()))
     }
 

@@ -48,7 +48,7 @@ impl Admin {
         ID("admin".to_owned())
     }
 
-    /// The users, by name. USERS_READ.
+    /// The users, by name. Requires USERS_READ.
     async fn users(
         &self,
         ctx: &Context<'_>,
@@ -70,13 +70,14 @@ impl Admin {
         Ok(Some(Connection::new(page, |user| directory::Place::from(user), User::from, total)))
     }
 
-    /// Every role, by name. ROLES_WRITE.
+    /// Every role, by name. Requires ROLES_WRITE.
     async fn roles(&self, ctx: &Context<'_>) -> Result<Option<Vec<Role>>> {
         let roles = ctx.state().accounts.roles(ctx.viewer()?).await?;
         Ok(Some(roles.into_iter().map(Role).collect()))
     }
 
-    /// Everybody's chats, or one user's, newest activity first. CHATS_READ; written to the audit log.
+    /// Everybody's chats, or one user's, newest activity first. Requires CHATS_READ. The list is audited, and so is
+    /// each chat of which messages are read.
     async fn chats(
         &self,
         ctx: &Context<'_>,
@@ -89,23 +90,23 @@ impl Admin {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<chat_rows::Place>(false)?;
         let owner = ids::parse_optional(user_id.as_ref(), "userId")?;
-        let (page, access) = ctx.state().chats.page_of_others(viewer, ctx.client()?, owner, window).await?;
+        let page = ctx.state().chats.page_of_others(viewer, ctx.client()?, owner, window).await?;
         let (chats, viewer) = (ctx.state().chats.clone(), viewer.clone());
         let total = Arc::new(move || -> BoxFuture<'static, _> {
             let (chats, viewer) = (chats.clone(), viewer.clone());
             Box::pin(async move { chats.count_of_others(&viewer, owner).await })
         });
-        Ok(Some(Connection::new(page, |chat| chat_rows::Place::from(chat), |chat| Chat::found(chat, access), total)))
+        Ok(Some(Connection::new(page, |chat| chat_rows::Place::from(chat), Chat::listed, total)))
     }
 
-    /// Anybody's chat, with its messages; null when there is none with this id. CHATS_READ; written to the audit log.
+    /// Anybody's chat, with its messages; null when there is none with this id. Requires CHATS_READ. Access is audited.
     async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The chat's id.")] id: ID) -> Result<Option<Chat>> {
         let id = ids::parse(&id, "id")?;
         let found = ctx.state().chats.find_of_others(ctx.viewer()?, ctx.client()?, id).await?;
         Ok(found.map(|(chat, access)| Chat::found(chat, access)))
     }
 
-    /// What admins did to others, and every security event, newest first. AUDIT_READ.
+    /// What admins did to others, and every security event, newest first. Requires AUDIT_READ.
     async fn audit_log(
         &self,
         ctx: &Context<'_>,

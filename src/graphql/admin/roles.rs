@@ -68,7 +68,8 @@ pub struct RoleMutations;
 
 #[Object]
 impl RoleMutations {
-    /// Makes a role. ROLES_WRITE. CONFLICT when the name is taken.
+    /// Creates a role. Requires ROLES_WRITE and every permission that it gives; FORBIDDEN with a personal access token.
+    /// CONFLICT when the name is taken.
     async fn create_role(
         &self,
         ctx: &Context<'_>,
@@ -80,8 +81,9 @@ impl RoleMutations {
         Ok(Some(CreateRolePayload { role: Role(role) }))
     }
 
-    /// Changes a role for everybody who has it, within a second. ROLES_WRITE. CONFLICT when the name is taken, and for the name
-    /// and the permissions of a built-in role.
+    /// Changes a role for everybody who has it, within a second. If it gains a permission, their password resets end.
+    /// Requires ROLES_WRITE and every permission of the role, before and after; FORBIDDEN with a personal access token.
+    /// CONFLICT when the name is taken, and for the name and the permissions of a built-in role.
     async fn update_role(
         &self,
         ctx: &Context<'_>,
@@ -97,7 +99,8 @@ impl RoleMutations {
         Ok(Some(UpdateRolePayload { role: Role(role) }))
     }
 
-    /// Removes a role from everybody who has it, and for good. ROLES_WRITE. CONFLICT for a built-in role.
+    /// Removes a role from everybody who has it, and for good. Requires ROLES_WRITE and every permission of the role;
+    /// FORBIDDEN with a personal access token. CONFLICT for a built-in role.
     async fn delete_role(
         &self,
         ctx: &Context<'_>,

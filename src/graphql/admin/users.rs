@@ -141,7 +141,8 @@ pub struct UserMutations;
 
 #[Object]
 impl UserMutations {
-    /// Makes an account for somebody, with its first password. USERS_WRITE. CONFLICT when a name is taken.
+    /// Creates an account for somebody, with its first password. Requires USERS_WRITE; FORBIDDEN with a personal access
+    /// token. CONFLICT when a name is taken.
     async fn create_user(
         &self,
         ctx: &Context<'_>,
@@ -155,8 +156,9 @@ impl UserMutations {
         Ok(Some(CreateUserPayload { user: User::from(user) }))
     }
 
-    /// Lets a user sign in, or no longer, which ends their sessions at once and leaves what they own. USERS_WRITE, and every
-    /// permission of the user. CONFLICT for oneself and for the last admin.
+    /// Lets a user sign in, or no longer, which ends their sessions at once and leaves what they own. Requires
+    /// USERS_WRITE and every permission of the user; FORBIDDEN with a personal access token. CONFLICT for oneself and
+    /// for the last admin.
     async fn set_user_active(
         &self,
         ctx: &Context<'_>,
@@ -168,8 +170,8 @@ impl UserMutations {
         Ok(Some(SetUserActivePayload { user: User::from(user) }))
     }
 
-    /// Removes a user with all that they own: gone at once, for good. USERS_WRITE, and every permission of the user. CONFLICT for
-    /// oneself and for the last admin.
+    /// Removes a user with all that they own: gone at once, for good. Requires USERS_WRITE and every permission of the
+    /// user; FORBIDDEN with a personal access token. CONFLICT for oneself and for the last admin.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
@@ -181,8 +183,9 @@ impl UserMutations {
         Ok(Some(DeleteUserPayload { user_id: input.user_id }))
     }
 
-    /// Makes a one-time token, in the place of an earlier one, that the admin hands over to the user: no admin ever sets or sees
-    /// a password. USERS_WRITE, and every permission of the user. CONFLICT for oneself.
+    /// Issues a one-time token that the admin passes on to the user; an earlier one ends. Admins never set or see the
+    /// password of an existing user. The token ends when the user gains a permission. Requires USERS_WRITE and every
+    /// permission of the user; FORBIDDEN with a personal access token. CONFLICT for oneself.
     async fn issue_password_reset(
         &self,
         ctx: &Context<'_>,
@@ -194,8 +197,9 @@ impl UserMutations {
         Ok(Some(IssuePasswordResetPayload { user: User::from(user), reset_token: reset.token, expires_at }))
     }
 
-    /// Gives a user other roles; it holds for their live sessions within a second. ROLES_WRITE, and every permission of the
-    /// user, before and after. CONFLICT when it would demote the last admin.
+    /// Gives a user other roles; it holds for their live sessions within a second. If the user gains a permission,
+    /// their password reset ends. Requires ROLES_WRITE and every permission of the user, before and after; FORBIDDEN
+    /// with a personal access token. CONFLICT when it would demote the last admin.
     async fn set_user_roles(
         &self,
         ctx: &Context<'_>,
@@ -207,7 +211,8 @@ impl UserMutations {
         Ok(Some(SetUserRolesPayload { user: User::from(user) }))
     }
 
-    /// Signs a user out everywhere, at once. USERS_WRITE, and every permission of the user.
+    /// Ends all sessions of a user, at once. Requires USERS_WRITE and every permission of the user; FORBIDDEN with a
+    /// personal access token.
     async fn end_user_sessions(
         &self,
         ctx: &Context<'_>,

@@ -105,7 +105,6 @@ pub struct CharacterFilter {
     /// Text that the name holds, in any case.
     query: Option<String>,
     /// Tags that it has, all of them; at most 10.
-    #[graphql(validator(max_items = 10))]
     tags: Option<Vec<String>>,
     /// The viewer's own (true), or everybody else's (false).
     is_mine: Option<bool>,

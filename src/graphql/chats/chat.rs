@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{Context, ID, InputObject, Object};
+use tokio::sync::OnceCell;
 
 use super::Message;
 use crate::domain::branches::Place;
@@ -13,7 +14,7 @@ use crate::graphql::accounts::User;
 use crate::graphql::characters::Character;
 use crate::graphql::context::{ContextExt as _, State};
 use crate::graphql::ids;
-use crate::graphql::loaders::Within;
+use crate::graphql::loaders::{Opened, Within};
 use crate::graphql::pagination::{Connection, PageArguments};
 use crate::graphql::scalars::DateTime;
 use crate::graphql::server::Model;
@@ -23,30 +24,48 @@ use crate::storage::chats::{Filter, Place as ChatPlace};
 #[derive(Debug, Clone)]
 pub struct Chat {
     row: chat::Model,
-    access: Option<ChatAccess>,
+    access: Access,
+}
+
+/// With what a chat is read.
+#[derive(Debug, Clone)]
+enum Access {
+    /// It is the viewer's own.
+    Own,
+    /// It was found with this.
+    Found(ChatAccess),
+    /// It stands in a list of other people's chats: to read its messages is to open it, once.
+    Listed(OnceCell<ChatAccess>),
 }
 
 impl Chat {
     /// A chat of the viewer.
     pub fn new(row: chat::Model) -> Self {
-        Self { row, access: None }
+        Self { row, access: Access::Own }
     }
 
     /// A chat that was found with this access: what is asked for below it is looked up with the same.
     pub fn found(row: chat::Model, access: ChatAccess) -> Self {
-        Self { row, access: Some(access) }
+        Self { row, access: Access::Found(access) }
     }
 
-    fn access(&self, ctx: &Context<'_>) -> Result<ChatAccess> {
-        access_or_own(self.access, ctx)
+    /// A chat of somebody else in a list. That its messages are read is in the audit log before they are.
+    pub fn listed(row: chat::Model) -> Self {
+        Self { row, access: Access::Listed(OnceCell::new()) }
     }
-}
 
-/// What a chat or a message was found with: without anything said, it is the viewer's own.
-pub(super) fn access_or_own(access: Option<ChatAccess>, ctx: &Context<'_>) -> Result<ChatAccess> {
-    match access {
-        Some(access) => Ok(access),
-        None => Ok(ctx.viewer()?.into()),
+    async fn access(&self, ctx: &Context<'_>) -> Result<ChatAccess> {
+        match &self.access {
+            Access::Own => Ok(ctx.viewer()?.into()),
+            Access::Found(access) => Ok(*access),
+            Access::Listed(opened) => {
+                let open = async || {
+                    let access = ctx.loaders().load_one(Opened(self.row.id, self.row.owner_id)).await?;
+                    access.ok_or_else(|| Error::internal("a listed chat that does not open"))
+                };
+                opened.get_or_try_init(open).await.copied()
+            }
+        }
     }
 }
 
@@ -114,7 +133,7 @@ impl Chat {
     /// The end of the active branch; null while the chat is empty.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         let Some(id) = self.row.leaf_id else { return Ok(None) };
-        let access = self.access(ctx)?;
+        let access = self.access(ctx).await?;
         Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
     }
 
@@ -132,7 +151,7 @@ impl Chat {
         )]
         branch: Option<ID>,
     ) -> Result<Connection<Message>> {
-        let access = self.access(ctx)?;
+        let access = self.access(ctx).await?;
         let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
         let through = ids::parse_optional(branch.as_ref(), "branch")?;
         let branch = ctx.state().chats.branch(access, &self.row, through, window).await?;

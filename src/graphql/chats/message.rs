@@ -5,7 +5,6 @@ use std::sync::Arc;
 use async_graphql::{Context, Enum, ID, Object, SimpleObject};
 use tokio::sync::OnceCell;
 
-use super::chat::access_or_own;
 use super::{Chat, MessagePart};
 use crate::domain::replies::parts::{self, Piece};
 use crate::domain::{ChatAccess, Error, Result};
@@ -156,8 +155,12 @@ impl Message {
         Self { row, access: Some(access), pieces: OnceCell::new() }
     }
 
+    /// Without anything said, it is the viewer's own.
     fn access(&self, ctx: &Context<'_>) -> Result<ChatAccess> {
-        access_or_own(self.access, ctx)
+        match self.access {
+            Some(access) => Ok(access),
+            None => Ok(ctx.viewer()?.into()),
+        }
     }
 
     async fn pieces(&self, ctx: &Context<'_>) -> Result<&Arc<Vec<Piece>>> {

@@ -11,15 +11,15 @@ use async_graphql::parser::types::{
     BaseType, DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition, Selection as Item,
     SelectionSet, TypeCondition,
 };
-use async_graphql::{Name, Pos};
+use async_graphql::{Name, Pos, Value as ConstValue};
 use async_graphql_value::Value;
 
 use super::document;
-use super::errors::{Refusal, too_complex};
+use super::errors::{Refusal, invalid, invalid_input, too_complex};
 use super::limits::Limits;
 use super::merge::{Fields, Plan, Planned, Selection};
 use super::types::{Types, named};
-use super::values::substitute;
+use super::values::{self, substitute};
 use super::variables::Coerced;
 
 /// The response key of what is asked on our own account. The space keeps it from meeting a client's.
@@ -38,9 +38,12 @@ pub(super) fn build(
     variables: &Coerced,
     limits: &Limits,
 ) -> Result<ExecutableDocument, Refusal> {
-    let (bytes, introspection) = (Cell::new(0), Cell::new(0));
-    let build = Build { types, variables, bytes, introspection, limit: limits.variable_bytes };
+    let (bytes, introspection, holds_null) = (Cell::new(0), Cell::new(0), Cell::new(false));
+    let build = Build { types, variables, bytes, holds_null, introspection, limit: limits.variable_bytes };
     let (selection_set, cost) = build.selection(&plan.root, plan.pos)?;
+    if limits.introspection == 0 && build.introspection.get() > 0 {
+        return Err(invalid("Introspection is turned off.", plan.pos));
+    }
     if cost > limits.complexity || build.introspection.get() > limits.introspection {
         return Err(too_complex("The query is too complex.", Some(plan.pos)));
     }
@@ -57,6 +60,8 @@ struct Build<'a> {
     variables: &'a Coerced,
     /// Of values written out so far.
     bytes: Cell<usize>,
+    /// Whether the argument that is written out has a variable with null.
+    holds_null: Cell<bool>,
     /// What introspection costs.
     introspection: Cell<u64>,
     limit: usize,
@@ -94,7 +99,11 @@ impl Build<'_> {
             let (pos, field) = (planned.field.pos, &planned.field);
             let mut arguments = Vec::with_capacity(field.arguments.len());
             for (name, value) in &field.arguments {
+                self.holds_null.set(false);
                 if let Some(value) = self.value(value)? {
+                    if self.holds_null.get() {
+                        self.refuse_null(field, name, &value)?;
+                    }
                     arguments.push((name.clone(), value));
                 }
             }
@@ -128,13 +137,33 @@ impl Build<'_> {
             let bytes = self.bytes.get().saturating_add(self.variables.bytes(name));
             self.bytes.set(bytes);
             // Beyond the limit nothing is copied any more; the whole is refused below.
-            if bytes > self.limit { None } else { self.variables.get(name).cloned() }
+            let value = if bytes > self.limit { None } else { self.variables.get(name).cloned() };
+            if value == Some(ConstValue::Null) {
+                self.holds_null.set(true);
+            }
+            value
         };
         let written = substitute(&value.node, &held);
         if self.bytes.get() > self.limit {
             return Err(too_complex("The variables are too large for how often they are used.", Some(value.pos)));
         }
         Ok(written.map(|written| Positioned::new(written, value.pos)))
+    }
+
+    /// A variable that may be null stands where null cannot, for its default: a null that was given is told only here
+    /// (GraphQL specification, 6.4.1 `CoerceArgumentValues`).
+    fn refuse_null(
+        &self,
+        field: &document::Field,
+        name: &Positioned<Name>,
+        value: &Positioned<Value>,
+    ) -> Result<(), Refusal> {
+        let output = self.types.field(&field.parent, &field.name.node);
+        let Some(input) = output.and_then(|output| output.arguments.get(&name.node)) else { return Ok(()) };
+        values::check(self.types, &value.node, &input.ty, false, &mut |_, _, _| {}).map_err(|misfit| {
+            let subject = format!("Argument \"{}\" of field \"{}\"", name.node, field.name.node);
+            invalid_input(misfit.describe(&subject), value.pos)
+        })
     }
 
     /// How often what a field contains is there, about.

@@ -104,6 +104,22 @@ impl Field {
     }
 }
 
+impl Sets {
+    /// What stands in a selection set, and in each fragment that belongs to it.
+    pub(super) fn with_fragments(&self, set: SetId) -> impl Iterator<Item = &[Selected]> {
+        let (mut seen, mut open) = (HashSet::from([set]), vec![set]);
+        std::iter::from_fn(move || {
+            let set = &self[open.pop()?];
+            let fragments = set.selections.iter().filter_map(|selected| match &selected.what {
+                What::Fragment { set, .. } => Some(*set),
+                What::Field(_) => None,
+            });
+            open.extend(fragments.filter(|set| seen.insert(*set)));
+            Some(set.selections.as_slice())
+        })
+    }
+}
+
 impl std::ops::Index<SetId> for Sets {
     type Output = Set;
 
@@ -129,20 +145,10 @@ impl Document {
     /// The names of the root fields that an operation asks for, as often as it does. A fragment counts once: spread again, its
     /// fields merge with what is there.
     pub fn root_fields<'a>(&'a self, operation: &'a Operation) -> impl Iterator<Item = &'a str> {
-        let (mut seen, mut open) = (HashSet::from([operation.set]), vec![operation.set]);
-        std::iter::from_fn(move || {
-            let set = &self.sets[open.pop()?];
-            let fragments = set.selections.iter().filter_map(|selected| match &selected.what {
-                What::Fragment { set, .. } => Some(*set),
-                What::Field(_) => None,
-            });
-            open.extend(fragments.filter(|set| seen.insert(*set)));
-            Some(set.selections.iter().filter_map(|selected| match &selected.what {
-                What::Field(field) => Some(field.name.node.as_str()),
-                What::Fragment { .. } => None,
-            }))
+        self.sets.with_fragments(operation.set).flatten().filter_map(|selected| match &selected.what {
+            What::Field(field) => Some(field.name.node.as_str()),
+            What::Fragment { .. } => None,
         })
-        .flatten()
     }
 
     pub(super) fn operation_index(&self, name: Option<&str>) -> Result<usize, ServerError> {

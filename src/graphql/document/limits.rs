@@ -23,8 +23,8 @@ pub struct Limits {
     /// The sum of all fields' costs: a field costs 1 and what it contains, a connection's content its page (`first` or
     /// `last`, 20 without) as often, a lookup's as often as it has `ids`, any other list's ten times.
     pub complexity: u64,
-    /// The same for `__schema` and `__type`, where the lists of the schema count as they are. Tools ask for it whole, which
-    /// costs some hundreds a type.
+    /// The same for `__schema` and `__type`, where the lists of the schema count as they are. Tools ask for it whole,
+    /// which costs some hundreds a type. 0 turns introspection off: it is INVALID_DOCUMENT then.
     pub introspection: u64,
     /// The values of variables, each as often as it is used, in bytes.
     pub variable_bytes: usize,

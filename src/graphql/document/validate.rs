@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use async_graphql::parser::types::{
-    self as ast, BaseType, OperationDefinition, SelectionSet, Type, VariableDefinition,
+    self as ast, BaseType, OperationDefinition, OperationType, SelectionSet, Type, VariableDefinition,
 };
 use async_graphql::parser::{Pos, Positioned};
 use async_graphql::{Name, ServerError};
@@ -57,11 +57,23 @@ pub(super) fn validate(
     }
     let operations: Vec<Operation> = operations.into_iter().map(|(operation, _)| operation).collect();
     if refusals.is_empty() {
+        check_subscriptions(&operations, &sets, &mut refusals);
         overlap::check(&operations, &sets, types, limits, &mut refusals);
     }
     refusals.finish()?;
     let is_kept = AtomicBool::new(false);
     Ok(Document { serial: Document::next_serial(), hash, is_kept, operations, sets, weight })
+}
+
+/// Whether a subscription has its root field must not depend on variables (GraphQL specification, 5.2.4.1).
+fn check_subscriptions(operations: &[Operation], sets: &Sets, refusals: &mut Refusals) {
+    let subscriptions = operations.iter().filter(|operation| operation.kind == OperationType::Subscription);
+    for operation in subscriptions {
+        if sets.with_fragments(operation.set).flatten().any(|selected| !selected.conditions.is_empty()) {
+            let message = "\"@skip\" and \"@include\" cannot stand at the root of a subscription.";
+            refusals.invalid(message, operation.pos);
+        }
+    }
 }
 
 /// About what a token costs in memory, parsed, in bytes, beside its letters.

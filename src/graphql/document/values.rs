@@ -6,6 +6,7 @@ use async_graphql::{Name, Value as ConstValue};
 use async_graphql_value::{Number, Value};
 
 use super::types::{Definition, Types};
+use crate::graphql::scalars;
 
 /// What is wrong with a value, and where inside it.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,7 +102,7 @@ pub(super) fn coerce(types: &Types, value: ConstValue, ty: &Type) -> Result<Cons
     }
 }
 
-/// A scalar out of JSON. Scalars that are not the specification's check themselves when they are read.
+/// A scalar out of JSON.
 fn json_scalar(name: &str, value: ConstValue) -> Option<ConstValue> {
     match (name, &value) {
         ("Int", ConstValue::Number(number)) => Some(ConstValue::Number(whole(number)?.into())),
@@ -111,7 +112,7 @@ fn json_scalar(name: &str, value: ConstValue) -> Option<ConstValue> {
             (number.is_i64() || number.is_u64()).then(|| ConstValue::String(number.to_string()))
         }
         ("Int" | "Float" | "String" | "Boolean" | "ID", _) => None,
-        _ => Some(value),
+        _ => scalars::is_valid(name, &value).then_some(value),
     }
 }
 
@@ -197,7 +198,8 @@ fn is_scalar_literal(name: &str, value: &Value) -> bool {
         ("ID", Value::Number(number)) => number.is_i64() || number.is_u64(),
         ("Float", Value::Number(_)) | ("String" | "ID", Value::String(_)) | ("Boolean", Value::Boolean(_)) => true,
         ("Int" | "Float" | "String" | "Boolean" | "ID", _) => false,
-        _ => true,
+        // With variables inside, it is a list or an object, whatever they hold.
+        _ => scalars::is_valid(name, &value.clone().into_const().unwrap_or_else(|| ConstValue::List(Vec::new()))),
     }
 }
 

@@ -113,8 +113,9 @@ impl<E: Executor> Connection<E> {
         }
         let mut keep_alive = keep_alive(self.shared.edge.limits.keep_alive);
         loop {
-            // Clients of the legacy protocol start operations without waiting for the acknowledgement.
-            let reads = self.protocol != Protocol::Legacy || !matches!(self.phase, Phase::Authenticating { .. });
+            // Nothing is read until it is known who asks: an operation that was sent right behind `connection_init`, as
+            // clients of the legacy protocol do, is always served after the acknowledgement, however long that takes.
+            let reads = !matches!(self.phase, Phase::Authenticating { .. });
             let operations = &mut self.operations;
             let mut is_busy = false;
             let step = tokio::select! {

@@ -48,7 +48,7 @@ pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Part
         return Err(Refusal::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));
     }
     let client = client(&shared.edge, &parts);
-    let authorization = authorization(&parts.headers);
+    let authorization = authorization(&parts.headers)?;
     let limits = &shared.edge.limits;
     let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await

@@ -236,12 +236,26 @@ async fn every_event_is_completed() {
     assert_eq!(stones[0]["data"], json!({ "stones": { "mass": 1, "m": 1, "sure": 1 } }));
     assert_eq!(stones[2]["data"], json!(null), "{stones:?}");
     assert_eq!(stones[2]["errors"][0]["path"], json!(["stones", "sure"]));
-    for document in [
-        "subscription { stones { mass } other: stones { mass } }",
-        "subscription { __typename }",
-        "subscription { stones @skip(if: true) { mass } }",
-    ] {
+    for document in ["subscription { stones { mass } other: stones { mass } }", "subscription { __typename }"] {
         let answers = events(document).await;
         assert_eq!(answers[0]["errors"][0]["message"], "A subscription must have exactly one root field.");
     }
+    for document in [
+        "subscription { stones @skip(if: true) { mass } }",
+        "subscription { stones @include(if: true) { mass } }",
+        "subscription ($on: Boolean!) { stones @include(if: $on) { mass } }",
+        "subscription { ... @include(if: true) { stones { mass } } }",
+        "subscription { ...F @skip(if: false) } fragment F on Subscription { stones { mass } }",
+        "subscription { ...F } fragment F on Subscription { ... on Subscription { stones @skip(if: false) { mass } } }",
+    ] {
+        let answers = events(document).await;
+        assert_eq!(answers.len(), 1, "{document}");
+        let error = &answers[0]["errors"][0];
+        assert_eq!(
+            error["message"], "\"@skip\" and \"@include\" cannot stand at the root of a subscription.",
+            "{document}"
+        );
+    }
+    let stones = events("subscription { stones { mass sure @skip(if: true) } }").await;
+    assert_eq!(stones[0]["data"], json!({ "stones": { "mass": 1 } }), "below the root they can");
 }

@@ -149,3 +149,36 @@ async fn errors_of_validation_name_what_is_wrong() {
     assert!(message.contains("milliseconds") && !message.contains("hunter2"), "{message}");
     assert_eq!(answer["errors"][0]["locations"], json!([{ "line": 1, "column": 8 }]));
 }
+
+#[tokio::test]
+async fn a_request_names_one_host() {
+    let server = Server::start().await;
+    for (request, status) in [
+        ("GET /graphql?query=%7Bhello%7D HTTP/1.1\r\n", 400),
+        ("GET /health/live HTTP/1.1\r\n", 400),
+        ("GET /health/live HTTP/1.1\r\nhost: a\r\nhost: b\r\n", 400),
+        ("GET /health/live HTTP/1.0\r\nhost: a\r\nhost: a\r\n", 400),
+        ("GET /health/live HTTP/1.1\r\nhost: a\r\n", 200),
+        ("GET /health/live HTTP/1.0\r\n", 200),
+    ] {
+        let answer = server.raw(&format!("{request}connection: close\r\n\r\n")).await;
+        assert_eq!(answer.status, status, "{request}");
+        if status == 400 {
+            assert_eq!(answer.code(), "INVALID_INPUT", "{request}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_one_set_of_credentials() {
+    let server = Server::start().await;
+    let two = "authorization: Bearer good\r\nauthorization: Bearer other\r\n";
+    let same = "authorization: Bearer good\r\nAuthorization: Bearer good\r\n";
+    for headers in [two, same] {
+        let answer = server.post(&format!("{JSON}{headers}"), r#"{"query":"{ me }"}"#).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "INVALID_INPUT"), "{headers}");
+        assert_eq!(server.handshake(&format!("host: a\r\n{headers}")).await, 400, "{headers}");
+    }
+    let answer = server.post(&format!("{JSON}authorization: Bearer good\r\n"), r#"{"query":"{ me }"}"#).await;
+    assert!(answer.json()["data"]["me"].is_string(), "{answer:?}");
+}

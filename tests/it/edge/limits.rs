@@ -73,8 +73,7 @@ async fn a_silent_connection_is_closed() {
         assert!(start.elapsed() > Duration::from_secs(8), "{:?}", start.elapsed());
     };
     let head = "GET /health/live HTTP/1.1\r\nhost: a\r\n";
-    let answered = format!("{head}\r\n");
-    tokio::join!(silence(""), silence("P"), silence("PRI * HTTP"), silence(head), silence(&answered));
+    tokio::join!(silence(""), silence("P"), silence("PRI * HTTP"), silence(head));
 }
 
 #[tokio::test]

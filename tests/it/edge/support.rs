@@ -24,6 +24,8 @@ use tokio_util::task::TaskTracker;
 
 /// No test waits longer for anything.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may wait for its next request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 pub(super) struct Query;
 
@@ -154,20 +156,25 @@ impl Server {
     }
 
     pub(super) async fn with(limits: Limits) -> Self {
-        Self::serve(limits, true, "", None)
+        Self::serve(limits, true, "", None, KEEP_ALIVE)
+    }
+
+    /// With connections that may wait so long for their next request.
+    pub(super) async fn with_keep_alive(keep_alive: Duration) -> Self {
+        Self::serve(Limits::default(), true, "", None, keep_alive)
     }
 
     pub(super) async fn without_playground() -> Self {
-        Self::serve(Limits::default(), false, "", None)
+        Self::serve(Limits::default(), false, "", None, KEEP_ALIVE)
     }
 
     /// With pages of these origins allowed, and over TLS where it is given.
     pub(super) async fn start_with(limits: Limits, origins: &str, tls: Option<Tls>) -> Self {
-        Self::serve(limits, true, origins, tls)
+        Self::serve(limits, true, origins, tls, KEEP_ALIVE)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the server under test, which ends with the test's runtime")]
-    fn serve(limits: Limits, playground: bool, origins: &str, tls: Option<Tls>) -> Self {
+    fn serve(limits: Limits, playground: bool, origins: &str, tls: Option<Tls>, keep_alive: Duration) -> Self {
         let counted = Arc::new(AtomicUsize::new(0));
         let session_ended = CancellationToken::new();
         let [soft_stop, hard_stop] = [CancellationToken::new(), CancellationToken::new()];
@@ -204,7 +211,7 @@ impl Server {
         };
         let listener = std::net::TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, router(edge), tls, soft_stop.clone(), hard_stop.clone()));
+        tokio::spawn(serve(listener, router(edge), tls, keep_alive, soft_stop.clone(), hard_stop.clone()));
         Self { address, counted, session_ended, is_ready, tracker, soft_stop, hard_stop }
     }
 
@@ -330,6 +337,14 @@ pub(super) struct Socket(WebSocketStream<MaybeTlsStream<TcpStream>>);
 impl Socket {
     pub(super) async fn send(&mut self, message: Value) {
         self.send_raw(Message::text(message.to_string())).await;
+    }
+
+    /// Sends messages at once.
+    pub(super) async fn burst<const N: usize>(&mut self, messages: [Value; N]) {
+        for message in messages {
+            self.0.feed(Message::text(message.to_string())).await.unwrap();
+        }
+        self.0.flush().await.unwrap();
     }
 
     pub(super) async fn send_raw(&mut self, message: Message) {

@@ -57,6 +57,20 @@ async fn a_refused_operation_is_an_error_message_and_the_last() {
 }
 
 #[tokio::test]
+async fn what_is_sent_behind_the_first_message_is_served_after_the_acknowledgement() {
+    let server = Server::start().await;
+    for _ in 0..40 {
+        let mut socket = new_socket(&server).await;
+        let init = json!({ "type": "connection_init", "payload": { "Authorization": "Bearer good" } });
+        let subscribe = json!({ "type": "subscribe", "id": "1", "payload": { "query": "{ me }" } });
+        socket.burst([init, subscribe]).await;
+        assert_eq!(socket.next().await["type"], "connection_ack");
+        let answer = socket.next().await;
+        assert!(answer["payload"]["data"]["me"].is_string(), "{answer}");
+    }
+}
+
+#[tokio::test]
 async fn an_error_in_the_middle_is_an_event() {
     let server = Server::start().await;
     let mut socket = server.ready_socket().await;

@@ -115,6 +115,11 @@ impl Server {
         self.client().sign_up(username).await
     }
 
+    /// The lines of the log until now.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
     /// Asks it to stop, as an operator's supervisor does.
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();

@@ -1,0 +1,51 @@
+//! A part of a response that is resolved for somebody else than who sent the request.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use async_graphql::parser::types::Field;
+use async_graphql::registry::Registry;
+use async_graphql::{ContextSelectionSet, Data, OutputType, Positioned, ServerResult, Value};
+
+use crate::domain::{Client, Requester, Viewer};
+use crate::graphql::context::State;
+use crate::graphql::loaders;
+
+/// A value below which this viewer is the requester, at every depth, with loaders of their own.
+pub struct AsViewer<T> {
+    viewer: Arc<Viewer>,
+    value: T,
+}
+
+impl<T> AsViewer<T> {
+    /// The value, as the viewer sees it.
+    pub fn new(viewer: Arc<Viewer>, value: T) -> Self {
+        Self { viewer, value }
+    }
+}
+
+impl<T: OutputType> OutputType for AsViewer<T> {
+    fn type_name() -> Cow<'static, str> {
+        T::type_name()
+    }
+
+    fn qualified_type_name() -> String {
+        T::qualified_type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        T::create_type_info(registry)
+    }
+
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+        let requester = Requester::Viewer(self.viewer.clone());
+        let (state, client) = (ctx.data_unchecked::<State>().clone(), ctx.data_opt::<Client>().cloned());
+        let mut data = Data::default();
+        data.insert(requester.clone());
+        data.insert(loaders::make(state, requester, client));
+        // What is found here is found before what the request brought.
+        let mut below = ctx.clone();
+        below.execute_data = Some(&data);
+        self.value.resolve(&below, field).await
+    }
+}
