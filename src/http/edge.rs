@@ -77,8 +77,20 @@ pub struct Limits {
     pub connection_init: Duration,
     /// How often a socket is pinged; one that answers nothing until the next ping is dead.
     pub keep_alive: Duration,
-    /// How long a socket may take to accept what is written to it.
+    /// The largest message of a socket whose user is not known (yet).
+    pub anonymous_message: usize,
+    /// How long a client may leave unread what is written to it.
     pub write_timeout: Duration,
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one address at once; an IPv6 address counts by its /64, and trusted proxies have no such limit.
+    pub connections_per_address: usize,
+    /// Bodies and messages that have arrived, or began to, and whose operation has not ended.
+    pub input: usize,
+    /// Of these, those of one address.
+    pub input_per_address: usize,
+    /// What waits for one socket to accept it. A socket beyond it is closed.
+    pub output: usize,
     /// Operations that run at once on one socket.
     pub operations_per_socket: usize,
     /// Sockets that one user holds at once.
@@ -99,7 +111,13 @@ impl Default for Limits {
             message: 1 << 20,
             connection_init: Duration::from_secs(10),
             keep_alive: Duration::from_secs(25),
+            anonymous_message: 64 << 10,
             write_timeout: Duration::from_secs(15),
+            connections: 20_000,
+            connections_per_address: 2_000,
+            input: 64 << 20,
+            input_per_address: 16 << 20,
+            output: 16 << 20,
             operations_per_socket: 100,
             sockets_per_user: 1_000,
             sockets_per_address: 10_000,

@@ -17,6 +17,7 @@ use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::answer::{Refusal, answer};
 use crate::http::client_ip;
+use crate::http::connections::{Held, Input};
 use crate::http::edge::{Edge, Limits, Shared};
 use crate::http::media::{self, Media};
 use crate::http::operation::{Caller, Operation, refused};
@@ -50,6 +51,7 @@ async fn run<E: Executor>(
     media: Media,
     request_id: RequestId,
 ) -> Result<Response, Refusal> {
+    let _held;
     let parameters = match parts.method {
         Method::GET => Parameters::from_query_string(parts.uri.query().unwrap_or_default()).map_err(malformed)?,
         Method::POST => {
@@ -57,7 +59,9 @@ async fn run<E: Executor>(
                 let message = "Send the request as application/json in UTF-8.";
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidInput, message));
             }
-            let body = read_body(&parts.headers, body, &shared.edge.limits).await?;
+            let input = parts.extensions.get::<Arc<Input>>();
+            let (body, held) = read_body(&parts.headers, body, input, &shared.edge.limits).await?;
+            _held = held;
             Parameters::from_json(&body).map_err(malformed)?
         }
         _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
@@ -101,7 +105,17 @@ fn malformed(malformed: Malformed) -> Refusal {
 
 /// The body, within its bounds of size and time. The rest of one that is too large is read and thrown away, up to a bound: a
 /// client that is still sending would lose the refusal with the connection (RFC 9112, section 9.6).
-async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
+async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    input: Option<&Arc<Input>>,
+    limits: &Limits,
+) -> Result<(Bytes, Option<Held>), Refusal> {
+    let full = |_| {
+        let message = "The server is receiving too much at once: try again.";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+    };
+    let mut held = input.map(|input| input.hold(0)).transpose().map_err(full)?;
     let too_large =
         || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request is too large.");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -114,9 +128,6 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
     let mut length = 0;
     let read = async {
         let (mut chunks, mut read) = (body.into_data_stream(), Vec::new());
-        if announced <= limits.body {
-            read.reserve(announced);
-        }
         while let Some(chunk) = chunks.next().await {
             let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, "The request broke off.");
             let chunk = chunk.map_err(broken)?;
@@ -126,6 +137,9 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
             } else if announced.max(length) > limits.body {
                 read = Vec::new();
             } else {
+                if let Some(held) = &mut held {
+                    held.grow(chunk.len()).map_err(full)?;
+                }
                 read.extend_from_slice(&chunk);
             }
         }
@@ -137,7 +151,7 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
     }
     let too_slow =
         || Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "The request took too long to arrive.");
-    read.map_err(|_| too_slow())?.map(Bytes::from)
+    Ok((read.map_err(|_| too_slow())??.into(), held))
 }
 
 /// Who is at the other end.

@@ -4,7 +4,9 @@
 //! audits of npm `graphql-http`) and of the `graphql-transport-ws` protocol (`PROTOCOL.md` of npm `graphql-ws`).
 
 mod answer;
+mod bounded_stream;
 mod client_ip;
+mod connections;
 mod cost;
 mod edge;
 mod first_bytes;
@@ -24,6 +26,7 @@ mod server;
 mod tls;
 mod websocket;
 
+pub use connections::Connections;
 pub use edge::{Authenticate, Edge, Limits, Ready};
 pub use router::router;
 pub use server::serve;

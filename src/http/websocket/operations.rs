@@ -16,6 +16,7 @@ use tracing::{Span, field};
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
 use crate::graphql::error::is_request_error;
+use crate::http::connections::Held;
 use crate::http::edge::Shared;
 use crate::http::operation::{Caller, Operation, panicked, refused};
 use crate::http::parameters::Parameters;
@@ -59,9 +60,13 @@ impl Batch {
 
 /// The running operations of one socket. Each that is ready speaks once before any speaks twice: [`FuturesUnordered`] wakes
 /// in order, and whoever has spoken goes to the end.
+///
+/// Operations run on while the socket does not accept what they said: only so do they give back what they hold of the database.
+/// One that has spoken then rests until there is room.
 pub(super) struct Operations {
     protocol: Protocol,
     turns: FuturesUnordered<StreamFuture<Running>>,
+    resting: Vec<Running>,
     active: HashMap<String, Active>,
     started: u64,
 }
@@ -74,7 +79,7 @@ struct Active {
 
 impl Operations {
     pub(super) fn new(protocol: Protocol) -> Self {
-        Self { protocol, turns: FuturesUnordered::new(), active: HashMap::new(), started: 0 }
+        Self { protocol, turns: FuturesUnordered::new(), resting: Vec::new(), active: HashMap::new(), started: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -99,11 +104,16 @@ impl Operations {
     pub(super) fn stop(&mut self, id: &str) {
         if let Some(active) = self.active.remove(id) {
             active.abort.abort();
+            self.resting.retain(|running| running.serial != active.serial);
         }
     }
 
-    /// Waits until somebody has something to say, then takes what is ready, up to a batch.
-    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Result<Batch, Close>> {
+    /// Waits until somebody has something to say, then takes what is ready, up to a batch. Without room, each operation says one
+    /// thing at most.
+    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>, has_room: bool) -> Poll<Result<Batch, Close>> {
+        if has_room {
+            self.turns.extend(self.resting.drain(..).map(Running::into_future));
+        }
         let mut batch = Batch::default();
         while !batch.is_full() {
             let Poll::Ready(Some((event, running))) = self.turns.poll_next_unpin(context) else { break };
@@ -114,7 +124,11 @@ impl Operations {
             match event {
                 Some(Event::Next(response)) => {
                     batch.push(self.protocol.encode(ServerMessage::Next { id, response: &response }));
-                    self.turns.push(running.into_future());
+                    if has_room {
+                        self.turns.push(running.into_future());
+                    } else {
+                        self.resting.push(running);
+                    }
                 }
                 Some(Event::Error(errors)) => {
                     batch.push(self.protocol.encode(ServerMessage::Error { id, errors: &errors }));
@@ -167,9 +181,11 @@ pub(super) fn events<E: Executor>(
     client: Client,
     request_id: RequestId,
     parameters: Parameters,
+    held: Held,
 ) -> BoxStream<'static, Event> {
     // Boxed, so that a subscription does not keep the space of how it began as long as it lasts.
     let events = stream::once(Box::pin(async move {
+        let _held = held;
         // The credentials were good when the socket opened; since then they may have died.
         let requester = (shared.edge.authenticate)(authorization, client.clone()).await;
         match &requester {

@@ -1,5 +1,6 @@
 //! The protocol edge over a toy schema, by real connections.
 
+mod hostile;
 mod http;
 mod limits;
 mod log;
