@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod budget;
 pub mod characters;
 pub mod chats;
 pub mod context;
@@ -9,6 +10,7 @@ pub mod document;
 pub mod error;
 mod for_writers;
 mod ids;
+mod lists;
 pub mod loaders;
 mod node;
 mod pagination;

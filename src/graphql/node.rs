@@ -11,6 +11,7 @@ use crate::entity::ids::{
 };
 use crate::graphql::accounts::{PersonalAccessToken, Role, Session, User};
 use crate::graphql::admin::AuditEntry;
+use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message, ToolCall};
 use crate::graphql::context::ContextExt as _;
@@ -64,7 +65,7 @@ impl NodeQueries {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Their ids.")] ids: Vec<ID>,
-    ) -> Result<Vec<Option<Node>>> {
+    ) -> Result<List<Option<Node>>> {
         if ids.len() > MAX_IDS {
             return Err(Error::invalid("ids", FieldErrorCode::TooLong, "At most 100 ids may be asked for."));
         }

@@ -1,5 +1,6 @@
 //! The schema's roots, and running operations on it.
 
+use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions};
@@ -14,6 +15,7 @@ use crate::graphql::context::State;
 use crate::graphql::document::{Documents, Exact, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::for_writers::ForWriters;
+use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
 use crate::graphql::node::{Node, NodeQueries};
 use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
@@ -78,7 +80,7 @@ impl Api {
         if !introspection {
             builder = builder.disable_introspection();
         }
-        let documents = Documents::new(&sdl(), limits)?;
+        let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
         Ok(Self { schema: Exact::new(builder.finish(), documents), state })
     }
 
@@ -87,12 +89,17 @@ impl Api {
         self.schema.documents()
     }
 
-    /// Gives the request the loaders that live as long as it does.
+    /// Gives the request the loaders that live as long as it does, and a budget where it has none.
     fn prepare(&self, request: Request) -> Request {
-        let requester = request.data.get(&std::any::TypeId::of::<Requester>());
-        let requester = requester.and_then(|data| data.downcast_ref::<Requester>()).cloned();
-        request.data(loaders::make(self.state.clone(), requester.unwrap_or(Requester::Anonymous)))
+        let requester = given(&request).unwrap_or(Requester::Anonymous);
+        let budget = given(&request).unwrap_or_else(|| self.documents().budget());
+        request.data(loaders::make(self.state.clone(), requester, budget.clone())).data(budget)
     }
+}
+
+/// What of a type is among a request's data.
+fn given<T: Any + Clone>(request: &Request) -> Option<T> {
+    request.data.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
 }
 
 impl Executor for Api {

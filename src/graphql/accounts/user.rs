@@ -10,6 +10,7 @@ use super::session::Session;
 use crate::domain::accounts::{account_of, permissions_of};
 use crate::domain::{self, Viewer};
 use crate::entity::{role, user};
+use crate::graphql::budget::{List, Text};
 use crate::graphql::chats::{self, Chat, ChatFilter};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
@@ -72,8 +73,8 @@ impl User {
     }
 
     /// What the person says of themself.
-    async fn bio(&self) -> Option<&str> {
-        self.row.bio.as_deref()
+    async fn bio(&self) -> Option<Text<'_>> {
+        self.row.bio.as_ref().map(Text::from)
     }
 
     /// When the account was made.
@@ -113,7 +114,7 @@ impl User {
     }
 
     /// The user's roles, by name. Private.
-    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<Vec<Role>>> {
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
         Ok(self.visible_roles(ctx).await?.map(|roles| roles.into_iter().map(Role).collect()))
     }
 
@@ -132,7 +133,7 @@ impl User {
     }
 
     /// Where the user is signed in, the last used first; at most 100. Private.
-    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Session>>> {
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<List<Session>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         let rows = match self.signed_in {
             Some(_) => ctx.state().accounts.sessions_of(&[account.id]).await?,
@@ -143,7 +144,7 @@ impl User {
     }
 
     /// The user's personal access tokens, newest first; at most 50. Private.
-    async fn personal_access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<PersonalAccessToken>>> {
+    async fn personal_access_tokens(&self, ctx: &Context<'_>) -> Result<Option<List<PersonalAccessToken>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         let rows = match self.signed_in {
             Some(_) => ctx.state().accounts.tokens_of(&[account.id]).await?,
@@ -153,7 +154,7 @@ impl User {
     }
 
     /// What the user's roles allow together. Private.
-    async fn permissions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Permission>>> {
+    async fn permissions(&self, ctx: &Context<'_>) -> Result<Option<List<Permission>>> {
         let roles = self.visible_roles(ctx).await?;
         Ok(roles.map(|roles| permissions_of(&roles).into_iter().map(Permission::from).collect()))
     }

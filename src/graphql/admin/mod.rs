@@ -16,6 +16,7 @@ pub use users::UserMutations;
 use crate::domain::Result;
 use crate::domain::accounts::may_administer;
 use crate::graphql::accounts::{Role, User};
+use crate::graphql::budget::List;
 use crate::graphql::chats::Chat;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
@@ -71,7 +72,7 @@ impl Admin {
     }
 
     /// Every role, by name. ROLES_WRITE.
-    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<Vec<Role>>> {
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
         let roles = ctx.state().accounts.roles(ctx.viewer()?).await?;
         Ok(Some(roles.into_iter().map(Role).collect()))
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object};
 
 use super::Message;
-use crate::domain::branches::Place;
+use crate::domain::branches::{BranchQuery, Place, unknown_cursor};
 use crate::domain::input::search_key;
 use crate::domain::{ChatAccess, Error, Result, Viewer};
-use crate::entity::chat;
+use crate::entity::{chat, message};
 use crate::graphql::accounts::User;
 use crate::graphql::characters::Character;
 use crate::graphql::context::{ContextExt as _, State};
@@ -135,9 +135,10 @@ impl Chat {
         let access = self.access(ctx)?;
         let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
         let through = ids::parse_optional(branch.as_ref(), "branch")?;
-        let branch = ctx.state().chats.branch(access, &self.row, through, window).await?;
+        let query = BranchQuery { chat_id: self.row.id, leaf_id: self.row.leaf_id, through, window };
+        let branch = ctx.loaders().load_one(Within(access, query)).await?.ok_or_else(unknown_cursor)?;
         let leaf_id = branch.leaf_id;
-        let place = move |message: &crate::entity::message::Model| Place {
+        let place = move |message: &Arc<message::Model>| Place {
             id: message.id,
             depth: message.depth,
             leaf_id: leaf_id.unwrap_or(message.id),
@@ -145,7 +146,7 @@ impl Chat {
         let total = u64::try_from(branch.total).unwrap_or(0);
         let total =
             Arc::new(move || -> futures_util::future::BoxFuture<'static, _> { Box::pin(async move { Ok(total) }) });
-        Ok(Connection::new(branch.page, place, |row| Message::found(row, access), total))
+        Ok(Connection::new(branch.page.clone(), place, |row| Message::found(row, access), total))
     }
 }
 

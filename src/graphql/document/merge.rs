@@ -98,7 +98,9 @@ pub(super) fn merge(
         "The query has too many root fields."
     } else if size.aliases > limits.aliases {
         "The query has too many aliases."
-    } else if size.fields > limits.fields {
+    } else if size.fields > limits.fields
+        || (operation.kind == OperationType::Subscription && size.fields > limits.subscription_fields)
+    {
         "The query has too many fields."
     } else {
         return Ok(Plan { kind: operation.kind, pos: operation.pos, root });

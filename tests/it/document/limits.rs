@@ -109,7 +109,7 @@ async fn a_connection_costs_its_page() {
 
 #[tokio::test]
 async fn variables_cost_as_often_as_they_are_used() {
-    let limits = Limits { variable_bytes: 1_000, ..Limits::default() };
+    let limits = Limits { argument_bytes: 1_200, ..Limits::default() };
     let documents = Documents::new(&toy::schema().sdl(), limits).unwrap();
     let twice = "query ($t: String) { a: echo(must: 1, text: $t) b: echo(must: 1, text: $t) }";
     assert_eq!(outcome(&documents, twice, json!({ "t": "x".repeat(400) })).await, "");
