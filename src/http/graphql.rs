@@ -19,9 +19,11 @@ use crate::http::answer::{Refusal, answer};
 use crate::http::client_ip;
 use crate::http::connections::{Held, Input};
 use crate::http::edge::{Edge, Limits, Shared};
+use crate::http::holder::Holder;
 use crate::http::media::{self, Media};
 use crate::http::operation::{Caller, Operation, refused};
-use crate::http::parameters::{BATCH, Malformed, Parameters};
+use crate::http::parameters::{BATCH, Malformed, Parameters, TOO_MANY_VALUES};
+use crate::http::rate_limit::Verdict;
 use crate::http::{playground, websocket};
 
 /// The longest `User-Agent` that is kept, in bytes.
@@ -71,8 +73,17 @@ async fn run<E: Executor>(
     if let Requester::Viewer(viewer) = &requester {
         Span::current().record("user", tracing::field::display(viewer.user_id));
     }
+    let turn = match shared.admit(Holder::of(&requester, &client), &parameters).await {
+        Ok(turn) => turn,
+        Err((errors, verdict)) => {
+            let response = refused(errors, request_id);
+            shared.edge.hold_back(&response).await;
+            return Ok(finished(media, &response, &verdict));
+        }
+    };
     let operation = Operation::parse(parameters, &shared.edge.documents);
-    let verdict = shared.count(&requester, &client, &operation);
+    let mut verdict = shared.count(&requester, &client, &operation);
+    let budget = operation.as_ref().ok().map(|operation| operation.budget.clone());
     let response = match verdict.admit(operation) {
         Err(errors) => refused(errors, request_id),
         Ok(operation) if parts.method == Method::GET && operation.kind != OperationType::Query => {
@@ -82,12 +93,19 @@ async fn run<E: Executor>(
             let message = "Subscriptions go over a WebSocket to this address.";
             refused(request_error(ErrorCode::InvalidDocument, message), request_id)
         }
-        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }).await,
+        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }, turn).await,
     };
+    if let Some(budget) = budget {
+        shared.settle(&mut verdict, budget.used());
+    }
     shared.edge.hold_back(&response).await;
-    let mut answer = answer(media, &response);
+    Ok(finished(media, &response, &verdict))
+}
+
+fn finished(media: Media, response: &async_graphql::Response, verdict: &Verdict) -> Response {
+    let mut answer = answer(media, response);
     verdict.write(answer.headers_mut());
-    Ok(answer)
+    answer
 }
 
 fn not_by_get(kind: OperationType) -> Refusal {
@@ -99,7 +117,11 @@ fn not_by_get(kind: OperationType) -> Refusal {
 }
 
 fn malformed(malformed: Malformed) -> Refusal {
-    let code = if malformed == BATCH { ErrorCode::QueryTooComplex } else { ErrorCode::InvalidInput };
+    let code = if [BATCH, TOO_MANY_VALUES].contains(&malformed) {
+        ErrorCode::QueryTooComplex
+    } else {
+        ErrorCode::InvalidInput
+    };
     Refusal::new(StatusCode::BAD_REQUEST, code, malformed.0)
 }
 

@@ -24,6 +24,7 @@ mod router;
 mod security_headers;
 mod server;
 mod tls;
+mod turns;
 mod websocket;
 
 pub use connections::Connections;

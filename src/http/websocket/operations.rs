@@ -15,12 +15,14 @@ use tracing::{Span, field};
 
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
-use crate::graphql::error::is_request_error;
+use crate::graphql::error::{ErrorCode, is_request_error, request_error};
 use crate::http::connections::Held;
 use crate::http::edge::Shared;
+use crate::http::holder::Holder;
 use crate::http::operation::{Caller, Operation, panicked, refused};
 use crate::http::parameters::Parameters;
 use crate::http::request_log;
+use crate::http::turns::Turn;
 use crate::http::websocket::close::Close;
 use crate::http::websocket::protocol::{Protocol, ServerMessage};
 
@@ -193,23 +195,35 @@ pub(super) fn events<E: Executor>(
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
             Requester::Anonymous | Requester::Unknown => {}
         }
+        let holder = Holder::of(&requester, &client);
+        let turn = match shared.admit(holder, &parameters).await {
+            Ok(turn) => turn,
+            Err((errors, _)) => return refuse(&shared, errors, request_id).await,
+        };
         let operation = Operation::parse(parameters, &shared.edge.documents);
-        let verdict = shared.count(&requester, &client, &operation);
+        let mut verdict = shared.count(&requester, &client, &operation);
         let operation = match verdict.admit(operation) {
             Ok(operation) => operation,
-            Err(errors) => {
-                let response = refused(errors, request_id);
-                shared.edge.hold_back(&response).await;
-                return only(Event::Error(response.errors));
-            }
+            Err(errors) => return refuse(&shared, errors, request_id).await,
         };
         let caller = Caller { requester, client, request_id };
+        let budget = operation.budget.clone();
         if operation.kind == OperationType::Subscription {
+            let Some(slot) = shared.subscriptions.take(holder, shared.edge.limits.subscriptions_per_user) else {
+                let error = request_error(ErrorCode::RateLimited, "Too many subscriptions are open.");
+                return refuse(&shared, vec![error], request_id).await;
+            };
             let mut is_first = true;
             let responses = shared.edge.subscribe(operation, caller);
-            responses.map(move |response| event(response, std::mem::take(&mut is_first))).boxed()
+            let events = responses.map(move |response| {
+                let _held = &slot;
+                shared.settle(&mut verdict, budget.used());
+                event(response, std::mem::take(&mut is_first))
+            });
+            events.boxed()
         } else {
-            let response = run(&shared, operation, caller).await;
+            let response = run(&shared, operation, caller, turn).await;
+            shared.settle(&mut verdict, budget.used());
             shared.edge.hold_back(&response).await;
             let refused = is_request_error(&response);
             only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
@@ -226,8 +240,19 @@ fn run<'a, E: Executor>(
     shared: &'a Shared<E>,
     operation: Operation,
     caller: Caller,
+    turn: Turn,
 ) -> Pin<Box<dyn Future<Output = Response> + Send + 'a>> {
-    shared.edge.execute(operation, caller).boxed()
+    shared.edge.execute(operation, caller, turn).boxed()
+}
+
+async fn refuse<E: Executor>(
+    shared: &Shared<E>,
+    errors: Vec<ServerError>,
+    request_id: RequestId,
+) -> BoxStream<'static, Event> {
+    let response = refused(errors, request_id);
+    shared.edge.hold_back(&response).await;
+    only(Event::Error(response.errors))
 }
 
 fn only(event: Event) -> BoxStream<'static, Event> {
