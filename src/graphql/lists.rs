@@ -8,7 +8,7 @@ use crate::graphql::document::Lists;
 
 /// Type, field, entries. Tags, the parts of a message and the models have no bound of their own: the estimate takes many, and the
 /// budget counts what is there.
-pub(super) const LISTS: Lists<'static> = &[
+pub const LISTS: Lists<'static> = &[
     ("Admin", "roles", MAX_ROLES),
     ("Character", "tags", 10),
     ("Message", "children", MAX_SIBLINGS),

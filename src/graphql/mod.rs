@@ -20,4 +20,5 @@ mod scalars;
 pub mod schema;
 pub mod server;
 
+pub use lists::LISTS;
 pub use request_id::RequestId;

@@ -5,6 +5,7 @@ mod accounts;
 mod administration;
 mod bad_input;
 mod branches;
+mod budget;
 mod chats;
 mod commands;
 mod crashes;

@@ -11,7 +11,7 @@ use super::toy;
 
 /// Says that a document came through, and which one.
 #[derive(Clone)]
-pub(super) struct Through;
+pub(crate) struct Through;
 
 impl Executor for Through {
     async fn execute(&self, _: Request) -> Response {
