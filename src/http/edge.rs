@@ -128,7 +128,7 @@ impl Default for Limits {
             input: 64 << 20,
             input_per_address: 16 << 20,
             output: 16 << 20,
-            operations_at_once: 20,
+            operations_at_once: 8,
             subscriptions_per_user: 2_000,
             operations_per_socket: 100,
             sockets_per_user: 1_000,

@@ -13,6 +13,7 @@ mod document;
 mod edge;
 mod forged_tokens;
 mod graphql_cop;
+mod hostile_load;
 mod idempotency;
 mod layers;
 mod limits;

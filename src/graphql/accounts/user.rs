@@ -129,6 +129,7 @@ impl User {
         #[graphql(desc = "Which chats are wanted; absent are all.")] filter: Option<ChatFilter>,
     ) -> Result<Option<Connection<Chat>>> {
         let Some(viewer) = self.viewer(ctx).filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
+        ctx.budget().statements(1)?;
         Ok(Some(chats::page(ctx.state(), viewer, PageArguments { first, after, last, before }, filter).await?))
     }
 

@@ -14,7 +14,7 @@ use crate::graphql::budget::{List, Text};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::TagsOf;
-use crate::graphql::pagination::{Connection, PageArguments};
+use crate::graphql::pagination::{Connection, PageArguments, Total};
 use crate::graphql::scalars::DateTime;
 use crate::storage::characters::{Filter, Place};
 
@@ -146,12 +146,13 @@ impl CharacterQueries {
             tags: characters::check_tags(filter.tags.unwrap_or_default())?,
             is_of: filter.is_mine.map(|is_mine| (viewer.user_id, is_mine)),
         };
+        ctx.budget().statements(1)?;
         let page = ctx.state().characters.page(viewer, &filter, window).await?;
         let (characters, viewer) = (ctx.state().characters.clone(), viewer.clone());
         let total = Arc::new(move || -> BoxFuture<'static, _> {
             let (characters, viewer, filter) = (characters.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { characters.count(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |character| Place::from(character), Character, total)))
+        Ok(Some(Connection::new(page, |character| Place::from(character), Character, Total::Counted(total))))
     }
 }

@@ -14,7 +14,7 @@ use crate::graphql::characters::Character;
 use crate::graphql::context::{ContextExt as _, State};
 use crate::graphql::ids;
 use crate::graphql::loaders::Within;
-use crate::graphql::pagination::{Connection, PageArguments};
+use crate::graphql::pagination::{Connection, PageArguments, Total};
 use crate::graphql::scalars::DateTime;
 use crate::graphql::server::Model;
 use crate::storage::chats::{Filter, Place as ChatPlace};
@@ -143,9 +143,7 @@ impl Chat {
             depth: message.depth,
             leaf_id: leaf_id.unwrap_or(message.id),
         };
-        let total = u64::try_from(branch.total).unwrap_or(0);
-        let total =
-            Arc::new(move || -> futures_util::future::BoxFuture<'static, _> { Box::pin(async move { Ok(total) }) });
+        let total = Total::Known(u64::try_from(branch.total).unwrap_or(0));
         Ok(Connection::new(branch.page.clone(), place, |row| Message::found(row, access), total))
     }
 }
@@ -194,5 +192,5 @@ pub async fn page(
         let (chats, viewer, filter) = (chats.clone(), viewer.clone(), filter.clone());
         Box::pin(async move { chats.count(&viewer, &filter).await })
     });
-    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), total))
+    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), Total::Counted(total)))
 }
