@@ -26,7 +26,7 @@ use crate::entity::ids::BootId;
 use crate::graphql::context::State;
 use crate::graphql::document;
 use crate::graphql::schema::{self, Api};
-use crate::http::{self, Authenticate, Edge, Limits, Ready, Tls};
+use crate::http::{self, Authenticate, Connections, Edge, Limits, Ready, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
@@ -274,6 +274,7 @@ impl App {
         ] {
             lifecycle.spawn_vital(name, task);
         }
+        let (defaults, request_bytes) = (Limits::default(), settings.limits.max_request_bytes as usize);
         let edge = Edge {
             documents: api.documents().clone(),
             executor: api,
@@ -282,12 +283,16 @@ impl App {
             tracker: work.clone(),
             draining: soft.clone(),
             limits: Limits {
-                body: settings.limits.max_request_bytes as usize,
-                message: settings.limits.max_request_bytes as usize,
+                body: request_bytes,
+                message: request_bytes,
+                input: defaults.input.max(8 * request_bytes),
+                input_per_address: defaults.input_per_address.max(2 * request_bytes),
+                connections: settings.limits.max_connections as usize,
+                connections_per_address: settings.limits.max_connections_per_address as usize,
                 operation_timeout: settings.limits.operation_timeout(),
                 fields_per_minute: settings.protection.rate_limit_per_minute,
                 chat_fields_per_minute: settings.protection.chat_rate_limit_per_minute,
-                ..Limits::default()
+                ..defaults
             },
             playground: settings.server.playground,
             trusted_proxies: settings.server.trusted_proxies.clone(),
@@ -297,11 +302,14 @@ impl App {
             ids,
         };
         let keep_alive = settings.limits.keep_alive();
+        let connections = Connections::new(&edge.limits, edge.trusted_proxies.clone());
         if let Some(tls) = &tls {
             lifecycle.spawn_vital("tls", tls.clone().reload_until(soft.clone()));
         }
         lifecycle.spawn_vital("http", async move {
-            if let Err(cause) = http::serve(listener, http::router(edge), tls, keep_alive, soft, hard).await {
+            if let Err(cause) =
+                http::serve(listener, http::router(edge), tls, connections, keep_alive, soft, hard).await
+            {
                 tracing::error!(error = &cause as &dyn std::error::Error, "serving failed");
             }
             // No request comes any more: what runs is the last.

@@ -10,6 +10,12 @@ pub struct LimitSettings {
     /// Largest body of a request, and largest message of a WebSocket, in bytes.
     #[arg(long, default_value = "1048576", value_parser = number::<u32>(1_024..=67_108_864))]
     pub max_request_bytes: u32,
+    /// Connections at once.
+    #[arg(long, default_value = "20000", value_parser = number::<u32>(1..=10_000_000))]
+    pub max_connections: u32,
+    /// Connections of one address at once, of IPv6 of one /64; TRUSTED_PROXIES have no such limit.
+    #[arg(long, default_value = "2000", value_parser = number::<u32>(1..=10_000_000))]
+    pub max_connections_per_address: u32,
     /// Seconds that a client waits for a query or a mutation; a mutation goes on after it.
     #[arg(long, default_value = "30", value_parser = number::<u32>(1..=3_600))]
     pub operation_timeout_seconds: u32,

@@ -235,19 +235,27 @@ impl Chats {
         Ok(tx.commit().await?)
     }
 
-    /// Those of these messages that stand in chats that may be read.
-    pub async fn messages(&self, access: ChatAccess, ids: &[MessageId]) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::find_all(self.db.reader(), access.readable(), ids).await?)
+    /// Those of these messages that stand in chats that may be read. Here and below: they are read until they have more than
+    /// `max_bytes` together; a caller that gets more asked for too much.
+    pub async fn messages(&self, access: ChatAccess, ids: &[MessageId], max_bytes: u64) -> Result<Vec<message::Model>> {
+        Ok(storage::messages::find_within(self.db.reader(), access.readable(), ids, max_bytes).await?)
     }
 
     /// The messages right below each of these, oldest first, at most [`MAX_SIBLINGS`] each.
-    pub async fn children(&self, access: ChatAccess, parents: &[MessageId]) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::children(self.db.reader(), access.readable(), parents, MAX_SIBLINGS).await?)
+    pub async fn children(
+        &self,
+        access: ChatAccess,
+        parents: &[MessageId],
+        max_bytes: u64,
+    ) -> Result<Vec<message::Model>> {
+        let (db, readable) = (self.db.reader(), access.readable());
+        Ok(storage::messages::children(db, readable, parents, MAX_SIBLINGS, max_bytes).await?)
     }
 
-    /// The first messages of a chat that the viewer was shown, oldest first, at most [`MAX_SIBLINGS`].
-    pub async fn roots(&self, chat: ChatId) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::roots(self.db.reader(), chat, MAX_SIBLINGS).await?)
+    /// The first messages of each of these chats, oldest first, at most [`MAX_SIBLINGS`] each.
+    pub async fn roots(&self, access: ChatAccess, chats: &[ChatId], max_bytes: u64) -> Result<Vec<message::Model>> {
+        let (db, readable) = (self.db.reader(), access.readable());
+        Ok(storage::messages::roots(db, readable, chats, MAX_SIBLINGS, max_bytes).await?)
     }
 }
 

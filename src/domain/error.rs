@@ -52,6 +52,9 @@ pub enum Error {
         /// When another try may pass.
         retry_after: Duration,
     },
+    /// The request asks for more than one request may.
+    #[error("The request asks for too much at once.")]
+    TooComplex,
     /// Overloaded, shutting down, or a dependency is down.
     #[error("{message}")]
     Unavailable {

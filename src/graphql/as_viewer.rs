@@ -8,6 +8,7 @@ use async_graphql::registry::Registry;
 use async_graphql::{ContextSelectionSet, Data, OutputType, Positioned, ServerResult, Value};
 
 use crate::domain::{Client, Requester, Viewer};
+use crate::graphql::budget::Budget;
 use crate::graphql::context::State;
 use crate::graphql::loaders;
 
@@ -40,9 +41,10 @@ impl<T: OutputType> OutputType for AsViewer<T> {
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
         let requester = Requester::Viewer(self.viewer.clone());
         let (state, client) = (ctx.data_unchecked::<State>().clone(), ctx.data_opt::<Client>().cloned());
+        let budget = ctx.data_unchecked::<Arc<Budget>>().clone();
         let mut data = Data::default();
         data.insert(requester.clone());
-        data.insert(loaders::make(state, requester, client));
+        data.insert(loaders::make(state, requester, client, budget));
         // What is found here is found before what the request brought.
         let mut below = ctx.clone();
         below.execute_data = Some(&data);

@@ -13,6 +13,7 @@ use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::replies::Replies;
 use crate::domain::{Client, Error, Requester, Result, Viewer};
+use crate::graphql::budget::Budget;
 use crate::graphql::loaders::Source;
 use crate::llm::registry::Registry;
 
@@ -50,6 +51,8 @@ pub trait ContextExt {
     fn client(&self) -> Result<&Client>;
     /// The loaders of this request.
     fn loaders(&self) -> &Loaders;
+    /// What this request may use.
+    fn budget(&self) -> &Budget;
 
     /// The signed-in user, or [`Error::Unauthenticated`].
     fn viewer(&self) -> Result<&Viewer> {
@@ -77,5 +80,9 @@ impl ContextExt for Context<'_> {
 
     fn loaders(&self) -> &Loaders {
         self.data_unchecked()
+    }
+
+    fn budget(&self) -> &Budget {
+        self.data_unchecked::<Arc<Budget>>()
     }
 }

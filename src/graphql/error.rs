@@ -46,7 +46,7 @@ pub enum ErrorCode {
     QuotaExceeded,
     /// The request is larger than the server takes.
     PayloadTooLarge,
-    /// The document goes beyond a limit: depth, complexity, aliases, tokens, batch.
+    /// The request goes beyond a limit: depth, complexity, aliases, tokens, batch, the size of its answer.
     QueryTooComplex,
     /// It took too long. A mutation may still take effect.
     Timeout,
@@ -189,6 +189,7 @@ fn describe(error: &mut ServerError, cause: &domain::Error) {
         E::Conflict { fields, .. } => (ErrorCode::Conflict, Some(fields), None),
         E::RateLimited { retry_after, .. } => (ErrorCode::RateLimited, None, *retry_after),
         E::LockedOut { retry_after } => (ErrorCode::LockedOut, None, Some(*retry_after)),
+        E::TooComplex => (ErrorCode::QueryTooComplex, None, None),
         E::Unavailable { retry_after, .. } => (ErrorCode::Unavailable, None, *retry_after),
         E::Internal(_) => (ErrorCode::Internal, None, None),
     };

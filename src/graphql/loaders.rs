@@ -1,16 +1,20 @@
 //! Batching of look-ups within one request: a page of anything is a constant number of statements. Every key is looked up for
-//! the viewer of the request, and below a chat for who may read it, so a loader cannot hand rows to somebody else.
+//! the viewer of the request, and below a chat for who may read it, so a loader cannot hand rows to somebody else. What is looked
+//! up is drawn from the request's budget. Messages are shared, because their texts may be long.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_graphql::dataloader::{DataLoader, Loader};
 use chrono::{DateTime, Utc};
 
+use crate::domain::branches::{BranchPage, BranchQuery, MAX_BRANCH_STATEMENTS, MAX_BRANCHES};
 use crate::domain::characters::visible_to;
-use crate::domain::{ChatAccess, Client, Error, Requester, Result};
+use crate::domain::{ChatAccess, Client, Error, Requester, Result, Viewer};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{character, chat, message, personal_access_token, role, session, user};
+use crate::graphql::budget::Budget;
 use crate::graphql::context::{Loaders, State};
 
 /// Where the loaders look things up, and for whom.
@@ -18,7 +22,11 @@ pub struct Source {
     state: State,
     requester: Requester,
     client: Option<Client>,
+    budget: Arc<Budget>,
 }
+
+/// About what a row takes beside its long texts, in bytes.
+const ROW: usize = 256;
 
 /// Something below chats, looked up in those that may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +39,10 @@ pub struct Opened(pub ChatId, pub UserId);
 /// The messages right below this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChildrenOf(pub MessageId);
+
+/// The messages of this chat that follow nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RootsOf(pub ChatId);
 
 /// The tags of this character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -53,25 +65,38 @@ pub struct SessionsOf(pub UserId);
 pub struct TokensOf(pub UserId);
 
 /// The loaders of one request. The delay is zero: what a level of the document asks for is there when the task runs.
-pub fn make(state: State, requester: Requester, client: Option<Client>) -> Loaders {
+pub fn make(state: State, requester: Requester, client: Option<Client>, budget: Arc<Budget>) -> Loaders {
     let tracker = state.tracker.clone();
     let spawn = move |load| {
         tracker.spawn(load);
     };
-    DataLoader::new(Source { state, requester, client }, spawn).delay(Duration::ZERO)
+    DataLoader::new(Source { state, requester, client, budget }, spawn).delay(Duration::ZERO)
 }
 
 impl Source {
-    fn viewer(&self) -> Result<UserId, Error> {
-        Ok(self.requester.viewer()?.user_id)
+    /// Draws a statement, which is only made for a viewer.
+    fn statement(&self) -> Result<&Viewer, Error> {
+        self.budget.statements(1)?;
+        self.requester.viewer()
+    }
+
+    /// Draws the rows of a statement.
+    fn rows<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Error> {
+        self.budget.bytes(rows.len() * ROW)?;
+        Ok(rows)
+    }
+
+    fn messages(&self, rows: Vec<message::Model>) -> Result<Vec<Arc<message::Model>>, Error> {
+        self.budget.bytes(rows.iter().map(size).sum())?;
+        Ok(rows.into_iter().map(Arc::new).collect())
     }
 }
 
 /// A request reads its viewer's own chats, and an admin's everybody's: there are two groups at most.
-fn by_access<K: Copy>(keys: &[Within<K>]) -> HashMap<ChatAccess, Vec<K>> {
+fn by_access<K: Clone>(keys: &[Within<K>]) -> HashMap<ChatAccess, Vec<K>> {
     let mut groups = HashMap::new();
     for Within(access, key) in keys {
-        groups.entry(*access).or_insert_with(Vec::new).push(*key);
+        groups.entry(*access).or_insert_with(Vec::new).push(key.clone());
     }
     groups
 }
@@ -81,8 +106,8 @@ impl Loader<UserId> for Source {
     type Error = Error;
 
     async fn load(&self, ids: &[UserId]) -> Result<HashMap<UserId, user::Model>, Error> {
-        self.viewer()?;
-        let users = self.state.accounts.users_by_ids(ids).await?;
+        self.statement()?;
+        let users = self.rows(self.state.accounts.users_by_ids(ids).await?)?;
         Ok(users.into_iter().map(|user| (user.id, user)).collect())
     }
 }
@@ -92,10 +117,10 @@ impl Loader<RolesOf> for Source {
     type Error = Error;
 
     async fn load(&self, users: &[RolesOf]) -> Result<HashMap<RolesOf, Vec<role::Model>>, Error> {
-        self.viewer()?;
+        self.statement()?;
         let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
         let mut roles = HashMap::new();
-        for (user, role) in self.state.accounts.roles_of(&ids).await? {
+        for (user, role) in self.rows(self.state.accounts.roles_of(&ids).await?)? {
             roles.entry(RolesOf(user)).or_insert_with(Vec::new).push(role);
         }
         Ok(roles)
@@ -107,9 +132,9 @@ impl Loader<LockOf> for Source {
     type Error = Error;
 
     async fn load(&self, users: &[LockOf]) -> Result<HashMap<LockOf, DateTime<Utc>>, Error> {
-        self.viewer()?;
+        self.statement()?;
         let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
-        let locks = self.state.accounts.locked_until(&ids).await?;
+        let locks = self.rows(self.state.accounts.locked_until(&ids).await?)?;
         Ok(locks.into_iter().map(|(user, until)| (LockOf(user), until)).collect())
     }
 }
@@ -119,10 +144,10 @@ impl Loader<SessionsOf> for Source {
     type Error = Error;
 
     async fn load(&self, users: &[SessionsOf]) -> Result<HashMap<SessionsOf, Vec<session::Model>>, Error> {
-        self.viewer()?;
+        self.statement()?;
         let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
         let mut sessions = HashMap::new();
-        for session in self.state.accounts.sessions_of(&ids).await? {
+        for session in self.rows(self.state.accounts.sessions_of(&ids).await?)? {
             sessions.entry(SessionsOf(session.user_id)).or_insert_with(Vec::new).push(session);
         }
         Ok(sessions)
@@ -134,10 +159,10 @@ impl Loader<TokensOf> for Source {
     type Error = Error;
 
     async fn load(&self, users: &[TokensOf]) -> Result<HashMap<TokensOf, Vec<personal_access_token::Model>>, Error> {
-        self.viewer()?;
+        self.statement()?;
         let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
         let mut tokens = HashMap::new();
-        for token in self.state.accounts.tokens_of(&ids).await? {
+        for token in self.rows(self.state.accounts.tokens_of(&ids).await?)? {
             tokens.entry(TokensOf(token.user_id)).or_insert_with(Vec::new).push(token);
         }
         Ok(tokens)
@@ -149,8 +174,8 @@ impl Loader<CharacterId> for Source {
     type Error = Error;
 
     async fn load(&self, ids: &[CharacterId]) -> Result<HashMap<CharacterId, character::Model>, Error> {
-        let visible = visible_to(self.requester.viewer()?);
-        let characters = self.state.characters.find_all(visible, ids).await?;
+        let visible = visible_to(self.statement()?);
+        let characters = self.rows(self.state.characters.find_all(visible, ids).await?)?;
         Ok(characters.into_iter().map(|character| (character.id, character)).collect())
     }
 }
@@ -160,9 +185,10 @@ impl Loader<TagsOf> for Source {
     type Error = Error;
 
     async fn load(&self, characters: &[TagsOf]) -> Result<HashMap<TagsOf, Vec<String>>, Error> {
+        self.statement()?;
         let ids: Vec<CharacterId> = characters.iter().map(|key| key.0).collect();
         let mut tags = HashMap::new();
-        for (character, tag) in self.state.characters.tags(&ids).await? {
+        for (character, tag) in self.rows(self.state.characters.tags(&ids).await?)? {
             tags.entry(TagsOf(character)).or_insert_with(Vec::new).push(tag);
         }
         Ok(tags)
@@ -176,7 +202,8 @@ impl Loader<Within<ChatId>> for Source {
     async fn load(&self, keys: &[Within<ChatId>]) -> Result<HashMap<Within<ChatId>, chat::Model>, Error> {
         let mut found = HashMap::new();
         for (access, ids) in by_access(keys) {
-            let chats = self.state.chats.find_all(access, &ids).await?;
+            self.statement()?;
+            let chats = self.rows(self.state.chats.find_all(access, &ids).await?)?;
             found.extend(chats.into_iter().map(|chat| (Within(access, chat.id), chat)));
         }
         Ok(found)
@@ -189,6 +216,7 @@ impl Loader<Opened> for Source {
 
     async fn load(&self, keys: &[Opened]) -> Result<HashMap<Opened, ChatAccess>, Error> {
         let client = self.client.as_ref().ok_or_else(|| Error::internal("a request without its client"))?;
+        self.statement()?;
         let chats: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
         let access = self.state.chats.open_listed(self.requester.viewer()?, client, &chats).await?;
         Ok(keys.iter().map(|key| (*key, access)).collect())
@@ -196,13 +224,15 @@ impl Loader<Opened> for Source {
 }
 
 impl Loader<Within<MessageId>> for Source {
-    type Value = message::Model;
+    type Value = Arc<message::Model>;
     type Error = Error;
 
-    async fn load(&self, keys: &[Within<MessageId>]) -> Result<HashMap<Within<MessageId>, message::Model>, Error> {
+    async fn load(&self, keys: &[Within<MessageId>]) -> Result<HashMap<Within<MessageId>, Self::Value>, Error> {
         let mut found = HashMap::new();
         for (access, ids) in by_access(keys) {
-            let messages = self.state.chats.messages(access, &ids).await?;
+            self.statement()?;
+            let messages = self.state.chats.messages(access, &ids, self.budget.bytes_left()).await?;
+            let messages = self.messages(messages)?;
             found.extend(messages.into_iter().map(|message| (Within(access, message.id), message)));
         }
         Ok(found)
@@ -210,17 +240,16 @@ impl Loader<Within<MessageId>> for Source {
 }
 
 impl Loader<Within<ChildrenOf>> for Source {
-    type Value = Vec<message::Model>;
+    type Value = Vec<Arc<message::Model>>;
     type Error = Error;
 
-    async fn load(
-        &self,
-        keys: &[Within<ChildrenOf>],
-    ) -> Result<HashMap<Within<ChildrenOf>, Vec<message::Model>>, Error> {
+    async fn load(&self, keys: &[Within<ChildrenOf>]) -> Result<HashMap<Within<ChildrenOf>, Self::Value>, Error> {
         let mut children = HashMap::new();
         for (access, parents) in by_access(keys) {
+            self.statement()?;
             let parents: Vec<MessageId> = parents.into_iter().map(|key| key.0).collect();
-            for child in self.state.chats.children(access, &parents).await? {
+            let found = self.state.chats.children(access, &parents, self.budget.bytes_left()).await?;
+            for child in self.messages(found)? {
                 if let Some(parent) = child.parent_id {
                     children.entry(Within(access, ChildrenOf(parent))).or_insert_with(Vec::new).push(child);
                 }
@@ -228,4 +257,49 @@ impl Loader<Within<ChildrenOf>> for Source {
         }
         Ok(children)
     }
+}
+
+impl Loader<Within<RootsOf>> for Source {
+    type Value = Vec<Arc<message::Model>>;
+    type Error = Error;
+
+    async fn load(&self, keys: &[Within<RootsOf>]) -> Result<HashMap<Within<RootsOf>, Self::Value>, Error> {
+        let mut roots = HashMap::new();
+        for (access, chats) in by_access(keys) {
+            self.statement()?;
+            let chats: Vec<ChatId> = chats.into_iter().map(|key| key.0).collect();
+            let found = self.state.chats.roots(access, &chats, self.budget.bytes_left()).await?;
+            for root in self.messages(found)? {
+                roots.entry(Within(access, RootsOf(root.chat_id))).or_insert_with(Vec::new).push(root);
+            }
+        }
+        Ok(roots)
+    }
+}
+
+impl Loader<Within<BranchQuery>> for Source {
+    type Value = Arc<BranchPage>;
+    type Error = Error;
+
+    /// A query with a cursor of another list has no page.
+    async fn load(&self, keys: &[Within<BranchQuery>]) -> Result<HashMap<Within<BranchQuery>, Self::Value>, Error> {
+        let mut pages = HashMap::new();
+        for (access, queries) in by_access(keys) {
+            self.requester.viewer()?;
+            for queries in queries.chunks(MAX_BRANCHES) {
+                self.budget.statements(MAX_BRANCH_STATEMENTS)?;
+                let found = self.state.chats.branches(access, queries, self.budget.bytes_left()).await?;
+                self.budget
+                    .bytes(found.iter().flatten().flat_map(|page| &page.page.rows).map(|row| size(row)).sum())?;
+                let keys = queries.iter().map(|query| Within(access, query.clone()));
+                pages.extend(keys.zip(found).filter_map(|(key, page)| Some((key, Arc::new(page?)))));
+            }
+        }
+        Ok(pages)
+    }
+}
+
+/// About how much memory a message takes, in bytes.
+fn size(message: &message::Model) -> usize {
+    ROW + message.body.len() + message.layout.as_ref().map_or(0, String::len)
 }

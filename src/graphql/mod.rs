@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod admin;
 mod as_viewer;
+pub mod budget;
 pub mod characters;
 pub mod chats;
 pub mod context;
@@ -10,6 +11,7 @@ pub mod document;
 pub mod error;
 mod for_writers;
 mod ids;
+mod lists;
 pub mod loaders;
 mod node;
 mod pagination;
@@ -19,4 +21,5 @@ mod scalars;
 pub mod schema;
 pub mod server;
 
+pub use lists::LISTS;
 pub use request_id::RequestId;

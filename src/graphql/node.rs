@@ -11,6 +11,7 @@ use crate::entity::ids::{
 };
 use crate::graphql::accounts::{PersonalAccessToken, Role, Session, User};
 use crate::graphql::admin::AuditEntry;
+use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message, ToolCall};
 use crate::graphql::context::ContextExt as _;
@@ -19,6 +20,9 @@ use crate::graphql::loaders::Within;
 
 /// The most ids of one call.
 const MAX_IDS: usize = 100;
+
+/// The prefixes of the ids that loaders look up. For each of the others, the database is asked alone.
+const LOADED: [&str; 4] = [UserId::PREFIX, CharacterId::PREFIX, ChatId::PREFIX, MessageId::PREFIX];
 
 /// Anything with an id.
 #[derive(Debug, Interface)]
@@ -64,7 +68,7 @@ impl NodeQueries {
         &self,
         ctx: &Context<'_>,
         #[graphql(desc = "Their ids.")] ids: Vec<ID>,
-    ) -> Result<Vec<Option<Node>>> {
+    ) -> Result<List<Option<Node>>> {
         if ids.len() > MAX_IDS {
             return Err(Error::invalid("ids", FieldErrorCode::TooLong, "At most 100 ids may be asked for."));
         }
@@ -75,6 +79,9 @@ impl NodeQueries {
 async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
     let (state, viewer) = (ctx.state(), ctx.viewer()?);
     let (prefix, uuid) = parse_any(id).map_err(|_| ids::malformed(path))?;
+    if !LOADED.contains(&prefix.as_str()) {
+        ctx.budget().statements(1)?;
+    }
     Ok(match prefix.as_str() {
         UserId::PREFIX => {
             let user = ctx.loaders().load_one(UserId(uuid)).await?.filter(|user| is_visible(viewer, user));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Object, OutputType, SimpleObject};
+use async_graphql::{Context, Object, OutputType, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
@@ -14,8 +14,10 @@ use crate::domain::input::Checks;
 use crate::domain::{FieldErrorCode, Result};
 use crate::graphql::accounts::User;
 use crate::graphql::admin::AuditEntry;
+use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message};
+use crate::graphql::context::ContextExt as _;
 use crate::storage::page::{Page, Window};
 
 /// The most rows of a page.
@@ -36,8 +38,14 @@ pub struct PageInfo {
     pub end_cursor: Option<String>,
 }
 
-/// How many entries a whole list has, asked only when a client asks.
-pub type Total = Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>;
+/// How many entries a whole list has.
+#[derive(Clone)]
+pub enum Total {
+    /// So many.
+    Known(u64),
+    /// The database is asked when a client asks.
+    Counted(Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>),
+}
 
 /// A page of a list.
 pub struct Connection<T> {
@@ -66,12 +74,12 @@ where
     Edge<T>: OutputType,
 {
     /// The entries, each with its cursor.
-    async fn edges(&self) -> &Vec<Edge<T>> {
-        &self.edges
+    async fn edges(&self) -> List<&Edge<T>> {
+        self.edges.iter().collect()
     }
 
     /// The entries alone.
-    async fn nodes(&self) -> Vec<&T> {
+    async fn nodes(&self) -> List<&T> {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
@@ -86,8 +94,15 @@ where
     }
 
     /// How many entries the whole list has, all pages together. Counted only when asked for.
-    async fn total_count(&self) -> Result<i32> {
-        Ok(i32::try_from((self.total)().await?).unwrap_or(i32::MAX))
+    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
+        let total = match &self.total {
+            Total::Known(total) => *total,
+            Total::Counted(count) => {
+                ctx.budget().statements(1)?;
+                count().await?
+            }
+        };
+        Ok(i32::try_from(total).unwrap_or(i32::MAX))
     }
 }
 

@@ -15,6 +15,7 @@ use crate::graphql::context::State;
 use crate::graphql::document::{Documents, Exact, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::for_writers::ForWriters;
+use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
 use crate::graphql::node::{Node, NodeQueries};
 use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
@@ -76,7 +77,7 @@ impl Api {
     pub fn new(state: State, limits: Limits) -> Result<Self, SchemaError> {
         // async-graphql counts inline fragments too, of which there is at most one for each field.
         let builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
-        let documents = Documents::new(&sdl(), limits)?;
+        let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
         Ok(Self { schema: Exact::new(builder.finish(), documents), state })
     }
 
@@ -85,15 +86,18 @@ impl Api {
         self.schema.documents()
     }
 
-    /// Gives the request the loaders that live as long as it does.
+    /// Gives the request the loaders that live as long as it does, and a budget where it has none.
     fn prepare(&self, request: Request) -> Request {
-        fn given<T: Any + Clone>(request: &Request) -> Option<T> {
-            request.data.get(&TypeId::of::<T>()).and_then(|data| data.downcast_ref::<T>()).cloned()
-        }
         let requester = given(&request).unwrap_or(Requester::Anonymous);
         let client = given::<Client>(&request);
-        request.data(loaders::make(self.state.clone(), requester, client))
+        let budget = given(&request).unwrap_or_else(|| self.documents().budget());
+        request.data(loaders::make(self.state.clone(), requester, client, budget.clone())).data(budget)
     }
+}
+
+/// What of a type is among a request's data.
+fn given<T: Any + Clone>(request: &Request) -> Option<T> {
+    request.data.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
 }
 
 impl Executor for Api {

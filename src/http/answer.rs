@@ -1,7 +1,7 @@
 //! Answers: a response of the schema, or the refusal of a request that never came so far. Every body is a GraphQL one.
 
 use async_graphql::{Response, ServerError, Value};
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
@@ -77,7 +77,8 @@ fn request_error_status(response: &Response) -> StatusCode {
 fn respond(status: StatusCode, media: Media, answer: &Answer<'_>) -> axum::response::Response {
     // Only a map with keys other than strings fails to serialise, and a GraphQL value has none.
     let body = serde_json::to_vec(answer).unwrap_or_default();
-    let mut response = axum::response::Response::new(Body::from(body));
+    // Exactly as large as it is: a client may take its time to read it.
+    let mut response = axum::response::Response::new(Body::from(Bytes::from(body.into_boxed_slice())));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(media.content_type());
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);

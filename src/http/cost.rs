@@ -1,5 +1,7 @@
 //! What an operation counts for.
 
+use crate::graphql::budget::Usage;
+
 /// Root fields that set a model to work.
 const CHAT: [&str; 3] = ["sendMessage", "regenerateReply", "editMessage"];
 /// Root fields that take a secret from who is not signed in, or make an account. They count for the network whoever asks, or
@@ -21,6 +23,12 @@ pub(super) struct Cost {
 impl Cost {
     /// Of a document that could not be read.
     pub(super) const ONE: Self = Self { fields: 1, chat: 0, entrances: 0 };
+
+    /// How many root fields an operation counts for by what it used: ordinary ones are within one, the largest count for dozens.
+    pub(super) fn of_usage(used: Usage) -> u32 {
+        let parts = used.nodes / 2_000 + used.bytes / (256 << 10) + used.statements / 10;
+        u32::try_from(parts).unwrap_or(u32::MAX)
+    }
 
     /// Of an operation with these root fields. `__typename` alone, with which clients see whether the server is there, is free.
     pub(super) fn of<'a>(root_fields: impl Iterator<Item = &'a str>) -> Self {

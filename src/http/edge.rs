@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_graphql::ServerError;
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -12,10 +13,15 @@ use crate::config::protection::Origins;
 use crate::config::server::TrustedProxies;
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
+use crate::graphql::budget::Usage;
 use crate::graphql::document::Documents;
+use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::cost::Cost;
+use crate::http::holder::Holder;
 use crate::http::operation::Operation;
+use crate::http::parameters::Parameters;
 use crate::http::rate_limit::{RateLimiter, Verdict};
+use crate::http::turns::{Turn, Turns};
 use crate::http::websocket::Slots;
 
 /// Turns the value of an `Authorization` header into who asks. Called for every HTTP request, for every `connection_init`,
@@ -77,8 +83,24 @@ pub struct Limits {
     pub connection_init: Duration,
     /// How often a socket is pinged; one that answers nothing until the next ping is dead.
     pub keep_alive: Duration,
-    /// How long a socket may take to accept what is written to it.
+    /// The largest message of a socket whose user is not known (yet).
+    pub anonymous_message: usize,
+    /// How long a client may leave unread what is written to it.
     pub write_timeout: Duration,
+    /// Connections at once.
+    pub connections: usize,
+    /// Connections of one address at once; an IPv6 address counts by its /64, and trusted proxies have no such limit.
+    pub connections_per_address: usize,
+    /// Bodies and messages that have arrived, or began to, and whose operation has not ended.
+    pub input: usize,
+    /// Of these, those of one address.
+    pub input_per_address: usize,
+    /// What waits for one socket to accept it. A socket beyond it is closed.
+    pub output: usize,
+    /// Queries and mutations of one user, or of the network of who is not signed in, that run at once; more wait.
+    pub operations_at_once: usize,
+    /// Subscriptions that one user holds at once on all sockets.
+    pub subscriptions_per_user: usize,
     /// Operations that run at once on one socket.
     pub operations_per_socket: usize,
     /// Sockets that one user holds at once.
@@ -99,7 +121,15 @@ impl Default for Limits {
             message: 1 << 20,
             connection_init: Duration::from_secs(10),
             keep_alive: Duration::from_secs(25),
+            anonymous_message: 64 << 10,
             write_timeout: Duration::from_secs(15),
+            connections: 20_000,
+            connections_per_address: 2_000,
+            input: 64 << 20,
+            input_per_address: 16 << 20,
+            output: 16 << 20,
+            operations_at_once: 8,
+            subscriptions_per_user: 2_000,
             operations_per_socket: 100,
             sockets_per_user: 1_000,
             sockets_per_address: 10_000,
@@ -111,13 +141,45 @@ impl Default for Limits {
 pub(super) struct Shared<E> {
     pub(super) edge: Edge<E>,
     pub(super) slots: Arc<Slots>,
+    pub(super) subscriptions: Arc<Slots>,
+    turns: Arc<Turns>,
     rate_limiter: RateLimiter,
 }
 
 impl<E> Shared<E> {
     pub(super) fn new(edge: Edge<E>) -> Arc<Self> {
         let rate_limiter = RateLimiter::new(edge.limits.fields_per_minute, edge.limits.chat_fields_per_minute);
-        Arc::new(Self { edge, slots: Arc::default(), rate_limiter })
+        let (slots, subscriptions, turns) = (Arc::default(), Arc::default(), Arc::default());
+        Arc::new(Self { edge, slots, subscriptions, turns, rate_limiter })
+    }
+
+    /// Waits for an operation's turn, as long as an operation may take.
+    ///
+    /// # Errors
+    /// The turn does not come in time, or the holder is over the rate limit: a document that takes work to read is not read then.
+    pub(super) async fn admit(
+        &self,
+        holder: Holder,
+        parameters: &Parameters,
+    ) -> Result<Turn, (Vec<ServerError>, Verdict)> {
+        let turn = self.turns.take(holder, self.edge.limits.operations_at_once);
+        let Ok(turn) = tokio::time::timeout(self.edge.limits.operation_timeout, turn).await else {
+            let error = request_error(ErrorCode::RateLimited, "Too many operations run at once.");
+            return Err((vec![error], Verdict::default()));
+        };
+        if parameters.is_short() {
+            return Ok(turn);
+        }
+        let verdict = self.rate_limiter.look(holder);
+        match verdict.admit(Ok(())) {
+            Ok(()) => Ok(turn),
+            Err(errors) => Err((errors, verdict)),
+        }
+    }
+
+    /// Charges what an operation used beyond what it counted for at its beginning.
+    pub(super) fn settle(&self, verdict: &mut Verdict, used: Usage) {
+        self.rate_limiter.settle(verdict, Cost::of_usage(used));
     }
 
     /// Counts what a document asks for; one that cannot be read counts like one field.

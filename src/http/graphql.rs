@@ -17,10 +17,13 @@ use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::answer::{Refusal, answer};
 use crate::http::client_ip;
+use crate::http::connections::{Held, Input};
 use crate::http::edge::{Edge, Limits, Shared};
+use crate::http::holder::Holder;
 use crate::http::media::{self, Media};
 use crate::http::operation::{Caller, Operation, refused};
-use crate::http::parameters::{BATCH, Malformed, Parameters};
+use crate::http::parameters::{BATCH, Malformed, Parameters, TOO_MANY_VALUES};
+use crate::http::rate_limit::Verdict;
 use crate::http::{playground, websocket};
 
 /// The longest `User-Agent` that is kept, in bytes.
@@ -50,6 +53,7 @@ async fn run<E: Executor>(
     media: Media,
     request_id: RequestId,
 ) -> Result<Response, Refusal> {
+    let _held;
     let parameters = match parts.method {
         Method::GET => Parameters::from_query_string(parts.uri.query().unwrap_or_default()).map_err(malformed)?,
         Method::POST => {
@@ -57,7 +61,9 @@ async fn run<E: Executor>(
                 let message = "Send the request as application/json in UTF-8.";
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidInput, message));
             }
-            let body = read_body(&parts.headers, body, &shared.edge.limits).await?;
+            let input = parts.extensions.get::<Arc<Input>>();
+            let (body, held) = read_body(&parts.headers, body, input, &shared.edge.limits).await?;
+            _held = held;
             Parameters::from_json(&body).map_err(malformed)?
         }
         _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
@@ -67,8 +73,17 @@ async fn run<E: Executor>(
     if let Requester::Viewer(viewer) = &requester {
         Span::current().record("user", tracing::field::display(viewer.user_id));
     }
+    let turn = match shared.admit(Holder::of(&requester, &client), &parameters).await {
+        Ok(turn) => turn,
+        Err((errors, verdict)) => {
+            let response = refused(errors, request_id);
+            shared.edge.hold_back(&response).await;
+            return Ok(finished(media, &response, &verdict));
+        }
+    };
     let operation = Operation::parse(parameters, &shared.edge.documents);
-    let verdict = shared.count(&requester, &client, &operation);
+    let mut verdict = shared.count(&requester, &client, &operation);
+    let budget = operation.as_ref().ok().map(|operation| operation.budget.clone());
     let response = match verdict.admit(operation) {
         Err(errors) => refused(errors, request_id),
         Ok(operation) if parts.method == Method::GET && operation.kind != OperationType::Query => {
@@ -78,12 +93,19 @@ async fn run<E: Executor>(
             let message = "Subscriptions go over a WebSocket to this address.";
             refused(request_error(ErrorCode::InvalidDocument, message), request_id)
         }
-        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }).await,
+        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }, turn).await,
     };
+    if let Some(budget) = budget {
+        shared.settle(&mut verdict, budget.used());
+    }
     shared.edge.hold_back(&response).await;
-    let mut answer = answer(media, &response);
+    Ok(finished(media, &response, &verdict))
+}
+
+fn finished(media: Media, response: &async_graphql::Response, verdict: &Verdict) -> Response {
+    let mut answer = answer(media, response);
     verdict.write(answer.headers_mut());
-    Ok(answer)
+    answer
 }
 
 fn not_by_get(kind: OperationType) -> Refusal {
@@ -95,13 +117,27 @@ fn not_by_get(kind: OperationType) -> Refusal {
 }
 
 fn malformed(malformed: Malformed) -> Refusal {
-    let code = if malformed == BATCH { ErrorCode::QueryTooComplex } else { ErrorCode::InvalidInput };
+    let code = if [BATCH, TOO_MANY_VALUES].contains(&malformed) {
+        ErrorCode::QueryTooComplex
+    } else {
+        ErrorCode::InvalidInput
+    };
     Refusal::new(StatusCode::BAD_REQUEST, code, malformed.0)
 }
 
 /// The body, within its bounds of size and time. The rest of one that is too large is read and thrown away, up to a bound: a
 /// client that is still sending would lose the refusal with the connection (RFC 9112, section 9.6).
-async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
+async fn read_body(
+    headers: &HeaderMap,
+    body: Body,
+    input: Option<&Arc<Input>>,
+    limits: &Limits,
+) -> Result<(Bytes, Option<Held>), Refusal> {
+    let full = |_| {
+        let message = "The server is receiving too much at once: try again.";
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
+    };
+    let mut held = input.map(|input| input.hold(0)).transpose().map_err(full)?;
     let too_large =
         || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request is too large.");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -114,9 +150,6 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
     let mut length = 0;
     let read = async {
         let (mut chunks, mut read) = (body.into_data_stream(), Vec::new());
-        if announced <= limits.body {
-            read.reserve(announced);
-        }
         while let Some(chunk) = chunks.next().await {
             let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, "The request broke off.");
             let chunk = chunk.map_err(broken)?;
@@ -126,6 +159,9 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
             } else if announced.max(length) > limits.body {
                 read = Vec::new();
             } else {
+                if let Some(held) = &mut held {
+                    held.grow(chunk.len()).map_err(full)?;
+                }
                 read.extend_from_slice(&chunk);
             }
         }
@@ -137,7 +173,7 @@ async fn read_body(headers: &HeaderMap, body: Body, limits: &Limits) -> Result<B
     }
     let too_slow =
         || Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "The request took too long to arrive.");
-    read.map_err(|_| too_slow())?.map(Bytes::from)
+    Ok((read.map_err(|_| too_slow())??.into(), held))
 }
 
 /// Who is at the other end.

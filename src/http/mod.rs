@@ -4,7 +4,9 @@
 //! audits of npm `graphql-http`) and of the `graphql-transport-ws` protocol (`PROTOCOL.md` of npm `graphql-ws`).
 
 mod answer;
+mod bounded_stream;
 mod client_ip;
+mod connections;
 mod cost;
 mod deadlines;
 mod edge;
@@ -23,8 +25,10 @@ mod router;
 mod security_headers;
 mod server;
 mod tls;
+mod turns;
 mod websocket;
 
+pub use connections::Connections;
 pub use edge::{Authenticate, Edge, Limits, Ready};
 pub use router::router;
 pub use server::serve;

@@ -1,6 +1,7 @@
 //! One GraphQL operation, whatever transport it came by.
 
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response, ServerError, Value};
@@ -10,17 +11,21 @@ use tracing::{Instrument as _, Span};
 
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
+use crate::graphql::budget::Budget;
 use crate::graphql::document::Documents;
 use crate::graphql::error::{ErrorCode, finish, request_error};
 use crate::http::cost::Cost;
 use crate::http::edge::Edge;
 use crate::http::parameters::Parameters;
+use crate::http::turns::Turn;
 
 /// An operation whose document is valid.
 pub(super) struct Operation {
     request: Request,
     pub(super) kind: OperationType,
     pub(super) cost: Cost,
+    /// What it may use, and has used.
+    pub(super) budget: Arc<Budget>,
 }
 
 /// On whose behalf an operation runs; resolvers find each part in their context's data.
@@ -44,10 +49,12 @@ impl Operation {
         // The parser lets only letters, digits and underscores into a name; only its length is the client's.
         let name: String = operation.name().into_iter().flat_map(str::chars).take(64).collect();
         Span::current().record("operation", format_args!("{kind} {name}"));
+        let budget = documents.budget();
         let mut request = Request::new(parameters.query).variables(parameters.variables).data(document);
+        request = request.data(budget.clone());
         request.operation_name = parameters.operation_name;
         request.extensions = parameters.extensions;
-        Ok(Self { request, kind, cost })
+        Ok(Self { request, kind, cost, budget })
     }
 }
 
@@ -61,14 +68,15 @@ pub(super) fn refused(errors: impl Into<Vec<ServerError>>, request_id: RequestId
 impl<E: Executor> Edge<E> {
     /// Runs a query or a mutation. The answer is finished; a panic in a resolver is one of INTERNAL.
     ///
-    /// A query ends when its caller stops waiting. A mutation runs on the task tracker and always ends by itself: a client that
+    /// Its turn ends with it. A query ends when its caller stops waiting. A mutation runs on the task tracker and always ends by itself: a client that
     /// goes away, a timeout, a `complete` stop the waiting, never the work.
-    pub(super) async fn execute(&self, operation: Operation, caller: Caller) -> Response {
+    pub(super) async fn execute(&self, operation: Operation, caller: Caller, turn: Turn) -> Response {
         let request_id = caller.request_id;
         let is_mutation = operation.kind == OperationType::Mutation;
         let executor = self.executor.clone();
         let request = with_caller(operation.request, caller);
         let work = async move {
+            let _turn = turn;
             let outcome = AssertUnwindSafe(executor.execute(request)).catch_unwind().await;
             outcome.map_or_else(
                 |_| panicked(request_id),
@@ -129,6 +137,6 @@ fn with_caller(request: Request, caller: Caller) -> Request {
 /// The panic hook has told what happened; this ties it to the request.
 pub(super) fn panicked(request_id: RequestId) -> Response {
     let mut error = ServerError::new("a resolver panicked", None);
-    error.source = Some(std::sync::Arc::new(crate::domain::Error::internal("a resolver panicked")));
+    error.source = Some(Arc::new(crate::domain::Error::internal("a resolver panicked")));
     refused(error, request_id)
 }

@@ -22,6 +22,10 @@ pub(super) struct Malformed(pub(super) &'static str);
 
 /// A batch is beyond the limit of one operation.
 pub(super) const BATCH: Malformed = Malformed("Batches are not supported: send one operation a request.");
+/// As [`BATCH`].
+pub(super) const TOO_MANY_VALUES: Malformed = Malformed("The variables have too many values.");
+/// The most values that variables or extensions have, those inside others included.
+const MAX_VALUES: usize = 20_000;
 const QUERY: Malformed = Malformed("The parameter `query` must be a string.");
 const OPERATION_NAME: Malformed = Malformed("The parameter `operationName` must be a string.");
 const VARIABLES: Malformed = Malformed("The parameter `variables` must be a map.");
@@ -81,14 +85,40 @@ impl Parameters {
     }
 }
 
+impl Parameters {
+    /// Whether reading the document is no work.
+    pub(super) fn is_short(&self) -> bool {
+        const SHORT: usize = 64;
+        self.query.len() <= SHORT
+    }
+}
+
 /// The text of the document, which only a hash replaces.
 fn text_of(query: Option<String>, extensions: &Extensions) -> Result<String, Malformed> {
     query.or_else(|| names_document(extensions).then(String::new)).ok_or(QUERY)
 }
 
-/// Null is as good as absent.
+/// Null is as good as absent. A value takes many times the memory of its text, so their number is bounded before they are made.
 fn read<'a, T: Deserialize<'a>>(json: Option<&'a str>, otherwise: Malformed) -> Result<Option<T>, Malformed> {
+    if json.is_some_and(|json| count_values(json) > MAX_VALUES) {
+        return Err(TOO_MANY_VALUES);
+    }
     json.map_or(Ok(None), |json| serde_json::from_str(json).map_err(|_| otherwise))
+}
+
+/// How many values a JSON text has at most: what is separated by commas, or begins a list or a map.
+fn count_values(json: &str) -> usize {
+    let (mut count, mut is_text, mut is_escaped) = (1, false, false);
+    for byte in json.bytes() {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' => is_escaped = is_text,
+            b'"' => is_text = !is_text,
+            b',' | b'[' | b'{' if !is_text => count += 1,
+            _ => {}
+        }
+    }
+    count
 }
 
 #[cfg(test)]
@@ -107,6 +137,16 @@ mod tests {
         assert_eq!(parameters.operation_name, None);
         assert_eq!(parameters.variables["n"], async_graphql::Value::from(1));
         assert!(parameters.extensions.is_empty());
+    }
+
+    #[test]
+    fn values_are_counted_before_they_are_made() {
+        assert_eq!(count_values(r#"{"a":[1,2,{"b":"x,[{\"","c":null}]}"#), 7);
+        let variables = |values: usize| {
+            let list = vec!["0"; values - 2].join(",");
+            json(&format!(r#"{{"query":"{{a}}","variables":{{"n":[{list}]}}}}"#)).map(drop)
+        };
+        assert_eq!((variables(MAX_VALUES), variables(MAX_VALUES + 1)), (Ok(()), Err(TOO_MANY_VALUES)));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(super) struct Verdict {
     /// Of each policy that it counted for.
     standings: Vec<Standing>,
     refusal: Option<Error>,
+    /// Whom it counted for, and as how much so far.
+    charged: Option<(Holder, u32)>,
 }
 
 /// How a holder stands in one policy.
@@ -76,7 +78,30 @@ impl RateLimiter {
             tables.chat.charge(&chat, now);
         }
         let standings = [tables.general.standing(&general, now), tables.chat.standing(&chat, now)];
-        Verdict { standings: standings.into_iter().flatten().collect(), refusal }
+        let charged = refusal.is_none().then_some((holder, fields));
+        Verdict { standings: standings.into_iter().flatten().collect(), refusal, charged }
+    }
+
+    /// What would become of one field. Nothing is counted.
+    pub(super) fn look(&self, holder: Holder) -> Verdict {
+        let (now, charges) = (Instant::now(), [(holder, 1)]);
+        let tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusal = tables.general.refusal(&charges, now);
+        let standings = tables.general.standing(&charges, now).into_iter().collect();
+        Verdict { standings, refusal, charged: None }
+    }
+
+    /// Counts an operation that used more than it had counted for as `fields`. That is not refused any more; what comes next is.
+    pub(super) fn settle(&self, verdict: &mut Verdict, fields: u32) {
+        let Some((holder, charged)) = verdict.charged.filter(|(_, charged)| fields > *charged) else { return };
+        let (now, charges) = (Instant::now(), [(holder, fields - charged)]);
+        let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.general.charge(&charges, now);
+        verdict.charged = Some((holder, fields));
+        if let Some(standing) = tables.general.standing(&charges, now) {
+            verdict.standings.retain(|other| other.policy != standing.policy);
+            verdict.standings.insert(0, standing);
+        }
     }
 }
 
@@ -156,7 +181,8 @@ impl Table {
             return;
         }
         for (holder, n) in charges.iter().filter(|(_, n)| *n > 0) {
-            let whole_at = self.whole_at(*holder, now) + self.interval() * *n;
+            // What an operation turned out to use may go beyond a minute, and costs one more at most.
+            let whole_at = (self.whole_at(*holder, now) + self.interval() * *n).min(now + 2 * WINDOW);
             if self.whole_at.len() >= self.capacity && !self.whole_at.contains_key(holder) {
                 self.make_room(now);
             }

@@ -9,6 +9,8 @@ use axum_server::Handle;
 use hyper_util::rt::TokioTimer;
 use tokio_util::sync::CancellationToken;
 
+use crate::http::bounded_stream::Bounded;
+use crate::http::connections::Connections;
 use crate::http::deadlines::Deadlines;
 use crate::http::tls::{MaybeTls, Tls};
 
@@ -31,13 +33,15 @@ pub async fn serve(
     listener: std::net::TcpListener,
     router: Router,
     tls: Option<Tls>,
+    connections: Connections,
     keep_alive: Duration,
     soft_stop: CancellationToken,
     hard_stop: CancellationToken,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let handle = Handle::new();
-    let acceptor = Deadlines { inner: MaybeTls::new(tls), head: HEADER_TIMEOUT, idle: keep_alive };
+    let acceptor = Bounded { inner: MaybeTls::new(tls), connections };
+    let acceptor = Deadlines { inner: acceptor, head: HEADER_TIMEOUT, idle: keep_alive };
     let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
     // Chosen here and not through the server's own `http1_only`, which would lose upgrades.
     let mut builder = server.http_builder().clone().http1_only();

@@ -3,7 +3,7 @@
 use sea_orm::{EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select, sea_query::SimpleExpr};
 
 /// Which page is wanted. `P` is the place of a row in the list's order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Window<P> {
     /// Only what comes after this place.
     pub after: Option<P>,

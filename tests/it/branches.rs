@@ -212,3 +212,83 @@ on_both_databases!(what_is_not_of_the_chat_is_refused, |database| async move {
     }
     server.stop().await;
 });
+
+/// Trees of every shape: what the storage finds for many at once is what a walk finds for each.
+fn leaf_below(
+    rows: &[duologue::entity::message::Model],
+    id: duologue::entity::ids::MessageId,
+) -> duologue::entity::ids::MessageId {
+    let below = rows.iter().filter(|row| row.parent_id == Some(id));
+    below.map(|row| leaf_below(rows, row.id)).max().unwrap_or(id)
+}
+
+on_both_databases!(many_branches_are_found_at_once, |database| async move {
+    use duologue::entity::ids::{ChatId, MessageId};
+    use duologue::storage::{Database, messages};
+
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let sent = ada.ask("demo/unicode", "Hi").await;
+    ada.ended(&sent.reply).await;
+    let chat_id: ChatId = ada.new_chat(json!({ "modelId": "demo/unicode" })).await.parse().unwrap();
+    let storage = Database::connect(database.url(), 2).await.unwrap();
+    let template = messages::find_any(storage.reader(), sent.message.parse().unwrap()).await.unwrap().unwrap();
+    // A trunk of ten, from each of which old branches go off; more leaves than are tried first hang at its end.
+    let id = |n: u128| MessageId(uuid::Uuid::from_u128(chat_id.0.as_u128() + 1 + n));
+    let mut rows = vec![duologue::entity::message::Model { id: id(0), chat_id, jump_id: id(0), ..template }];
+    let mut grow = |parent: usize| {
+        let (of, id) = (rows[parent].clone(), id(rows.len() as u128));
+        rows[parent].is_leaf = false;
+        let place = duologue::entity::message::Model {
+            id,
+            parent_id: Some(of.id),
+            depth: of.depth + 1,
+            is_leaf: true,
+            ..of.clone()
+        };
+        rows.push(duologue::entity::message::Model { jump_id: of.id, jump_depth: of.depth, ..place });
+        rows.len() - 1
+    };
+    let trunk: Vec<usize> = (0..10)
+        .scan(0, |last, _| {
+            *last = grow(*last);
+            Some(*last)
+        })
+        .collect();
+    for (number, node) in trunk.iter().enumerate() {
+        let mut last = *node;
+        for _ in 0..number % 4 {
+            last = grow(last);
+        }
+    }
+    for _ in 0..40 {
+        grow(trunk[9]);
+    }
+    let transaction = storage.begin().await.unwrap();
+    messages::insert(&transaction, &rows).await.unwrap();
+    transaction.commit().await.unwrap();
+
+    let db = storage.reader();
+    let ids: Vec<MessageId> = rows.iter().map(|row| row.id).collect();
+    let newest = messages::newest_leaves_below(db, &ids).await.unwrap();
+    for row in &rows {
+        let (found, wanted) = (newest[&row.id], leaf_below(&rows, row.id));
+        assert_eq!((found.id, found.chat_id), (wanted, chat_id), "below depth {}", row.depth);
+    }
+    let parts: Vec<_> =
+        rows.iter().map(|row| messages::BranchPart { below: row.id, from: row.depth / 2, to: row.depth + 1 }).collect();
+    let found = messages::branches(db, &parts, u64::MAX).await.unwrap();
+    let ancestors =
+        messages::ancestors(db, &rows.iter().map(|row| (row.id, row.depth / 2)).collect::<Vec<_>>()).await.unwrap();
+    for (number, part) in parts.iter().enumerate() {
+        let alone = messages::branch(db, part.below, part.from, part.to).await.unwrap();
+        let of_part: Vec<_> = found.iter().filter(|(of, _)| *of == number).map(|(_, row)| row.clone()).collect();
+        assert_eq!(of_part, alone);
+        assert_eq!(ancestors.iter().find(|(of, _)| *of == number).unwrap().1, alone[0].id);
+    }
+    // Nothing is read beyond the first message that exceeds the bytes.
+    assert_eq!(messages::branches(db, &parts, 0).await.unwrap().len(), 1);
+    assert_eq!(messages::branches(db, &[], 0).await.unwrap(), []);
+    storage.close().await;
+    server.kill().await;
+});

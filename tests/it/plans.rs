@@ -188,19 +188,28 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     for readable in [Readable::Of(owner), Readable::All] {
         messages::find_all(db, readable, &[id, MessageId(uuid(5))]).await.unwrap();
         db.no_walk("find_all");
-        messages::children(db, readable, &[id, MessageId(uuid(5))], 50).await.unwrap();
+        messages::find_within(db, readable, &[id, MessageId(uuid(5))], 1_000).await.unwrap();
+        db.no_walk("find_within");
+        messages::spots(db, readable, &[id, MessageId(uuid(5))]).await.unwrap();
+        db.no_walk("spots");
+        messages::children(db, readable, &[id, MessageId(uuid(5))], 50, 1_000).await.unwrap();
         db.no_walk("children");
+        messages::roots(db, readable, &[chat, ChatId(uuid(5))], 50, 1_000).await.unwrap();
+        db.no_walk("roots");
     }
     messages::find(db, owner, id).await.unwrap();
     db.no_walk("find");
     messages::find_by_call(db, owner, ToolCallId(uuid(6))).await.unwrap();
     db.no_walk("find_by_call");
-    messages::roots(db, chat, 50).await.unwrap();
-    db.no_walk("roots");
     messages::branch(db, id, 0, 3).await.unwrap();
     db.no_walk("branch");
-    messages::newest_leaf_below(db, &message).await.unwrap();
-    db.no_walk("newest_leaf_below");
+    let part = messages::BranchPart { below: id, from: 0, to: 3 };
+    messages::branches(db, &[part, part], 1_000).await.unwrap();
+    db.no_walk("branches");
+    messages::ancestors(db, &[(id, 0), (MessageId(uuid(5)), 1)]).await.unwrap();
+    db.no_walk("ancestors");
+    messages::newest_leaves_below(db, &[id, MessageId(uuid(5))]).await.unwrap();
+    db.no_walk("newest_leaves_below");
     messages::is_streaming_in(db, chat).await.unwrap();
     db.no_walk("is_streaming_in");
     messages::mark_followed(db, id).await.unwrap();

@@ -20,7 +20,7 @@ use crate::storage::page::{Page, Window};
 use crate::storage::{accounts as rows, directory, password_resets, roles, users};
 
 /// The most roles of one user.
-const MAX_ROLES_OF_USER: usize = 50;
+pub const MAX_ROLES_OF_USER: usize = 50;
 
 impl Accounts {
     /// A page of the users, by name.

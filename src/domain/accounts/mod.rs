@@ -23,14 +23,15 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use tokio_util::task::TaskTracker;
 
+pub use administration::MAX_ROLES_OF_USER;
 pub use closing::Ended;
 pub use last_admin::ensure_another_admin;
 pub use password_changes::PasswordReset;
-pub use personal_access_tokens::NewToken;
+pub use personal_access_tokens::{MAX_TOKENS, NewToken};
 pub use profile::ProfileChanges;
 pub use registration::{NewUser, Registration};
-pub use roles::{NewRole, RoleChanges};
-pub use sessions::{Credentials, SignedIn};
+pub use roles::{MAX_ROLES, NewRole, RoleChanges};
+pub use sessions::{Credentials, MAX_SESSIONS, SignedIn};
 
 use crate::clock::{Clock, IdGenerator};
 use crate::config::AuthSettings;

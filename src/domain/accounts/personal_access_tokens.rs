@@ -16,7 +16,7 @@ use crate::storage::{accounts, personal_access_tokens as rows, users};
 /// What a token starts with, so that people and secret scanners know it.
 const PREFIX: &str = "duo_pat_";
 /// The most tokens of one user.
-const MAX_TOKENS: u64 = 50;
+pub const MAX_TOKENS: u64 = 50;
 /// The most scopes that are given; there are fewer, and each counts once.
 const MAX_SCOPES: usize = 10;
 

@@ -23,7 +23,7 @@ const REPEAT_WINDOW: TimeDelta = TimeDelta::seconds(10);
 /// How exactly it is known when a session or a token was last used.
 pub(super) const TOUCH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
 /// The most sessions of one user.
-const MAX_SESSIONS: u64 = 100;
+pub const MAX_SESSIONS: u64 = 100;
 
 /// What a user signs in with.
 #[derive(Clone)]

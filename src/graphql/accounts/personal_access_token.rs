@@ -3,6 +3,7 @@
 use async_graphql::{Enum, ID, Object};
 
 use crate::entity::{enums, personal_access_token};
+use crate::graphql::budget::List;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
 
@@ -37,7 +38,7 @@ impl PersonalAccessToken {
     }
 
     /// What it may do.
-    async fn scopes(&self) -> Vec<TokenScope> {
+    async fn scopes(&self) -> List<TokenScope> {
         enums::TokenScope::parse_list(&self.0.scopes).into_iter().map(TokenScope::from).collect()
     }
 

@@ -4,6 +4,7 @@ use async_graphql::{Enum, ID, Object};
 
 use crate::entity::enums;
 use crate::entity::role;
+use crate::graphql::budget::List;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
 
@@ -52,7 +53,7 @@ impl Role {
     }
 
     /// What it allows.
-    async fn permissions(&self) -> Vec<Permission> {
+    async fn permissions(&self) -> List<Permission> {
         enums::Permission::parse_list(&self.0.permissions).into_iter().map(Permission::from).collect()
     }
 

@@ -8,6 +8,7 @@ use super::session::Session;
 use crate::domain::accounts::{account_of, permissions_of};
 use crate::domain::{self, Viewer};
 use crate::entity::{role, user};
+use crate::graphql::budget::{List, Text};
 use crate::graphql::chats::{self, Chat, ChatFilter};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
@@ -58,8 +59,8 @@ impl User {
     }
 
     /// What the person says of themself.
-    async fn bio(&self) -> Option<&str> {
-        self.row.bio.as_deref()
+    async fn bio(&self) -> Option<Text<'_>> {
+        self.row.bio.as_ref().map(Text::from)
     }
 
     /// When the account was made.
@@ -95,7 +96,7 @@ impl User {
     }
 
     /// The user's roles, by name. Private.
-    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<Vec<Role>>> {
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
         Ok(self.visible_roles(ctx).await?.map(|roles| roles.into_iter().map(Role).collect()))
     }
 
@@ -110,11 +111,12 @@ impl User {
         #[graphql(desc = "Which chats are wanted; absent are all.")] filter: Option<ChatFilter>,
     ) -> Result<Option<Connection<Chat>>> {
         let Some(viewer) = ctx.viewer().ok().filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
+        ctx.budget().statements(1)?;
         Ok(Some(chats::page(ctx.state(), viewer, PageArguments { first, after, last, before }, filter).await?))
     }
 
     /// Where the user is signed in, the last used first; at most 100. Private.
-    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Session>>> {
+    async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<List<Session>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         let rows = ctx.loaders().load_one(SessionsOf(account.id)).await?.unwrap_or_default();
         let current = ctx.viewer().ok().and_then(Viewer::session_id);
@@ -122,14 +124,14 @@ impl User {
     }
 
     /// The user's personal access tokens, newest first; at most 50. Private.
-    async fn personal_access_tokens(&self, ctx: &Context<'_>) -> Result<Option<Vec<PersonalAccessToken>>> {
+    async fn personal_access_tokens(&self, ctx: &Context<'_>) -> Result<Option<List<PersonalAccessToken>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         let rows = ctx.loaders().load_one(TokensOf(account.id)).await?.unwrap_or_default();
         Ok(Some(rows.into_iter().map(PersonalAccessToken).collect()))
     }
 
     /// What the user's roles allow together. Private.
-    async fn permissions(&self, ctx: &Context<'_>) -> Result<Option<Vec<Permission>>> {
+    async fn permissions(&self, ctx: &Context<'_>) -> Result<Option<List<Permission>>> {
         let roles = self.visible_roles(ctx).await?;
         Ok(roles.map(|roles| permissions_of(&roles).into_iter().map(Permission::from).collect()))
     }

@@ -1,13 +1,15 @@
 //! The audit log.
 
-use async_graphql::{Context, ID, InputObject, Json, Object};
-use serde_json::Value;
+use std::borrow::Cow;
+
+use async_graphql::{Context, ID, InputObject, Object};
 
 use crate::domain::input::Checks;
 use crate::domain::{Result, audit};
 use crate::entity::audit_entry;
 use crate::entity::ids::parse_any;
 use crate::graphql::accounts::User;
+use crate::graphql::budget::AnyJson;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
@@ -52,8 +54,8 @@ impl AuditEntry {
     }
 
     /// What else there is to say: an object without secrets. A failure has here how often it happened, as `count`.
-    async fn detail(&self) -> Json<Value> {
-        Json(audit::detail(&self.0))
+    async fn detail(&self) -> AnyJson<'static> {
+        AnyJson(Cow::Owned(audit::detail(&self.0)))
     }
 }
 

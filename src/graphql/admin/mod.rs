@@ -16,10 +16,11 @@ pub use users::UserMutations;
 use crate::domain::Result;
 use crate::domain::accounts::may_administer;
 use crate::graphql::accounts::{Role, User};
+use crate::graphql::budget::List;
 use crate::graphql::chats::Chat;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
-use crate::graphql::pagination::{Connection, PageArguments};
+use crate::graphql::pagination::{Connection, PageArguments, Total};
 use crate::storage::{audit as audit_rows, chats as chat_rows, directory};
 use audit::AuditFilter;
 use users::UserFilter;
@@ -61,17 +62,19 @@ impl Admin {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<directory::Place>(false)?;
         let filter = filter.unwrap_or_default().parse()?;
+        ctx.budget().statements(1)?;
         let page = ctx.state().accounts.users(viewer, &filter, window).await?;
         let (accounts, viewer) = (ctx.state().accounts.clone(), viewer.clone());
         let total = Arc::new(move || -> BoxFuture<'static, _> {
             let (accounts, viewer, filter) = (accounts.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { accounts.count_users(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |user| directory::Place::from(user), User::from, total)))
+        Ok(Some(Connection::new(page, |user| directory::Place::from(user), User::from, Total::Counted(total))))
     }
 
     /// Every role, by name. Requires ROLES_WRITE.
-    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<Vec<Role>>> {
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
+        ctx.budget().statements(1)?;
         let roles = ctx.state().accounts.roles(ctx.viewer()?).await?;
         Ok(Some(roles.into_iter().map(Role).collect()))
     }
@@ -90,18 +93,20 @@ impl Admin {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<chat_rows::Place>(false)?;
         let owner = ids::parse_optional(user_id.as_ref(), "userId")?;
+        ctx.budget().statements(1)?;
         let page = ctx.state().chats.page_of_others(viewer, ctx.client()?, owner, window).await?;
         let (chats, viewer) = (ctx.state().chats.clone(), viewer.clone());
         let total = Arc::new(move || -> BoxFuture<'static, _> {
             let (chats, viewer) = (chats.clone(), viewer.clone());
             Box::pin(async move { chats.count_of_others(&viewer, owner).await })
         });
-        Ok(Some(Connection::new(page, |chat| chat_rows::Place::from(chat), Chat::listed, total)))
+        Ok(Some(Connection::new(page, |chat| chat_rows::Place::from(chat), Chat::listed, Total::Counted(total))))
     }
 
     /// Anybody's chat, with its messages; null when there is none with this id. Requires CHATS_READ. Access is audited.
     async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The chat's id.")] id: ID) -> Result<Option<Chat>> {
         let id = ids::parse(&id, "id")?;
+        ctx.budget().statements(1)?;
         let found = ctx.state().chats.find_of_others(ctx.viewer()?, ctx.client()?, id).await?;
         Ok(found.map(|(chat, access)| Chat::found(chat, access)))
     }
@@ -119,12 +124,13 @@ impl Admin {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<audit_rows::Place>(false)?;
         let filter = filter.unwrap_or_default().parse()?;
+        ctx.budget().statements(1)?;
         let page = ctx.state().audit.page(viewer, &filter, window).await?;
         let (audit, viewer) = (ctx.state().audit.clone(), viewer.clone());
         let total = Arc::new(move || -> BoxFuture<'static, _> {
             let (audit, viewer, filter) = (audit.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { audit.count(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |entry| audit_rows::Place::from(entry), AuditEntry, total)))
+        Ok(Some(Connection::new(page, |entry| audit_rows::Place::from(entry), AuditEntry, Total::Counted(total))))
     }
 }

@@ -10,10 +10,11 @@ use crate::domain::input::search_key;
 use crate::domain::{Result, characters};
 use crate::entity::character;
 use crate::graphql::accounts::User;
+use crate::graphql::budget::{List, Text};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::TagsOf;
-use crate::graphql::pagination::{Connection, PageArguments};
+use crate::graphql::pagination::{Connection, PageArguments, Total};
 use crate::graphql::scalars::DateTime;
 use crate::storage::characters::{Filter, Place};
 
@@ -35,8 +36,8 @@ impl Character {
     }
 
     /// What it is, for people who choose.
-    async fn description(&self) -> Option<&str> {
-        self.0.description.as_deref()
+    async fn description(&self) -> Option<Text<'_>> {
+        self.0.description.as_ref().map(Text::from)
     }
 
     /// Where its picture is.
@@ -45,14 +46,14 @@ impl Character {
     }
 
     /// Its first message in a new chat.
-    async fn greeting(&self) -> Option<&str> {
-        self.0.greeting.as_deref()
+    async fn greeting(&self) -> Option<Text<'_>> {
+        self.0.greeting.as_ref().map(Text::from)
     }
 
     /// What the model is told before the talk; null for who is neither its owner nor has CHARACTERS_WRITE.
-    async fn system_prompt(&self, ctx: &Context<'_>) -> Result<Option<&str>> {
+    async fn system_prompt(&self, ctx: &Context<'_>) -> Result<Option<Text<'_>>> {
         let may_see = characters::may_see_instructions(ctx.viewer()?, &self.0);
-        Ok(may_see.then_some(self.0.system_prompt.as_str()))
+        Ok(may_see.then(|| Text::from(&self.0.system_prompt)))
     }
 
     /// The model that it prefers; null is the server's default.
@@ -76,8 +77,8 @@ impl Character {
     }
 
     /// Its tags.
-    async fn tags(&self, ctx: &Context<'_>) -> Result<Vec<String>> {
-        Ok(ctx.loaders().load_one(TagsOf(self.0.id)).await?.unwrap_or_default())
+    async fn tags(&self, ctx: &Context<'_>) -> Result<List<String>> {
+        Ok(List(ctx.loaders().load_one(TagsOf(self.0.id)).await?.unwrap_or_default()))
     }
 
     /// Who made it; null for the server's own, and for somebody whose account is closed.
@@ -144,12 +145,13 @@ impl CharacterQueries {
             tags: characters::check_tags(filter.tags.unwrap_or_default())?,
             is_of: filter.is_mine.map(|is_mine| (viewer.user_id, is_mine)),
         };
+        ctx.budget().statements(1)?;
         let page = ctx.state().characters.page(viewer, &filter, window).await?;
         let (characters, viewer) = (ctx.state().characters.clone(), viewer.clone());
         let total = Arc::new(move || -> BoxFuture<'static, _> {
             let (characters, viewer, filter) = (characters.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { characters.count(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |character| Place::from(character), Character, total)))
+        Ok(Some(Connection::new(page, |character| Place::from(character), Character, Total::Counted(total))))
     }
 }

@@ -6,16 +6,16 @@ use async_graphql::{Context, ID, InputObject, Object};
 use tokio::sync::OnceCell;
 
 use super::Message;
-use crate::domain::branches::Place;
+use crate::domain::branches::{BranchQuery, Place, unknown_cursor};
 use crate::domain::input::search_key;
 use crate::domain::{ChatAccess, Error, Result, Viewer};
-use crate::entity::chat;
+use crate::entity::{chat, message};
 use crate::graphql::accounts::User;
 use crate::graphql::characters::Character;
 use crate::graphql::context::{ContextExt as _, State};
 use crate::graphql::ids;
 use crate::graphql::loaders::{Opened, Within};
-use crate::graphql::pagination::{Connection, PageArguments};
+use crate::graphql::pagination::{Connection, PageArguments, Total};
 use crate::graphql::scalars::DateTime;
 use crate::graphql::server::Model;
 use crate::storage::chats::{Filter, Place as ChatPlace};
@@ -154,17 +154,16 @@ impl Chat {
         let access = self.access(ctx).await?;
         let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
         let through = ids::parse_optional(branch.as_ref(), "branch")?;
-        let branch = ctx.state().chats.branch(access, &self.row, through, window).await?;
+        let query = BranchQuery { chat_id: self.row.id, leaf_id: self.row.leaf_id, through, window };
+        let branch = ctx.loaders().load_one(Within(access, query)).await?.ok_or_else(unknown_cursor)?;
         let leaf_id = branch.leaf_id;
-        let place = move |message: &crate::entity::message::Model| Place {
+        let place = move |message: &Arc<message::Model>| Place {
             id: message.id,
             depth: message.depth,
             leaf_id: leaf_id.unwrap_or(message.id),
         };
-        let total = u64::try_from(branch.total).unwrap_or(0);
-        let total =
-            Arc::new(move || -> futures_util::future::BoxFuture<'static, _> { Box::pin(async move { Ok(total) }) });
-        Ok(Connection::new(branch.page, place, |row| Message::found(row, access), total))
+        let total = Total::Known(u64::try_from(branch.total).unwrap_or(0));
+        Ok(Connection::new(branch.page.clone(), place, |row| Message::found(row, access), total))
     }
 }
 
@@ -212,5 +211,5 @@ pub async fn page(
         let (chats, viewer, filter) = (chats.clone(), viewer.clone(), filter.clone());
         Box::pin(async move { chats.count(&viewer, &filter).await })
     });
-    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), total))
+    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), Total::Counted(total)))
 }

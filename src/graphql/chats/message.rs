@@ -11,10 +11,14 @@ use crate::domain::{ChatAccess, Error, Result};
 use crate::entity::enums;
 use crate::entity::enums::PieceKind;
 use crate::entity::message;
+use crate::graphql::budget::{List, Text};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
-use crate::graphql::loaders::{ChildrenOf, Within};
+use crate::graphql::loaders::{ChildrenOf, RootsOf, Within};
 use crate::graphql::scalars::{DateTime, Microdollars};
+
+/// The statements that read what a reply of another server has written so far, at most: its row, and its saved pieces.
+const MAX_PIECES_STATEMENTS: u64 = 2;
 
 /// Whose words a message holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -138,7 +142,7 @@ pub struct TokenUsage {
 /// A message of a chat.
 #[derive(Debug)]
 pub struct Message {
-    row: message::Model,
+    row: Arc<message::Model>,
     access: Option<ChatAccess>,
     /// What it holds, looked up once, so that `content`, `parts` and `position` fit together.
     pieces: OnceCell<Arc<Vec<Piece>>>,
@@ -146,13 +150,13 @@ pub struct Message {
 
 impl Message {
     /// A message in a chat of the viewer.
-    pub fn new(row: message::Model) -> Self {
-        Self { row, access: None, pieces: OnceCell::new() }
+    pub fn new(row: impl Into<Arc<message::Model>>) -> Self {
+        Self { row: row.into(), access: None, pieces: OnceCell::new() }
     }
 
     /// A message that was found with this access: what is asked for around it is looked up with the same.
-    pub fn found(row: message::Model, access: ChatAccess) -> Self {
-        Self { row, access: Some(access), pieces: OnceCell::new() }
+    pub fn found(row: impl Into<Arc<message::Model>>, access: ChatAccess) -> Self {
+        Self { row: row.into(), access: Some(access), pieces: OnceCell::new() }
     }
 
     /// Without anything said, it is the viewer's own.
@@ -164,7 +168,15 @@ impl Message {
     }
 
     async fn pieces(&self, ctx: &Context<'_>) -> Result<&Arc<Vec<Piece>>> {
-        self.pieces.get_or_try_init(|| async { ctx.state().replies.pieces(&self.row).await.map(Arc::new) }).await
+        let pieces = || async {
+            if self.row.status == enums::MessageStatus::Streaming {
+                ctx.budget().statements(MAX_PIECES_STATEMENTS)?;
+            }
+            let pieces = ctx.state().replies.pieces(&self.row).await?;
+            ctx.budget().bytes(pieces.iter().map(|piece| piece.body.len()).sum())?;
+            Ok(Arc::new(pieces))
+        };
+        self.pieces.get_or_try_init(pieces).await
     }
 
     fn is_plain(&self) -> bool {
@@ -205,17 +217,22 @@ impl Message {
     }
 
     /// All its text parts joined. Of a streaming reply, what has arrived.
-    async fn content(&self, ctx: &Context<'_>) -> Result<String> {
+    async fn content(&self, ctx: &Context<'_>) -> Result<Text<'_>> {
         if self.is_plain() {
-            return Ok(self.row.body.clone());
+            return Ok(Text::from(&self.row.body));
         }
         let pieces = self.pieces(ctx).await?.iter();
-        Ok(pieces.filter(|piece| piece.kind == PieceKind::Text).map(|piece| piece.body.as_str()).collect())
+        let text: String =
+            pieces.filter(|piece| piece.kind == PieceKind::Text).map(|piece| piece.body.as_str()).collect();
+        Ok(text.into())
     }
 
     /// What it is made of, in order, as the events of `reply` brought it.
-    async fn parts(&self, ctx: &Context<'_>) -> Result<Vec<MessagePart>> {
-        Ok(parts::parts(self.pieces(ctx).await?).into_iter().map(MessagePart::from).collect())
+    async fn parts(&self, ctx: &Context<'_>) -> Result<List<MessagePart>> {
+        let pieces = self.pieces(ctx).await?;
+        // They are copies.
+        ctx.budget().bytes(pieces.iter().map(|piece| piece.body.len()).sum())?;
+        Ok(parts::parts(pieces).into_iter().map(MessagePart::from).collect())
     }
 
     /// How much of a reply `content` and `parts` here cover: pass it as `after` to `reply` to read on.
@@ -260,20 +277,20 @@ impl Message {
     }
 
     /// The answers to a question, or the questions after an answer: oldest first, at most 100.
-    async fn children(&self, ctx: &Context<'_>) -> Result<Vec<Message>> {
+    async fn children(&self, ctx: &Context<'_>) -> Result<List<Message>> {
         let access = self.access(ctx)?;
         let children = ctx.loaders().load_one(Within(access, ChildrenOf(self.row.id))).await?;
         Ok(children.unwrap_or_default().into_iter().map(|row| Message::found(row, access)).collect())
     }
 
     /// Every message with the same parent, this one included: oldest first, at most 100.
-    async fn siblings(&self, ctx: &Context<'_>) -> Result<Vec<Message>> {
+    async fn siblings(&self, ctx: &Context<'_>) -> Result<List<Message>> {
         let access = self.access(ctx)?;
         let siblings = match self.row.parent_id {
-            Some(parent) => ctx.loaders().load_one(Within(access, ChildrenOf(parent))).await?.unwrap_or_default(),
-            None => ctx.state().chats.roots(self.row.chat_id).await?,
+            Some(parent) => ctx.loaders().load_one(Within(access, ChildrenOf(parent))).await?,
+            None => ctx.loaders().load_one(Within(access, RootsOf(self.row.chat_id))).await?,
         };
-        Ok(siblings.into_iter().map(|row| Message::found(row, access)).collect())
+        Ok(siblings.unwrap_or_default().into_iter().map(|row| Message::found(row, access)).collect())
     }
 
     /// When it was made.

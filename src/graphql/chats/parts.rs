@@ -1,9 +1,11 @@
 //! The parts of a message.
 
-use async_graphql::{Enum, ID, Json, Object, SimpleObject, Union};
-use serde_json::Value;
+use std::borrow::Cow;
+
+use async_graphql::{Enum, ID, Object, SimpleObject, Union};
 
 use crate::domain::replies::parts::{self, Part, ToolCallState};
+use crate::graphql::budget::{AnyJson, Text};
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
 
@@ -22,14 +24,14 @@ pub enum MessagePart {
 #[derive(Debug, Clone, SimpleObject)]
 pub struct TextPart {
     /// The text.
-    text: String,
+    text: Text<'static>,
 }
 
 /// A stretch of the model's reasoning, where its provider shows it.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ReasoningPart {
     /// The reasoning.
-    text: String,
+    text: Text<'static>,
 }
 
 /// How far a tool call is.
@@ -61,14 +63,14 @@ impl ToolCall {
     }
 
     /// What the tool was given; null until it has arrived whole.
-    async fn arguments(&self) -> Option<Json<&Value>> {
-        Some(Json(&self.0.call.arguments))
+    async fn arguments(&self) -> Option<AnyJson<'_>> {
+        Some(AnyJson(Cow::Borrowed(&self.0.call.arguments)))
     }
 
     /// What the tool gave; null until it has, and when it failed.
-    async fn result(&self) -> Option<Json<&Value>> {
+    async fn result(&self) -> Option<AnyJson<'_>> {
         match &self.0.state {
-            ToolCallState::Ended(result) => result.outcome.as_ref().ok().map(Json),
+            ToolCallState::Ended(result) => result.outcome.as_ref().ok().map(|result| AnyJson(Cow::Borrowed(result))),
             ToolCallState::Running => None,
         }
     }
@@ -83,9 +85,9 @@ impl ToolCall {
     }
 
     /// Why it failed; null unless its status is FAILED.
-    async fn error(&self) -> Option<&str> {
+    async fn error(&self) -> Option<Text<'_>> {
         match &self.0.state {
-            ToolCallState::Ended(result) => result.outcome.as_ref().err().map(String::as_str),
+            ToolCallState::Ended(result) => result.outcome.as_ref().err().map(Text::from),
             ToolCallState::Running => None,
         }
     }
@@ -107,8 +109,8 @@ impl ToolCall {
 impl From<Part> for MessagePart {
     fn from(part: Part) -> Self {
         match part {
-            Part::Text(text) => Self::Text(TextPart { text }),
-            Part::Reasoning(text) => Self::Reasoning(ReasoningPart { text }),
+            Part::Text(text) => Self::Text(TextPart { text: text.into() }),
+            Part::Reasoning(text) => Self::Reasoning(ReasoningPart { text: text.into() }),
             Part::ToolCall(call) => Self::ToolCall(ToolCall(call)),
         }
     }

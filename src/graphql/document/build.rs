@@ -8,8 +8,8 @@ use std::collections::HashMap;
 
 use async_graphql::parser::Positioned;
 use async_graphql::parser::types::{
-    BaseType, DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition, Selection as Item,
-    SelectionSet, TypeCondition,
+    BaseType, DocumentOperations, ExecutableDocument, Field, InlineFragment, OperationDefinition, OperationType,
+    Selection as Item, SelectionSet, TypeCondition,
 };
 use async_graphql::{Name, Pos, Value as ConstValue};
 use async_graphql_value::Value;
@@ -19,7 +19,7 @@ use super::errors::{Refusal, invalid, invalid_input, too_complex};
 use super::limits::Limits;
 use super::merge::{Fields, Plan, Planned, Selection};
 use super::types::{Types, named};
-use super::values::{self, substitute};
+use super::values::{self, size_of_literal, substitute};
 use super::variables::Coerced;
 
 /// The response key of what is asked on our own account. The space keeps it from meeting a client's.
@@ -27,11 +27,9 @@ pub(super) const MARK: &str = " typename";
 
 /// The page of a connection that names none.
 const DEFAULT_PAGE: u64 = 20;
-/// How long a list without pages is taken to be.
-const PLAIN_LIST: u64 = 10;
 
 /// # Errors
-/// The fields cost too much, or the variables are too large for how often they are used.
+/// The fields cost too much, or the values of arguments are too large together.
 pub(super) fn build(
     plan: &Plan,
     types: &Types,
@@ -39,7 +37,11 @@ pub(super) fn build(
     limits: &Limits,
 ) -> Result<ExecutableDocument, Refusal> {
     let (bytes, introspection, holds_null) = (Cell::new(0), Cell::new(0), Cell::new(false));
-    let build = Build { types, variables, bytes, holds_null, introspection, limit: limits.variable_bytes };
+    let limit = match plan.kind {
+        OperationType::Subscription => limits.subscription_bytes,
+        OperationType::Query | OperationType::Mutation => limits.argument_bytes,
+    };
+    let build = Build { types, variables, bytes, holds_null, introspection, limit };
     let (selection_set, cost) = build.selection(&plan.root, plan.pos)?;
     if limits.introspection == 0 && build.introspection.get() > 0 {
         return Err(invalid("Introspection is turned off.", plan.pos));
@@ -112,6 +114,9 @@ impl Build<'_> {
                     let (set, below) = self.selection(selection, pos)?;
                     (set, below.saturating_mul(self.times(field, &arguments)))
                 }
+                None if matches!(field.ty.base, BaseType::List(_)) => {
+                    (Positioned::default(), self.times(field, &arguments))
+                }
                 None => Default::default(),
             };
             let own = below.saturating_add(1);
@@ -133,19 +138,23 @@ impl Build<'_> {
     }
 
     fn value(&self, value: &Positioned<Value>) -> Result<Option<Positioned<Value>>, Refusal> {
-        let held = |name: &Name| {
-            let bytes = self.bytes.get().saturating_add(self.variables.bytes(name));
+        let count = |bytes| {
+            let bytes = self.bytes.get().saturating_add(bytes);
             self.bytes.set(bytes);
+            bytes <= self.limit
+        };
+        let held = |name: &Name| {
             // Beyond the limit nothing is copied any more; the whole is refused below.
-            let value = if bytes > self.limit { None } else { self.variables.get(name).cloned() };
+            let value = if count(self.variables.bytes(name)) { self.variables.get(name).cloned() } else { None };
             if value == Some(ConstValue::Null) {
                 self.holds_null.set(true);
             }
             value
         };
-        let written = substitute(&value.node, &held);
+        let is_within = count(size_of_literal(&value.node));
+        let written = if is_within { substitute(&value.node, &held) } else { None };
         if self.bytes.get() > self.limit {
-            return Err(too_complex("The variables are too large for how often they are used.", Some(value.pos)));
+            return Err(too_complex("The values of the arguments are too large together.", Some(value.pos)));
         }
         Ok(written.map(|written| Positioned::new(written, value.pos)))
     }
@@ -187,7 +196,7 @@ impl Build<'_> {
             BaseType::List(_) if field.parent == "__Schema" => self.types.len() as u64,
             // Its page is counted already.
             BaseType::List(_) if self.types.is_connection(&field.parent) => 1,
-            BaseType::List(_) => PLAIN_LIST,
+            BaseType::List(_) => self.types.field(&field.parent, &field.name.node).map_or(1, |field| field.longest),
         }
     }
 }

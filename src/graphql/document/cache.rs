@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use async_graphql::parser::types::OperationType;
 use async_graphql::{Extensions, Name, Request, Response, ServerError, Value};
 use moka::sync::Cache;
 
@@ -16,9 +17,10 @@ use super::limits::Limits;
 use super::merge::{self, Plan};
 use super::parser::parse;
 use super::persisted::{self, DocumentHash};
-use super::types::{SchemaError, Types};
+use super::types::{Lists, SchemaError, Types};
 use super::validate::validate;
 use super::variables::Coerced;
+use crate::graphql::budget::Budget;
 
 /// How much memory parsed documents may take, in bytes.
 const DOCUMENT_BYTES: u64 = 32 << 20;
@@ -55,6 +57,7 @@ struct PlanKey {
 pub(super) struct Prepared {
     inner: Arc<Inner>,
     plan: Arc<Plan>,
+    pub(super) budget: Arc<Budget>,
 }
 
 impl Documents {
@@ -63,6 +66,14 @@ impl Documents {
     /// # Errors
     /// The text does not parse.
     pub fn new(sdl: &str, limits: Limits) -> Result<Self, SchemaError> {
+        Self::with_lists(sdl, &[], limits)
+    }
+
+    /// The same with what is known about the lists of the schema.
+    ///
+    /// # Errors
+    /// The text does not parse.
+    pub fn with_lists(sdl: &str, lists: Lists<'_>, limits: Limits) -> Result<Self, SchemaError> {
         let documents = Cache::builder()
             .max_capacity(DOCUMENT_BYTES)
             .weigher(|_: &DocumentHash, document: &Arc<Document>| {
@@ -76,8 +87,13 @@ impl Documents {
                 u32::try_from(weight).unwrap_or(u32::MAX)
             })
             .build();
-        let types = Types::parse(sdl)?;
+        let types = Types::parse(sdl, lists)?;
         Ok(Self(Arc::new(Inner { types, limits, documents, plans })))
+    }
+
+    /// What a request for one of the documents may use.
+    pub fn budget(&self) -> Arc<Budget> {
+        Arc::new(self.0.limits.budget())
     }
 
     /// The document of a request: that of its text, or that of the hash which stands for a text among its extensions. With
@@ -134,12 +150,27 @@ impl Documents {
         let variables = Coerced::new(&inner.types, &operation.variables, given)?;
         let plan = self.plan(&document, index, operation, &variables)?;
         let executable = build(&plan, &inner.types, &variables, &inner.limits).map_err(|refusal| vec![*refusal])?;
+        let budget = self.budget_of(&mut request);
+        let selection = executable.operations.iter().next().map(|(_, operation)| &operation.node.selection_set.node);
+        let drawn = selection.map_or(Ok(()), |selection| budget.selection(selection));
+        drawn.map_err(|_| vec![*too_complex("The query is too complex.", Some(operation.pos))])?;
         request.set_parsed_query(executable);
         // Only now is it known to be within the limits that depend on variables, too.
         if !document.is_kept.swap(true, Ordering::Relaxed) {
             inner.documents.insert(document.hash, document);
         }
-        Ok((request, Prepared { inner: self.0.clone(), plan }))
+        Ok((request, Prepared { inner: self.0.clone(), plan, budget }))
+    }
+
+    /// The budget among a request's data; a whole one where there is none.
+    fn budget_of(&self, request: &mut Request) -> Arc<Budget> {
+        let given = request.data.get(&TypeId::of::<Arc<Budget>>()).and_then(|data| data.downcast_ref::<Arc<Budget>>());
+        if let Some(budget) = given {
+            return budget.clone();
+        }
+        let budget = self.budget();
+        request.data.insert(budget.clone());
+        budget
     }
 
     fn plan(
@@ -184,6 +215,17 @@ impl Prepared {
     /// Makes what was executed what the specification says.
     pub(super) fn complete(&self, response: &mut Response) {
         complete(&self.plan, &self.inner.types, response);
+    }
+
+    /// Whether the operation ends here. A mutation does not: what it did, it did.
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.plan.kind != OperationType::Mutation && self.budget.is_exceeded()
+    }
+
+    /// The answer of an operation that asked for too much.
+    pub(super) fn exhausted(&self) -> Response {
+        let message = "The request asks for too much at once.";
+        Response::from_errors(vec![*too_complex(message, Some(self.plan.pos))])
     }
 }
 

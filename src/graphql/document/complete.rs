@@ -1,7 +1,8 @@
 //! What is missing in an executed response (GraphQL specification, 6.4.4 "Handling Field Errors").
 //!
-//! async-graphql leaves out the key of a field that failed, makes null of an object whose fields all did, and lets no null
-//! propagate. Whether an object is there is told by the errors inside it, or by its mark.
+//! async-graphql answers the fields of an object in the order in which they are resolved, leaves out the key of a field that
+//! failed, makes null of an object whose fields all did, and lets no null propagate. Whether an object is there is told by the
+//! errors inside it, or by its mark.
 
 use std::collections::HashMap;
 
@@ -10,23 +11,21 @@ use async_graphql::parser::types::{BaseType, OperationType, Type};
 use async_graphql::{Name, PathSegment, Response, ServerError, Value};
 
 use super::build::MARK;
-use super::merge::{Plan, Selection};
+use super::merge::{Plan, Planned, Selection};
 use super::types::Types;
 
-/// Completes the data of a response, and takes out what was asked on our own account.
+/// Completes the data of a response, brings its fields in the order of the document, and takes out what was asked on our own
+/// account.
 pub(super) fn complete(plan: &Plan, types: &Types, response: &mut Response) {
-    if response.errors.is_empty() && !plan.root.has_marks {
-        return;
-    }
     // A subscription that has not begun has no data, and a request error has no path.
     let is_executed = response.data != Value::Null
         || (plan.kind != OperationType::Subscription && response.errors.iter().any(|error| !error.path.is_empty()));
     if !is_executed {
         return;
     }
-    let errors = Errors::new(&response.errors);
+    let errors = (!response.errors.is_empty()).then(|| Errors::new(&response.errors));
     let data = std::mem::take(&mut response.data);
-    response.data = Completion { types }.object(data, &plan.root, Some(&errors)).unwrap_or_default();
+    response.data = Completion { types }.object(data, &plan.root, errors.as_ref()).unwrap_or_default();
 }
 
 /// Where errors are, as a tree of their paths.
@@ -66,6 +65,7 @@ impl Completion<'_> {
         errors: Option<&Errors<'_>>,
     ) -> Option<Value> {
         let completed = match (&ty.base, value) {
+            (BaseType::List(_), value) if selection.is_none() && errors.is_none() => Some(value),
             (BaseType::List(inner), Value::List(items)) => {
                 let item = |(index, item)| {
                     self.value(item, inner, selection, errors.and_then(|errors| errors.items.get(&index)))
@@ -93,6 +93,13 @@ impl Completion<'_> {
             Value::Null if errors.is_some_and(|errors| !errors.fields.is_empty()) => IndexMap::new(),
             other => return Some(other),
         };
+        let planned = selection.of(&selection.parent);
+        if !selection.is_marked && given.keys().eq(planned.iter().map(|planned| planned.field.key())) {
+            for (value, planned) in given.values_mut().zip(planned) {
+                *value = self.field(std::mem::take(value), &selection.parent, planned, errors)?;
+            }
+            return Some(Value::Object(given));
+        }
         let object = match given.swap_remove(MARK) {
             Some(Value::String(name)) => Name::new(name),
             _ => selection.parent.clone(),
@@ -100,12 +107,17 @@ impl Completion<'_> {
         let fields = selection.of(&object);
         let mut completed = IndexMap::with_capacity(fields.len());
         for planned in fields {
-            let (key, field) = (planned.field.key(), &planned.field);
+            let key = planned.field.key();
             let value = given.swap_remove(key).unwrap_or_default();
-            let ty = self.types.field(&object, &field.name.node).map_or(&field.ty, |output| &output.ty);
-            let below = errors.and_then(|errors| errors.fields.get(key.as_str()));
-            completed.insert(key.clone(), self.value(value, ty, planned.selection.as_deref(), below)?);
+            completed.insert(key.clone(), self.field(value, &object, planned, errors)?);
         }
         Some(Value::Object(completed))
+    }
+
+    fn field(&self, value: Value, object: &str, planned: &Planned, errors: Option<&Errors<'_>>) -> Option<Value> {
+        let field = &planned.field;
+        let ty = self.types.field(object, &field.name.node).map_or(&field.ty, |output| &output.ty);
+        let below = errors.and_then(|errors| errors.fields.get(field.key().as_str()));
+        self.value(value, ty, planned.selection.as_deref(), below)
     }
 }

@@ -1,6 +1,9 @@
 //! An executor behind this layer.
 
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use async_graphql::{Data, Executor, Request, Response};
 use futures_util::StreamExt as _;
@@ -29,28 +32,44 @@ impl<E> Exact<E> {
 
 impl<E: Executor> Executor for Exact<E> {
     async fn execute(&self, request: Request) -> Response {
-        match self.documents.prepare(request) {
-            Ok((request, prepared)) => {
-                let mut response = self.executor.execute(request).await;
+        let (request, prepared) = match self.documents.prepare(request) {
+            Ok(prepared) => prepared,
+            Err(errors) => return Response::from_errors(errors),
+        };
+        let mut execution = pin!(self.executor.execute(request));
+        poll_fn(|context| {
+            let outcome = execution.as_mut().poll(context);
+            if prepared.is_exhausted() {
+                return Poll::Ready(prepared.exhausted());
+            }
+            outcome.map(|mut response| {
                 prepared.complete(&mut response);
                 response
-            }
-            Err(errors) => Response::from_errors(errors),
-        }
+            })
+        })
+        .await
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        match self.documents.prepare(request) {
-            Ok((request, prepared)) => {
-                let responses = self.executor.execute_stream(request, session_data);
-                responses
-                    .map(move |mut response| {
-                        prepared.complete(&mut response);
-                        response
-                    })
-                    .boxed()
+        let (request, prepared) = match self.documents.prepare(request) {
+            Ok(prepared) => prepared,
+            Err(errors) => return stream::once(std::future::ready(Response::from_errors(errors))).boxed(),
+        };
+        let mut responses = Some(self.executor.execute_stream(request, session_data));
+        stream::poll_fn(move |context| {
+            let Some(running) = &mut responses else { return Poll::Ready(None) };
+            let outcome = running.poll_next_unpin(context);
+            if prepared.is_exhausted() {
+                responses = None;
+                return Poll::Ready(Some(prepared.exhausted()));
             }
-            Err(errors) => stream::once(std::future::ready(Response::from_errors(errors))).boxed(),
-        }
+            outcome.map(|response| {
+                let mut response = response?;
+                prepared.complete(&mut response);
+                prepared.budget.renew();
+                Some(response)
+            })
+        })
+        .boxed()
     }
 }

@@ -7,6 +7,9 @@ use async_graphql::parser::Pos;
 use super::errors::{Refusal, syntax, too_complex};
 use super::limits::Limits;
 
+/// The longest name, in bytes. Names come back as often as a field is answered, and in the path of each error.
+const MAX_NAME: usize = 256;
+
 /// A token, and where it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token<'a> {
@@ -71,6 +74,9 @@ impl<'a> Lexer<'a> {
             }
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.skip_while(is_name);
+                if self.at - start > MAX_NAME {
+                    return Err(too_complex("A name is too long.", Some(pos)));
+                }
                 Kind::Name(&self.text[start..self.at])
             }
             b'-' | b'0'..=b'9' => self.number(pos)?,

@@ -1,5 +1,7 @@
 //! How much a document may ask for.
 
+use crate::graphql::budget::{Budget, Usage};
+
 /// The bounds of a document. What goes beyond one is refused with QUERY_TOO_COMPLEX before any resolver runs.
 ///
 /// All but the first three count what is left after fragments are expanded, fields are merged and `@skip` and `@include` are
@@ -21,13 +23,21 @@ pub struct Limits {
     /// Fields of all levels; those of a fragment on an interface count for each type that it may be.
     pub fields: usize,
     /// The sum of all fields' costs: a field costs 1 and what it contains, a connection's content its page (`first` or
-    /// `last`, 20 without) as often, a lookup's as often as it has `ids`, any other list's ten times.
+    /// `last`, 20 without) as often, a lookup's as often as it has `ids`, any other list's as often as it is long at most.
     pub complexity: u64,
     /// The same for `__schema` and `__type`, where the lists of the schema count as they are. Tools ask for it whole,
     /// which costs some hundreds a type. 0 turns introspection off: it is INVALID_DOCUMENT then.
     pub introspection: u64,
-    /// The values of variables, each as often as it is used, in bytes.
-    pub variable_bytes: usize,
+    /// The values of arguments, as they are once fragments are expanded and variables are replaced, in bytes.
+    pub argument_bytes: usize,
+    /// The same for a subscription, which holds them as long as it lasts.
+    pub subscription_bytes: usize,
+    /// Fields of all levels of a subscription, which holds them, too.
+    pub subscription_fields: usize,
+    /// Bytes of rows that are read and of texts and keys that are answered; see [`Budget`].
+    pub answer_bytes: u64,
+    /// Statements of the database; see [`Budget`].
+    pub statements: u64,
 }
 
 impl Default for Limits {
@@ -42,12 +52,21 @@ impl Default for Limits {
             fields: 5_000,
             complexity: 20_000,
             introspection: 1_000_000,
-            variable_bytes: 4 << 20,
+            argument_bytes: 4 << 20,
+            subscription_bytes: 16 << 10,
+            subscription_fields: 500,
+            answer_bytes: 8 << 20,
+            statements: 200,
         }
     }
 }
 
 impl Limits {
+    /// What one request may use. The values of an answer are as many as the estimate of a document may be.
+    pub fn budget(&self) -> Budget {
+        Budget::new(Usage { nodes: self.complexity, bytes: self.answer_bytes, statements: self.statements })
+    }
+
     /// How many steps analysing one document may take. Documents within the other bounds need a fraction of it; one that is
     /// built to have many combinations of fragments does not.
     pub(super) fn steps(&self) -> usize {

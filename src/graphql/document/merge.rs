@@ -34,8 +34,6 @@ pub(super) struct Selection {
     /// Whether the name of the type is asked for on our own account, under a key that no client can write: the only way to
     /// know what an object is, or that it is there at all.
     pub(super) is_marked: bool,
-    /// Whether it or anything in it is marked.
-    pub(super) has_marks: bool,
     pub(super) size: Size,
 }
 
@@ -100,7 +98,9 @@ pub(super) fn merge(
         "The query has too many root fields."
     } else if size.aliases > limits.aliases {
         "The query has too many aliases."
-    } else if size.fields > limits.fields {
+    } else if size.fields > limits.fields
+        || (operation.kind == OperationType::Subscription && size.fields > limits.subscription_fields)
+    {
         "The query has too many fields."
     } else {
         return Ok(Plan { kind: operation.kind, pos: operation.pos, root });
@@ -132,17 +132,16 @@ impl Merge<'_> {
         let sets = &key.1;
         let is_object = self.types.is_object(parent);
         let mut size = Size::default();
-        let mut has_marks = false;
         let fields = if is_object {
             let collected = self.collect(sets, parent)?;
-            Fields::OfObject(self.fields(parent, collected, depth, &mut size, &mut has_marks)?)
+            Fields::OfObject(self.fields(parent, collected, depth, &mut size)?)
         } else {
             let mut by_type = Vec::new();
             for object in self.types.possible(parent) {
                 let collected = self.collect(sets, object)?;
                 if !collected.is_empty() {
                     let mut own = Size::default();
-                    let fields = self.fields(object, collected, depth, &mut own, &mut has_marks)?;
+                    let fields = self.fields(object, collected, depth, &mut own)?;
                     size.fields = size.fields.saturating_add(own.fields);
                     size.aliases = size.aliases.max(own.aliases);
                     size.depth = size.depth.max(own.depth);
@@ -153,8 +152,7 @@ impl Merge<'_> {
         };
         let is_empty = matches!(&fields, Fields::OfObject(fields) if fields.is_empty());
         let is_marked = !is_object || is_empty;
-        let has_marks = has_marks || is_marked;
-        let selection = Arc::new(Selection { parent: parent.clone(), fields, is_marked, has_marks, size });
+        let selection = Arc::new(Selection { parent: parent.clone(), fields, is_marked, size });
         self.done.insert(key, selection.clone());
         Ok(selection)
     }
@@ -217,7 +215,6 @@ impl Merge<'_> {
         collected: Collected,
         depth: usize,
         size: &mut Size,
-        has_marks: &mut bool,
     ) -> Result<Vec<Planned>, Refusal> {
         let mut fields = Vec::with_capacity(collected.len());
         let mut below = 0;
@@ -232,7 +229,6 @@ impl Merge<'_> {
                 size.fields = size.fields.saturating_add(selection.size.fields);
                 size.aliases = size.aliases.saturating_add(selection.size.aliases);
                 below = below.max(selection.size.depth);
-                *has_marks |= selection.has_marks;
             }
             fields.push(Planned { field, selection });
         }

@@ -37,4 +37,4 @@ pub use document::{Document, Operation};
 pub use exact::Exact;
 pub use limits::Limits;
 pub use persisted::names_document;
-pub use types::SchemaError;
+pub use types::{Lists, SchemaError};

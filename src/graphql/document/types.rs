@@ -27,6 +27,8 @@ impl Input {
 pub(super) struct Output {
     pub(super) ty: Type,
     pub(super) arguments: HashMap<Name, Input>,
+    /// How long it is at most, if it is a list.
+    pub(super) longest: u64,
 }
 
 /// What a name of the schema stands for.
@@ -55,6 +57,12 @@ pub(super) struct Types {
     typename: Output,
 }
 
+/// How long lists without pages are at most: type, field, entries.
+pub type Lists<'a> = &'a [(&'a str, &'a str, u64)];
+
+/// How long a list is taken to be that nobody knows.
+const UNKNOWN_LIST: u64 = 10;
+
 /// Why a text is no schema.
 #[derive(Debug, thiserror::Error)]
 #[error("the schema does not parse")]
@@ -62,12 +70,12 @@ pub struct SchemaError(#[from] async_graphql::parser::Error);
 
 impl Types {
     /// Reads a schema as async-graphql prints it.
-    pub(super) fn parse(sdl: &str) -> Result<Self, SchemaError> {
+    pub(super) fn parse(sdl: &str, lists: Lists<'_>) -> Result<Self, SchemaError> {
         let mut types = Self {
             definitions: HashMap::new(),
             possible: HashMap::new(),
             roots: [Some(Name::new("Query")), None, None],
-            typename: Output { ty: required("String"), arguments: HashMap::new() },
+            typename: Output { ty: required("String"), arguments: HashMap::new(), longest: 1 },
         };
         for scalar in ["Int", "Float", "String", "Boolean", "ID"] {
             types.definitions.insert(Name::new(scalar), Definition::Scalar);
@@ -79,6 +87,13 @@ impl Types {
         }
         for members in types.possible.values_mut() {
             members.sort();
+        }
+        for (name, field, longest) in lists {
+            if let Some(Definition::Composite { fields, .. }) = types.definitions.get_mut(*name)
+                && let Some(field) = fields.get_mut(*field)
+            {
+                field.longest = *longest;
+            }
         }
         types.add_introspection();
         Ok(types)
@@ -131,10 +146,11 @@ impl Types {
     fn add_introspection(&mut self) {
         let Some(query) = self.roots[0].clone() else { return };
         if let Some(Definition::Composite { fields, .. }) = self.definitions.get_mut(&query) {
-            let schema = Output { ty: required("__Schema"), arguments: HashMap::new() };
+            let schema = Output { ty: required("__Schema"), arguments: HashMap::new(), longest: 1 };
             fields.insert(Name::new("__schema"), schema);
             let name = Input { ty: required("String"), has_default: false };
-            let of_name = Output { ty: nullable("__Type"), arguments: HashMap::from([(Name::new("name"), name)]) };
+            let of_name =
+                Output { ty: nullable("__Type"), arguments: HashMap::from([(Name::new("name"), name)]), longest: 1 };
             fields.insert(Name::new("__type"), of_name);
         }
     }
@@ -219,7 +235,7 @@ fn input(definition: InputValueDefinition) -> (Name, Input) {
 
 fn output(definition: FieldDefinition) -> (Name, Output) {
     let arguments = definition.arguments.into_iter().map(|argument| input(argument.node)).collect();
-    (definition.name.node, Output { ty: definition.ty.node, arguments })
+    (definition.name.node, Output { ty: definition.ty.node, arguments, longest: UNKNOWN_LIST })
 }
 
 #[cfg(test)]
@@ -228,7 +244,7 @@ mod tests {
 
     #[test]
     fn knows_the_schema_of_the_product() {
-        let types = Types::parse(&crate::graphql::schema::sdl()).unwrap();
+        let types = Types::parse(&crate::graphql::schema::sdl(), &[]).unwrap();
         assert!(types.possible("Node").iter().any(|name| name == "Chat"));
         assert!(types.overlap("Node", "Chat") && !types.overlap("User", "Chat"));
         assert!(types.is_connection("ChatConnection") && !types.is_connection("Chat"));
@@ -243,7 +259,7 @@ mod tests {
     fn knows_all_of_introspection() {
         let schema =
             async_graphql::Schema::build(Empty, async_graphql::EmptyMutation, async_graphql::EmptySubscription);
-        let types = Types::parse(&schema.finish().sdl()).unwrap();
+        let types = Types::parse(&schema.finish().sdl(), &[]).unwrap();
         let schema = async_graphql::Schema::new(Empty, async_graphql::EmptyMutation, async_graphql::EmptySubscription);
         let document = "{ __schema { types { name fields { name args { name } } } } }";
         let answer = futures_util::FutureExt::now_or_never(schema.execute(document)).unwrap();

@@ -239,6 +239,32 @@ fn same_base(variable: &BaseType, wanted: &BaseType) -> bool {
     }
 }
 
+/// About what a value takes in memory beside its text, in bytes.
+const NODE: usize = 64;
+
+/// About how much memory a value takes, in bytes.
+pub(super) fn size(value: &ConstValue) -> usize {
+    NODE + match value {
+        ConstValue::String(text) => text.len(),
+        ConstValue::List(items) => items.iter().map(size).sum(),
+        ConstValue::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        _ => 0,
+    }
+}
+
+/// The same of a literal, without what its variables hold.
+pub(super) fn size_of_literal(value: &Value) -> usize {
+    match value {
+        Value::Variable(_) => 0,
+        Value::String(text) => NODE + text.len(),
+        Value::List(items) => NODE + items.iter().map(size_of_literal).sum::<usize>(),
+        Value::Object(fields) => {
+            NODE + fields.iter().map(|(name, value)| name.len() + size_of_literal(value)).sum::<usize>()
+        }
+        _ => NODE,
+    }
+}
+
 /// A literal with what its variables hold. One that is absent takes the field of an input object with it, and is null in a
 /// list; at the top it gives `None`.
 pub(super) fn substitute(value: &Value, held: &dyn Fn(&Name) -> Option<ConstValue>) -> Option<Value> {

@@ -8,7 +8,7 @@ use async_graphql::{ErrorExtensionValues, Name, ServerError, Value, Variables, v
 
 use super::errors::{Refusals, invalid_input};
 use super::types::Types;
-use super::values::{MisfitKind, coerce};
+use super::values::{MisfitKind, coerce, size};
 
 /// Variables by name; one that was neither given nor has a default is not there.
 #[derive(Debug, Default)]
@@ -84,14 +84,4 @@ fn name_field(error: &mut ServerError, path: Vec<String>, kind: &MisfitKind, mes
     };
     let field = value!({ "path": path, "code": code, "message": message });
     error.extensions.get_or_insert_with(ErrorExtensionValues::default).set("fields", Value::List(vec![field]));
-}
-
-fn size(value: &Value) -> usize {
-    const NODE: usize = 32;
-    NODE + match value {
-        Value::String(text) => text.len(),
-        Value::List(items) => items.iter().map(size).sum(),
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
-        _ => 0,
-    }
 }

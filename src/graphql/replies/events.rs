@@ -1,10 +1,9 @@
 //! The events of a reply.
 
-use std::sync::Arc;
-
 use async_graphql::{Interface, SimpleObject};
 
 use crate::domain::replies;
+use crate::graphql::budget::Text;
 use crate::graphql::chats::{Message, ToolCall};
 
 /// What happens in a reply. `start` and `position` bound what the event brings; both only grow within one subscription and are
@@ -36,7 +35,7 @@ pub struct ReplyText {
     /// The position after the event: pass it as `after` to read on.
     position: i32,
     /// What is to be added to the text.
-    text: String,
+    text: Text<'static>,
 }
 
 /// More of the model's reasoning.
@@ -47,7 +46,7 @@ pub struct ReplyReasoning {
     /// The position after the event: pass it as `after` to read on.
     position: i32,
     /// What is to be added to the reasoning.
-    text: String,
+    text: Text<'static>,
 }
 
 /// A tool call. It comes twice for each: RUNNING, then its end.
@@ -77,15 +76,17 @@ pub struct ReplyFinished {
 impl From<replies::ReplyEvent> for ReplyEvent {
     fn from(event: replies::ReplyEvent) -> Self {
         match event {
-            replies::ReplyEvent::Text { start, end, text } => Self::Text(ReplyText { start, position: end, text }),
+            replies::ReplyEvent::Text { start, end, text } => {
+                Self::Text(ReplyText { start, position: end, text: text.into() })
+            }
             replies::ReplyEvent::Reasoning { start, end, text } => {
-                Self::Reasoning(ReplyReasoning { start, position: end, text })
+                Self::Reasoning(ReplyReasoning { start, position: end, text: text.into() })
             }
             replies::ReplyEvent::ToolCall { start, end, call } => {
                 Self::ToolCall(ReplyToolCall { start, position: end, tool_call: ToolCall(call) })
             }
             replies::ReplyEvent::Finished { position, message } => {
-                let message = Message::new(Arc::unwrap_or_clone(message));
+                let message = Message::new(message);
                 Self::Finished(ReplyFinished { start: position, position, message })
             }
         }

@@ -2,6 +2,7 @@
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
+use crate::graphql::budget::List;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::scalars::Microdollars;
 use crate::llm::registry::{self, Registry};
@@ -84,7 +85,7 @@ impl ServerQueries {
     }
 
     /// The models that this server knows.
-    async fn models(&self, ctx: &Context<'_>) -> Vec<Model> {
+    async fn models(&self, ctx: &Context<'_>) -> List<Model> {
         let models = &ctx.state().models;
         models.all().iter().map(|model| Model::new(model, models)).collect()
     }

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message};
 use futures_util::StreamExt as _;
+
+use crate::http::connections::Overflow;
+use crate::http::websocket::transport::Transport;
 
 /// The longest reason: a control frame holds 125 bytes, of which the code takes two (RFC 6455, section 5.5).
 const MAX_REASON: usize = 123;
@@ -21,9 +24,11 @@ pub(super) struct Close {
 impl Close {
     pub(super) const NORMAL: Self = Self::new(1000, "Normal closure");
     pub(super) const TOO_BIG: Self = Self::new(1009, "The message is too big");
+    pub(super) const TOO_SLOW: Self = Self::new(1008, "The message took too long to arrive");
     pub(super) const RESTARTING: Self = Self::new(1012, "The service is restarting");
     /// Clients try again after it (1013 of the IANA registry), unlike after a code of their own range.
     pub(super) const TOO_MANY_SOCKETS: Self = Self::new(1013, "Too many sockets: try again later");
+    pub(super) const TOO_MUCH_INPUT: Self = Self::new(1013, "Too much is being received: try again later");
     pub(super) const BUSY: Self = Self::new(1013, "Authentication takes too long: try again later");
     pub(super) const UNAUTHORIZED: Self = Self::new(4401, "Unauthorized");
     pub(super) const FORBIDDEN: Self = Self::new(4403, "Forbidden");
@@ -48,13 +53,24 @@ impl Close {
     }
 }
 
-/// Sends the close frame and waits a little for the other side's: a connection that is cut with data unread loses what was
-/// sent last, and that is the frame.
-pub(super) async fn close(mut socket: WebSocket, close: Close) {
+impl From<Overflow> for Close {
+    fn from(overflow: Overflow) -> Self {
+        match overflow {
+            Overflow::TooLarge => Self::TOO_BIG,
+            Overflow::TooSlow => Self::TOO_SLOW,
+            Overflow::Full => Self::TOO_MUCH_INPUT,
+        }
+    }
+}
+
+/// Sends what is still to be sent and the close frame, and waits a little for the other side's: a connection that is cut with
+/// data unread loses what was sent last, and that is the frame.
+pub(super) async fn close(mut transport: Transport, close: Close) {
     let frame = CloseFrame { code: close.code, reason: close.reason.as_ref().into() };
+    transport.push(Message::Close(Some(frame)));
     let handshake = async {
-        if socket.send(Message::Close(Some(frame))).await.is_ok() {
-            drain(&mut socket).await;
+        if transport.send_all().await.is_ok() {
+            drain(transport).await;
         }
     };
     // Whoever is too slow for it sees the connection end without a code.
@@ -62,12 +78,13 @@ pub(super) async fn close(mut socket: WebSocket, close: Close) {
 }
 
 /// Answers the client's close frame.
-pub(super) async fn answer(mut socket: WebSocket) {
-    let _elapsed = tokio::time::timeout(HANDSHAKE, drain(&mut socket)).await;
+pub(super) async fn answer(transport: Transport) {
+    let _elapsed = tokio::time::timeout(HANDSHAKE, drain(transport)).await;
 }
 
 /// Reading drives the closing handshake; what still arrives is of no interest.
-async fn drain(socket: &mut WebSocket) {
+async fn drain(transport: Transport) {
+    let mut socket = transport.into_socket();
     while let Some(Ok(_)) = socket.next().await {}
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
-use futures_util::SinkExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::domain::{Client, Requester, Viewer};
 use crate::graphql::error::{ErrorCode, request_error};
+use crate::http::connections::{Held, Input};
 use crate::http::edge::Shared;
 use crate::http::holder::Holder;
 use crate::http::operation::refused;
@@ -21,6 +21,10 @@ use crate::http::websocket::legacy;
 use crate::http::websocket::operations::{Operations, events};
 use crate::http::websocket::protocol::{ClientMessage, Protocol, ServerMessage};
 use crate::http::websocket::slots::Slot;
+use crate::http::websocket::transport::{Lost, Progress, Transport};
+
+/// A client is not read while more than this waits for it to read, in bytes.
+const READS_UNTIL: usize = 256 * 1024;
 
 /// Why a socket's loop ends.
 enum End {
@@ -30,6 +34,12 @@ enum End {
     Closed,
     /// The connection is dead, or too slow.
     Lost,
+}
+
+impl From<Lost> for End {
+    fn from(_: Lost) -> Self {
+        Self::Lost
+    }
 }
 
 /// How far the connection inside the socket is.
@@ -42,7 +52,7 @@ enum Phase {
 /// A socket and what runs on it.
 pub(super) struct Connection<E> {
     shared: Arc<Shared<E>>,
-    socket: WebSocket,
+    transport: Transport,
     protocol: Protocol,
     client: Client,
     /// Of the handshake; `connection_init` may bring better ones.
@@ -52,8 +62,8 @@ pub(super) struct Connection<E> {
     /// Ends the socket from outside: the soft stop, a deadline, the end of the session.
     stop: BoxFuture<'static, Close>,
     operations: Operations,
-    /// Frames that answer the client's own.
-    replies: Vec<Message>,
+    /// Larger messages are read from users that are known.
+    is_signed_in: bool,
     /// A ping is out, and nothing has come since.
     is_silent: bool,
     slots: Vec<Slot>,
@@ -63,6 +73,7 @@ impl<E: Executor> Connection<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
         socket: WebSocket,
+        input: Arc<Input>,
         protocol: Protocol,
         client: Client,
         authorization: Option<String>,
@@ -74,14 +85,14 @@ impl<E: Executor> Connection<E> {
                 Close::INIT_TIMEOUT
             }),
             shared,
-            socket,
+            transport: Transport::new(socket, input),
             protocol,
             client,
             authorization,
             phase: Phase::AwaitingInit,
             authenticating: Box::pin(pending()),
             operations: Operations::new(protocol),
-            replies: Vec::new(),
+            is_signed_in: false,
             is_silent: false,
             slots: Vec::new(),
         }
@@ -96,36 +107,38 @@ impl<E: Executor> Connection<E> {
         match end {
             End::Close(close) => {
                 tracing::debug!(code = close.code, reason = %close.reason, "closing a socket");
-                if !self.replies.is_empty() {
-                    let _best_effort = self.write().await;
-                }
-                close::close(self.socket, close).await;
+                close::close(self.transport, close).await;
             }
-            End::Closed => close::answer(self.socket).await,
+            End::Closed => close::answer(self.transport).await,
             End::Lost => tracing::debug!("lost a socket"),
         }
     }
 
     async fn serve(&mut self) -> End {
+        self.transport.input().limit_messages(self.largest_message());
         let holder = Holder::network(self.client.ip);
         if !self.take_slot(holder, self.shared.edge.limits.sockets_per_address) {
             return End::Close(Close::TOO_MANY_SOCKETS);
         }
         let mut keep_alive = keep_alive(self.shared.edge.limits.keep_alive);
         loop {
-            // Nothing is read until it is known who asks: an operation that was sent right behind `connection_init`, as
-            // clients of the legacy protocol do, is always served after the acknowledgement, however long that takes.
-            let reads = !matches!(self.phase, Phase::Authenticating { .. });
-            let operations = &mut self.operations;
+            let receives = self.receives();
+            let (transport, operations) = (&mut self.transport, &mut self.operations);
+            let has_room = transport.is_idle();
             let mut is_busy = false;
             let step = tokio::select! {
                 close = &mut self.stop => Err(End::Close(close)),
-                message = self.socket.recv(), if reads => self.receive(message),
+                progress = poll_fn(|context| transport.poll(context, receives)) => match progress {
+                    Ok(Progress::Received(message)) => self.receive(message),
+                    Ok(Progress::Refused(overflow)) => Err(End::Close(overflow.into())),
+                    Ok(Progress::Sent) => Ok(()),
+                    Err(lost) => Err(lost.into()),
+                },
                 requester = &mut self.authenticating => self.authenticated(requester),
-                batch = poll_fn(|context| operations.poll_batch(context)) => match batch {
+                batch = poll_fn(|context| operations.poll_batch(context, has_room)) => match batch {
                     Ok(batch) => {
                         is_busy = batch.is_full();
-                        self.replies.extend(batch.frames.into_iter().map(text));
+                        batch.frames.into_iter().for_each(|frame| self.transport.push(text(frame)));
                         Ok(())
                     }
                     Err(close) => Err(End::Close(close)),
@@ -135,10 +148,13 @@ impl<E: Executor> Connection<E> {
             if let Err(end) = step {
                 return end;
             }
-            if !self.replies.is_empty()
-                && let Err(end) = self.write().await
+            if !self.transport.is_idle()
+                && let Err(lost) = self.transport.send().await
             {
-                return end;
+                return lost.into();
+            }
+            if self.transport.bytes() > self.shared.edge.limits.output {
+                return End::Lost;
             }
             if is_busy {
                 // Whoever is always ready would otherwise keep this thread's timers and tasks from their turn.
@@ -147,35 +163,34 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    /// Feeds what is to be said and flushes once.
-    async fn write(&mut self) -> Result<(), End> {
-        let (socket, replies) = (&mut self.socket, &mut self.replies);
-        let write = async {
-            for message in replies.drain(..) {
-                socket.feed(message).await?;
-            }
-            socket.flush().await
-        };
-        tokio::select! {
-            close = &mut self.stop => Err(End::Close(close)),
-            written = tokio::time::timeout(self.shared.edge.limits.write_timeout, write) => match written {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(End::Lost),
-            },
-        }
+    /// Whether the client is read now.
+    fn receives(&self) -> bool {
+        // An operation that was sent right behind `connection_init`, as clients of the legacy protocol do, is always served after
+        // the acknowledgement, however long authentication takes.
+        let is_early = matches!(self.phase, Phase::Authenticating { .. });
+        !is_early && self.transport.bytes() <= READS_UNTIL
     }
 
     fn receive(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<(), End> {
         self.is_silent = false;
         match message {
-            Some(Ok(Message::Text(text))) => match self.protocol.decode(&text) {
-                Ok(message) => self.handle(message),
-                Err(malformed) => Err(End::Close(Close::malformed(malformed.0))),
-            },
+            Some(Ok(Message::Text(text))) => {
+                let held = self.transport.input().finish_message();
+                if text.len() > self.largest_message() {
+                    return Err(End::Close(Close::TOO_BIG));
+                }
+                match self.protocol.decode(&text) {
+                    Ok(message) => self.handle(message, held),
+                    Err(malformed) => Err(End::Close(Close::malformed(malformed.0))),
+                }
+            }
             Some(Ok(Message::Binary(_))) => {
                 Err(End::Close(Close::malformed("Invalid message: binary frames are not used")))
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                self.transport.input().pass_control_frame(payload.len());
+                Ok(())
+            }
             Some(Ok(Message::Close(_))) => Err(End::Closed),
             // The library's error type is not part of axum's interface; its text is how the size limit shows.
             Some(Err(error)) if error.to_string().starts_with("Space limit exceeded") => {
@@ -185,7 +200,13 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    fn handle(&mut self, message: ClientMessage) -> Result<(), End> {
+    /// The largest message that the client may send now, in bytes.
+    fn largest_message(&self) -> usize {
+        let limits = &self.shared.edge.limits;
+        if self.is_signed_in { limits.message } else { limits.message.min(limits.anonymous_message) }
+    }
+
+    fn handle(&mut self, message: ClientMessage, held: Held) -> Result<(), End> {
         match message {
             ClientMessage::Init { authorization } => {
                 if !matches!(self.phase, Phase::AwaitingInit) {
@@ -200,7 +221,7 @@ impl<E: Executor> Connection<E> {
             }
             ClientMessage::Ping { payload } => self.reply(ServerMessage::Pong { payload }),
             ClientMessage::Pong => {}
-            ClientMessage::Subscribe { id, parameters } => self.subscribe(id, parameters)?,
+            ClientMessage::Subscribe { id, parameters } => self.subscribe(id, parameters, held)?,
             ClientMessage::Complete { id } => {
                 if self.protocol == Protocol::Legacy && self.operations.contains(&id) {
                     self.reply(ServerMessage::Complete { id: &id });
@@ -222,7 +243,7 @@ impl<E: Executor> Connection<E> {
             Requester::Unknown => return Err(End::Close(Close::BUSY)),
             Requester::Dead => {
                 if self.protocol == Protocol::Legacy {
-                    self.replies.push(text(legacy::connection_error(&Close::FORBIDDEN.reason)));
+                    self.transport.push(text(legacy::connection_error(&Close::FORBIDDEN.reason)));
                 }
                 return Err(End::Close(Close::FORBIDDEN));
             }
@@ -230,6 +251,8 @@ impl<E: Executor> Connection<E> {
                 if !self.take_slot(Holder::User(viewer.user_id), self.shared.edge.limits.sockets_per_user) {
                     return Err(End::Close(Close::TOO_MANY_SOCKETS));
                 }
+                self.is_signed_in = true;
+                self.transport.input().limit_messages(self.largest_message());
                 let credentials = credentials_end(&viewer, self.shared.edge.clock.now());
                 self.stop = stop(&self.shared, credentials);
             }
@@ -237,12 +260,12 @@ impl<E: Executor> Connection<E> {
         self.phase = Phase::Ready { authorization };
         self.reply(ServerMessage::Ack);
         if self.protocol == Protocol::Legacy {
-            self.replies.push(text(legacy::keep_alive()));
+            self.transport.push(text(legacy::keep_alive()));
         }
         Ok(())
     }
 
-    fn subscribe(&mut self, id: String, parameters: Parameters) -> Result<(), End> {
+    fn subscribe(&mut self, id: String, parameters: Parameters, held: Held) -> Result<(), End> {
         let Phase::Ready { authorization } = &self.phase else { return Err(End::Close(Close::UNAUTHORIZED)) };
         if self.operations.contains(&id) {
             return Err(End::Close(Close::duplicate(&id)));
@@ -254,25 +277,30 @@ impl<E: Executor> Connection<E> {
             self.reply(ServerMessage::Error { id: &id, errors });
             return Ok(());
         }
-        let events = events(self.shared.clone(), authorization.clone(), self.client.clone(), request_id, parameters);
+        let events =
+            events(self.shared.clone(), authorization.clone(), self.client.clone(), request_id, parameters, held);
         self.operations.start(id, request_id, events);
         Ok(())
     }
 
     fn keep_alive(&mut self) -> Result<(), End> {
+        if !self.transport.is_idle() {
+            // The client has something to read; whether it does is watched by the stream.
+            return Ok(());
+        }
         if self.is_silent {
             return Err(End::Lost);
         }
         self.is_silent = true;
-        self.replies.push(Message::Ping(Vec::new().into()));
+        self.transport.push(Message::Ping(Vec::new().into()));
         if self.protocol == Protocol::Legacy && matches!(self.phase, Phase::Ready { .. }) {
-            self.replies.push(text(legacy::keep_alive()));
+            self.transport.push(text(legacy::keep_alive()));
         }
         Ok(())
     }
 
     fn reply(&mut self, message: ServerMessage<'_>) {
-        self.replies.push(text(self.protocol.encode(message)));
+        self.transport.push(text(self.protocol.encode(message)));
     }
 
     fn take_slot(&mut self, holder: Holder, limit: usize) -> bool {

@@ -6,6 +6,7 @@ mod legacy;
 mod operations;
 mod protocol;
 mod slots;
+mod transport;
 mod transport_ws;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::graphql::error::ErrorCode;
 use crate::http::answer::Refusal;
+use crate::http::connections::Input;
 use crate::http::edge::Shared;
 use crate::http::graphql::{authorization, client};
 use crate::http::origins;
@@ -26,6 +28,7 @@ use crate::http::origins;
 use connection::Connection;
 use protocol::Protocol;
 pub(super) use slots::Slots;
+use transport::Transport;
 
 /// The default of 128 KiB a direction would be most of what an idle socket costs.
 const READ_BUFFER: usize = 2 * 1024;
@@ -69,12 +72,16 @@ pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Part
             upgrade.set_selected_protocol(any);
         }
     }
+    let Some(input) = parts.extensions.get::<Arc<Input>>().cloned() else {
+        let message = "This connection cannot become a WebSocket.";
+        return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message));
+    };
     let tracker = shared.edge.tracker.clone();
     Ok(upgrade.on_upgrade(move |socket| {
         tracker.track_future(async move {
             match protocol {
-                Some(protocol) => Connection::new(shared, socket, protocol, client, authorization).run().await,
-                None => close::close(socket, close::Close::SUBPROTOCOL).await,
+                Some(protocol) => Connection::new(shared, socket, input, protocol, client, authorization).run().await,
+                None => close::close(Transport::new(socket, input), close::Close::SUBPROTOCOL).await,
             }
         })
     }))

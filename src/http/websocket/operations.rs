@@ -15,11 +15,14 @@ use tracing::{Span, field};
 
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
-use crate::graphql::error::is_request_error;
+use crate::graphql::error::{ErrorCode, is_request_error, request_error};
+use crate::http::connections::Held;
 use crate::http::edge::Shared;
+use crate::http::holder::Holder;
 use crate::http::operation::{Caller, Operation, panicked, refused};
 use crate::http::parameters::Parameters;
 use crate::http::request_log;
+use crate::http::turns::Turn;
 use crate::http::websocket::close::Close;
 use crate::http::websocket::protocol::{Protocol, ServerMessage};
 
@@ -59,9 +62,13 @@ impl Batch {
 
 /// The running operations of one socket. Each that is ready speaks once before any speaks twice: [`FuturesUnordered`] wakes
 /// in order, and whoever has spoken goes to the end.
+///
+/// Operations run on while the socket does not accept what they said: only so do they give back what they hold of the database.
+/// One that has spoken then rests until there is room.
 pub(super) struct Operations {
     protocol: Protocol,
     turns: FuturesUnordered<StreamFuture<Running>>,
+    resting: Vec<Running>,
     active: HashMap<String, Active>,
     started: u64,
 }
@@ -74,7 +81,7 @@ struct Active {
 
 impl Operations {
     pub(super) fn new(protocol: Protocol) -> Self {
-        Self { protocol, turns: FuturesUnordered::new(), active: HashMap::new(), started: 0 }
+        Self { protocol, turns: FuturesUnordered::new(), resting: Vec::new(), active: HashMap::new(), started: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -99,11 +106,16 @@ impl Operations {
     pub(super) fn stop(&mut self, id: &str) {
         if let Some(active) = self.active.remove(id) {
             active.abort.abort();
+            self.resting.retain(|running| running.serial != active.serial);
         }
     }
 
-    /// Waits until somebody has something to say, then takes what is ready, up to a batch.
-    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>) -> Poll<Result<Batch, Close>> {
+    /// Waits until somebody has something to say, then takes what is ready, up to a batch. Without room, each operation says one
+    /// thing at most.
+    pub(super) fn poll_batch(&mut self, context: &mut Context<'_>, has_room: bool) -> Poll<Result<Batch, Close>> {
+        if has_room {
+            self.turns.extend(self.resting.drain(..).map(Running::into_future));
+        }
         let mut batch = Batch::default();
         while !batch.is_full() {
             let Poll::Ready(Some((event, running))) = self.turns.poll_next_unpin(context) else { break };
@@ -114,7 +126,11 @@ impl Operations {
             match event {
                 Some(Event::Next(response)) => {
                     batch.push(self.protocol.encode(ServerMessage::Next { id, response: &response }));
-                    self.turns.push(running.into_future());
+                    if has_room {
+                        self.turns.push(running.into_future());
+                    } else {
+                        self.resting.push(running);
+                    }
                 }
                 Some(Event::Error(errors)) => {
                     batch.push(self.protocol.encode(ServerMessage::Error { id, errors: &errors }));
@@ -167,9 +183,11 @@ pub(super) fn events<E: Executor>(
     client: Client,
     request_id: RequestId,
     parameters: Parameters,
+    held: Held,
 ) -> BoxStream<'static, Event> {
     // Boxed, so that a subscription does not keep the space of how it began as long as it lasts.
     let events = stream::once(Box::pin(async move {
+        let _held = held;
         // The credentials were good when the socket opened; since then they may have died.
         let requester = (shared.edge.authenticate)(authorization, client.clone()).await;
         match &requester {
@@ -177,23 +195,35 @@ pub(super) fn events<E: Executor>(
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
             Requester::Anonymous | Requester::Unknown => {}
         }
+        let holder = Holder::of(&requester, &client);
+        let turn = match shared.admit(holder, &parameters).await {
+            Ok(turn) => turn,
+            Err((errors, _)) => return refuse(&shared, errors, request_id).await,
+        };
         let operation = Operation::parse(parameters, &shared.edge.documents);
-        let verdict = shared.count(&requester, &client, &operation);
+        let mut verdict = shared.count(&requester, &client, &operation);
         let operation = match verdict.admit(operation) {
             Ok(operation) => operation,
-            Err(errors) => {
-                let response = refused(errors, request_id);
-                shared.edge.hold_back(&response).await;
-                return only(Event::Error(response.errors));
-            }
+            Err(errors) => return refuse(&shared, errors, request_id).await,
         };
         let caller = Caller { requester, client, request_id };
+        let budget = operation.budget.clone();
         if operation.kind == OperationType::Subscription {
+            let Some(slot) = shared.subscriptions.take(holder, shared.edge.limits.subscriptions_per_user) else {
+                let error = request_error(ErrorCode::RateLimited, "Too many subscriptions are open.");
+                return refuse(&shared, vec![error], request_id).await;
+            };
             let mut is_first = true;
             let responses = shared.edge.subscribe(operation, caller);
-            responses.map(move |response| event(response, std::mem::take(&mut is_first))).boxed()
+            let events = responses.map(move |response| {
+                let _held = &slot;
+                shared.settle(&mut verdict, budget.used());
+                event(response, std::mem::take(&mut is_first))
+            });
+            events.boxed()
         } else {
-            let response = run(&shared, operation, caller).await;
+            let response = run(&shared, operation, caller, turn).await;
+            shared.settle(&mut verdict, budget.used());
             shared.edge.hold_back(&response).await;
             let refused = is_request_error(&response);
             only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
@@ -210,8 +240,19 @@ fn run<'a, E: Executor>(
     shared: &'a Shared<E>,
     operation: Operation,
     caller: Caller,
+    turn: Turn,
 ) -> Pin<Box<dyn Future<Output = Response> + Send + 'a>> {
-    shared.edge.execute(operation, caller).boxed()
+    shared.edge.execute(operation, caller, turn).boxed()
+}
+
+async fn refuse<E: Executor>(
+    shared: &Shared<E>,
+    errors: Vec<ServerError>,
+    request_id: RequestId,
+) -> BoxStream<'static, Event> {
+    let response = refused(errors, request_id);
+    shared.edge.hold_back(&response).await;
+    only(Event::Error(response.errors))
 }
 
 fn only(event: Event) -> BoxStream<'static, Event> {

@@ -25,7 +25,7 @@ struct Case {
     /// Why graphql-js did not execute it.
     refused: Option<String>,
     #[serde(default)]
-    data: Value,
+    data: async_graphql::Value,
     #[serde(default)]
     errors: Vec<Located>,
 }
@@ -111,13 +111,13 @@ async fn difference(exact: &Exact<Toy>, case: &Case) -> Option<String> {
 }
 
 fn executed_difference(response: &Response, case: &Case) -> Option<String> {
-    let data = serde_json::to_value(&response.data).unwrap();
-    if !same(&data, &case.data) {
-        return Some(format!("the data is {data}, not {}", case.data));
+    if !same(&response.data, &case.data) {
+        return Some(format!("the data is {}, not {}", response.data, case.data));
     }
+    let data = serde_json::to_value(&response.data).unwrap();
     let ours = response.errors.iter().map(|error| serde_json::to_value(&error.path).unwrap());
     let ours = nulled(&data, ours.map(|path| path.as_array().cloned().unwrap_or_default()));
-    let theirs = nulled(&case.data, case.errors.iter().map(|error| error.path.clone()));
+    let theirs = nulled(&data, case.errors.iter().map(|error| error.path.clone()));
     if ours == theirs {
         return None;
     }
@@ -125,17 +125,19 @@ fn executed_difference(response: &Response, case: &Case) -> Option<String> {
     Some(format!("errors explain the nulls at {ours:?}, not those at {theirs:?} ({reasons:?})"))
 }
 
-/// Equal, where 1 is 1.0: to JavaScript they are one number.
-fn same(one: &Value, other: &Value) -> bool {
+/// Equal, with keys in the same order, where 1 is 1.0: to JavaScript they are one number. Enum values are strings in JSON.
+fn same(one: &async_graphql::Value, other: &async_graphql::Value) -> bool {
+    use async_graphql::Value;
     match (one, other) {
         (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
-        (Value::Array(one), Value::Array(other)) => {
+        (Value::List(one), Value::List(other)) => {
             one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
         }
         (Value::Object(one), Value::Object(other)) => {
             one.len() == other.len()
-                && one.iter().all(|(key, one)| other.get(key).is_some_and(|other| same(one, other)))
+                && one.iter().zip(other).all(|((key, one), (name, other))| key == name && same(one, other))
         }
+        (Value::Enum(one), Value::String(other)) => one == other,
         (one, other) => one == other,
     }
 }

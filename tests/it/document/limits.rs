@@ -11,7 +11,7 @@ use super::toy;
 
 /// Says that a document came through, and which one.
 #[derive(Clone)]
-pub(super) struct Through;
+pub(crate) struct Through;
 
 impl Executor for Through {
     async fn execute(&self, _: Request) -> Response {
@@ -109,11 +109,64 @@ async fn a_connection_costs_its_page() {
 
 #[tokio::test]
 async fn variables_cost_as_often_as_they_are_used() {
-    let limits = Limits { variable_bytes: 1_000, ..Limits::default() };
+    let limits = Limits { argument_bytes: 1_200, ..Limits::default() };
     let documents = Documents::new(&toy::schema().sdl(), limits).unwrap();
     let twice = "query ($t: String) { a: echo(must: 1, text: $t) b: echo(must: 1, text: $t) }";
     assert_eq!(outcome(&documents, twice, json!({ "t": "x".repeat(400) })).await, "");
     assert_eq!(outcome(&documents, twice, json!({ "t": "x".repeat(500) })).await, "QUERY_TOO_COMPLEX");
+}
+
+#[tokio::test]
+async fn literals_cost_as_often_as_they_are_expanded() {
+    let documents = Documents::new(&duologue::app::schema(), Limits::default()).unwrap();
+    let tree = |bytes: usize| {
+        let below = |name: &str| {
+            format!(
+                "chats(first: 1) {{ nodes {{ owner {{ ...{name} }} lastMessage {{ chat {{ owner {{ ...{name} }} }} }} }} }}"
+            )
+        };
+        let literal = "x".repeat(bytes);
+        format!(
+            "{{ me {{ ...A }} }} fragment A on User {{ {} }} fragment B on User {{ {} }} fragment C on User {{ {} }} \
+             fragment D on User {{ chats(first: 1, filter: {{ query: \"{literal}\" }}) {{ nodes {{ id }} }} }}",
+            below("B"),
+            below("C"),
+            below("D"),
+        )
+    };
+    assert_eq!(outcome(&documents, &tree(10_000), json!({})).await, "");
+    assert_eq!(outcome(&documents, &tree(120_000), json!({})).await, "", "eight times 120 kB");
+    let limits = Limits { argument_bytes: 900_000, ..Limits::default() };
+    let documents = Documents::new(&duologue::app::schema(), limits).unwrap();
+    assert_eq!(outcome(&documents, &tree(120_000), json!({})).await, "QUERY_TOO_COMPLEX");
+}
+
+#[tokio::test]
+async fn a_subscription_holds_little() {
+    let documents = Documents::new(&duologue::app::schema(), Limits::default()).unwrap();
+    let literal = |bytes| format!("subscription {{ reply(messageId: \"{}\") {{ position }} }}", "x".repeat(bytes));
+    let variable = "subscription($id: ID!) { reply(messageId: $id) { position } }";
+    let fields = |count| {
+        let aliases: String = (0..count).map(|n| format!("__typename a{n}: __typename ")).collect();
+        format!("subscription {{ reply(messageId: \"1\") {{ ... on ReplyText {{ {aliases} }} }} }}")
+    };
+    for (document, variables, wanted) in [
+        (literal(15_000), json!({}), ""),
+        (literal(17_000), json!({}), "QUERY_TOO_COMPLEX"),
+        (variable.to_owned(), json!({ "id": "x".repeat(17_000) }), "QUERY_TOO_COMPLEX"),
+        (fields(490), json!({}), ""),
+        (fields(510), json!({}), "QUERY_TOO_COMPLEX"),
+    ] {
+        assert_eq!(outcome(&documents, &document, variables).await, wanted, "{}", &document[..60]);
+    }
+}
+
+#[tokio::test]
+async fn names_are_not_endless() {
+    let documents = Documents::new(&toy::schema().sdl(), Limits::default()).unwrap();
+    let alias = |length| format!("{{ {}: leaf {{ id }} }}", "a".repeat(length));
+    assert_eq!(outcome(&documents, &alias(256), json!({})).await, "");
+    assert_eq!(outcome(&documents, &alias(257), json!({})).await, "QUERY_TOO_COMPLEX");
 }
 
 #[tokio::test]

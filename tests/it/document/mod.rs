@@ -6,3 +6,5 @@ mod fuzz;
 mod hostile;
 mod limits;
 mod toy;
+
+pub(crate) use limits::Through;

@@ -1,7 +1,7 @@
 //! The toy schema of the differential test, as `tests/clients/differential/schema.mjs` has it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use async_graphql::{
     Context, EmptySubscription, Enum, Error, ID, InputObject, Interface, MaybeUndefined, Object, Result, Schema, Union,
@@ -16,6 +16,17 @@ pub fn schema() -> Toy {
 /// What one operation counts.
 #[derive(Default)]
 pub struct Count(AtomicI32);
+
+/// Waits a little or not at all, so that fields are resolved in any order.
+async fn suspend() {
+    static TURN: AtomicU64 = AtomicU64::new(1);
+    // A linear congruential generator (Knuth, MMIX).
+    let next = |turn: u64| Some(turn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407));
+    let turn = TURN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).unwrap();
+    for _ in 0..(turn >> 60) % 4 {
+        tokio::task::yield_now().await;
+    }
+}
 
 fn fails(n: i32, salt: i32, modulus: i32) -> bool {
     (n * 7 + salt * 3).rem_euclid(modulus) == 0
@@ -83,31 +94,38 @@ pub struct Leaf(i32);
 #[Object]
 impl Leaf {
     async fn id(&self) -> ID {
+        suspend().await;
         self.0.into()
     }
 
     async fn name(&self) -> Result<Option<String>> {
+        suspend().await;
         name(self.0)
     }
 
     async fn strict(&self) -> Result<String> {
+        suspend().await;
         failing(self.0, 2, 11, format!("strict {}", self.0))
     }
 
     async fn next(&self) -> Result<Option<Thing>> {
+        suspend().await;
         failing(self.0, 3, 7, (self.0 % 5 != 0).then(|| thing(below(self.0, 1))))
     }
 
     async fn kin(&self) -> Option<Vec<Option<Result<Thing>>>> {
+        suspend().await;
         kin(self.0)
     }
 
     async fn color(&self) -> Result<Option<Color>> {
+        suspend().await;
         let color = [Color::Red, Color::Green, Color::Blue][usize::try_from(self.0 % 3)?];
         failing(self.0, 4, 9, Some(color))
     }
 
     async fn weight(&self, #[graphql(default = 2.0)] scale: f64) -> Result<Option<f64>> {
+        suspend().await;
         failing(self.0, 5, 8, Some(f64::from(self.0) * scale))
     }
 }
@@ -117,38 +135,47 @@ pub struct Branch(i32);
 #[Object]
 impl Branch {
     async fn id(&self) -> ID {
+        suspend().await;
         self.0.into()
     }
 
     async fn name(&self) -> Result<Option<String>> {
+        suspend().await;
         name(self.0)
     }
 
     async fn strict(&self) -> Result<String> {
+        suspend().await;
         failing(self.0, 2, 11, format!("strict {}", self.0))
     }
 
     async fn next(&self) -> Result<Thing> {
+        suspend().await;
         failing(self.0, 3, 9, thing(below(self.0, 1)))
     }
 
     async fn kin(&self) -> Option<Vec<Option<Result<Thing>>>> {
+        suspend().await;
         kin(self.0)
     }
 
     async fn children(&self, #[graphql(default = 2)] first: Option<i32>) -> Vec<Result<Thing>> {
+        suspend().await;
         (0..first.unwrap_or(0).clamp(0, 4)).map(|k| sure(below(self.0, k), k)).collect()
     }
 
     async fn firm(&self) -> Option<Vec<Result<Thing>>> {
+        suspend().await;
         Some((0..2).map(|k| sure(below(self.0, k + 2), k)).collect())
     }
 
     async fn either(&self) -> Option<Either> {
+        suspend().await;
         either(self.0)
     }
 
     async fn leaf(&self) -> Result<Leaf> {
+        suspend().await;
         failing(self.0, 6, 13, Leaf(self.0 * 2 % 98))
     }
 }
@@ -158,10 +185,12 @@ pub struct Stone(pub i32);
 #[Object]
 impl Stone {
     async fn mass(&self) -> Result<Option<i32>> {
+        suspend().await;
         failing(self.0, 1, 4, Some(self.0))
     }
 
     async fn sure(&self) -> Result<i32> {
+        suspend().await;
         failing(self.0, 2, 6, self.0)
     }
 }
@@ -226,10 +255,12 @@ pub struct Counter(i32);
 #[Object]
 impl Counter {
     async fn value(&self) -> Result<i32> {
+        suspend().await;
         failing(self.0, 1, 6, self.0)
     }
 
     async fn thing(&self) -> Result<Option<Thing>> {
+        suspend().await;
         failing(self.0, 2, 5, Some(thing(self.0.abs() % 97)))
     }
 }
@@ -239,26 +270,32 @@ pub struct Query;
 #[Object]
 impl Query {
     async fn thing(&self, id: ID) -> Result<Option<Thing>> {
+        suspend().await;
         Ok(Some(thing(found(&id)?)))
     }
 
     async fn things(&self, ids: Vec<ID>) -> Vec<Option<Thing>> {
+        suspend().await;
         ids.iter().map(|id| number(id).map(thing)).collect()
     }
 
     async fn either(&self, #[graphql(default = 3)] id: ID) -> Result<Option<Either>> {
+        suspend().await;
         Ok(either(found(&id)?))
     }
 
     async fn leaf(&self) -> Leaf {
+        suspend().await;
         Leaf(4)
     }
 
     async fn branch(&self) -> Option<Branch> {
+        suspend().await;
         Some(Branch(3))
     }
 
     async fn grid(&self) -> Option<Vec<Vec<Option<Stone>>>> {
+        suspend().await;
         Some(vec![vec![Some(Stone(1)), None, Some(Stone(2))], vec![Some(Stone(5))], vec![]])
     }
 
@@ -274,6 +311,7 @@ impl Query {
         list: MaybeUndefined<Vec<i32>>,
         must: i32,
     ) -> Option<String> {
+        suspend().await;
         let mut parts = Vec::new();
         parts.extend(part("int=", &int, ToString::to_string));
         parts.extend(part("float=", &float, ToString::to_string));
@@ -287,6 +325,7 @@ impl Query {
     }
 
     async fn names(&self, ids: Option<Vec<Option<ID>>>) -> Option<Vec<Option<Result<String>>>> {
+        suspend().await;
         let name = |id: ID| match number(&id) {
             Some(_) => Ok(format!("name {}", id.as_str())),
             None => Err(Error::new("failed")),
@@ -295,6 +334,7 @@ impl Query {
     }
 
     async fn fails(&self) -> Result<Option<String>> {
+        suspend().await;
         Err(Error::new("failed"))
     }
 }
@@ -311,15 +351,18 @@ impl Mutation {
 #[Object]
 impl Mutation {
     async fn add(&self, context: &Context<'_>, #[graphql(default = 1)] n: i32) -> Option<Counter> {
+        suspend().await;
         Some(Self::count(context, n))
     }
 
     async fn add_hard(&self, context: &Context<'_>, n: i32) -> Result<Counter> {
+        suspend().await;
         let counter = Self::count(context, n);
         failing(n, 1, 4, counter)
     }
 
     async fn fail(&self) -> Result<Option<Counter>> {
+        suspend().await;
         Err(Error::new("failed"))
     }
 }

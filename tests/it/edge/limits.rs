@@ -120,6 +120,47 @@ async fn a_document_may_be_so_complex_and_no_more_on_either_transport() {
 }
 
 #[tokio::test]
+async fn so_many_operations_of_one_user_run_at_once() {
+    let operation_timeout = Duration::from_millis(300);
+    let server = Server::with(Limits { operations_at_once: 1, operation_timeout, ..Limits::default() }).await;
+    // The mutation goes on, and has the turn until it ends.
+    assert_eq!(
+        server.query("mutation { count(milliseconds: 3000) }").await["errors"][0]["extensions"]["code"],
+        "TIMEOUT"
+    );
+    assert_eq!(server.query("{ hello }").await["errors"][0]["extensions"]["code"], "RATE_LIMITED");
+    let other = server.post(&format!("{JSON}authorization: Bearer good\r\n"), r#"{"query":"{ hello }"}"#).await;
+    assert_eq!(other.json()["data"]["hello"], "world", "others have turns of their own");
+    let mut socket = server.ready_socket().await;
+    socket.subscribe("1", "subscription { upTo(n: 1) }").await;
+    assert_eq!(socket.next().await["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+    server.expect_count(1).await;
+    assert_eq!(server.query("{ hello }").await["data"]["hello"], "world");
+}
+
+#[tokio::test]
+async fn a_user_holds_so_many_subscriptions() {
+    let server = Server::with(Limits { subscriptions_per_user: 2, ..Limits::default() }).await;
+    let (mut one, mut other) = (server.ready_socket().await, server.ready_socket().await);
+    one.subscribe("1", "subscription { ticks(milliseconds: 60000) }").await;
+    other.subscribe("1", "subscription { ticks(milliseconds: 10) }").await;
+    assert_eq!(other.next().await["type"], "next");
+    other.subscribe("2", "subscription { ticks(milliseconds: 60000) }").await;
+    let refused = loop {
+        let message = other.next().await;
+        if message["id"] == "2" {
+            break message;
+        }
+    };
+    assert_eq!(refused["payload"][0]["extensions"]["code"], "RATE_LIMITED");
+    one.send(json!({ "type": "complete", "id": "1" })).await;
+    one.send(json!({ "type": "ping" })).await;
+    assert_eq!(one.next().await["type"], "pong");
+    one.subscribe("2", "subscription { upTo(n: 1) }").await;
+    assert_eq!(one.next().await["type"], "next", "what ended does not count");
+}
+
+#[tokio::test]
 async fn so_many_operations_run_on_a_socket() {
     let server = Server::with(Limits { operations_per_socket: 2, ..Limits::default() }).await;
     let mut socket = server.ready_socket().await;

@@ -1,6 +1,7 @@
 //! The protocol edge over a toy schema, by real connections.
 
 mod connections;
+mod hostile;
 mod http;
 mod limits;
 mod log;

@@ -11,7 +11,7 @@ use duologue::domain::viewer::Permissions;
 use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
 use duologue::graphql::document::{self, Documents, Exact};
-use duologue::http::{Edge, Limits, Tls, router, serve};
+use duologue::http::{Connections, Edge, Limits, Tls, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -38,6 +38,16 @@ impl Query {
     async fn slow(&self, milliseconds: u64) -> u64 {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         milliseconds
+    }
+
+    async fn text(&self, bytes: usize) -> String {
+        "x".repeat(bytes)
+    }
+
+    /// Counts up after a while, and only if it runs to its end.
+    async fn ends(&self, context: &Context<'_>, milliseconds: u64) -> usize {
+        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+        context.data_unchecked::<Arc<AtomicUsize>>().fetch_add(1, Ordering::SeqCst) + 1
     }
 
     async fn panics(&self, context: &Context<'_>) -> Option<i32> {
@@ -211,7 +221,8 @@ impl Server {
         };
         let listener = std::net::TcpListener::bind((IpAddr::from([127, 0, 0, 1]), 0)).unwrap();
         let address = listener.local_addr().unwrap();
-        tokio::spawn(serve(listener, router(edge), tls, keep_alive, soft_stop.clone(), hard_stop.clone()));
+        let connections = Connections::new(&edge.limits, edge.trusted_proxies.clone());
+        tokio::spawn(serve(listener, router(edge), tls, connections, keep_alive, soft_stop.clone(), hard_stop.clone()));
         Self { address, counted, session_ended, is_ready, tracker, soft_stop, hard_stop }
     }
 

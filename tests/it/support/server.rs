@@ -105,6 +105,11 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// Names the process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A client that is nobody yet.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)

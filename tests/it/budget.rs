@@ -1,0 +1,208 @@
+//! What one request may use, whatever it asks for.
+
+use async_graphql::{Executor as _, Request};
+use duologue::graphql::document::{Documents, Exact, Limits};
+use serde_json::{Value, json};
+
+use crate::document::Through;
+use crate::support::client::{Client, User, text};
+use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::server::Setup;
+use crate::support::staff::{root, with_admin};
+
+/// The longest message, in the letters that take most bytes.
+fn long_message() -> String {
+    "🏃".repeat(8_000)
+}
+
+/// Makes a chat of so many long messages, each with a short reply.
+async fn long_chat(user: &User, messages: usize) -> String {
+    let chat = user.new_chat(json!({ "modelId": "demo/unicode" })).await;
+    for _ in 0..messages {
+        user.talk(&chat, &long_message()).await;
+    }
+    chat
+}
+
+fn aliases(field: &str, count: usize) -> String {
+    (0..count).map(|n| format!("a{n}: {field} ")).collect()
+}
+
+/// Gives a message copies with the same parent, past the API, which would take a reply for each.
+async fn copies(database: &TestDatabase, message: &str, count: usize) {
+    use duologue::entity::ids::MessageId;
+    use duologue::storage::{Database, messages};
+    let database = Database::connect(database.url(), 2).await.unwrap();
+    let id: MessageId = message.parse().unwrap();
+    let row = messages::find_any(database.reader(), id).await.unwrap().unwrap();
+    let copy = |n| {
+        let id = MessageId(uuid::Uuid::from_u128(id.0.as_u128() + n));
+        duologue::entity::message::Model { id, is_leaf: true, ..row.clone() }
+    };
+    let copies: Vec<_> = (1..=count as u128).map(copy).collect();
+    let transaction = database.begin().await.unwrap();
+    for some in copies.chunks(100) {
+        messages::insert(&transaction, some).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    database.close().await;
+}
+
+/// The code of a refusal over HTTP, after a look whether a socket refuses the same.
+async fn refusal(client: &Client, document: &str, variables: Value) -> String {
+    let answer = client.run(document, variables.clone()).await;
+    assert!(answer.0.get("data").is_none(), "it is answered");
+    let mut socket = client.socket().await;
+    socket.subscribe("1", document, variables).await;
+    assert_eq!(socket.failure("1").await.code(), answer.code());
+    answer.code().to_owned()
+}
+
+on_both_databases!(an_answer_has_so_many_bytes, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = long_chat(&ada, 4).await;
+    let contents = |count| {
+        format!("query($id: ID!) {{ chat(id: $id) {{ messages {{ nodes {{ {} }} }} }} }}", aliases("content", count))
+    };
+    let answer = ada.data(&contents(20), json!({ "id": chat })).await;
+    assert_eq!(answer["chat"]["messages"]["nodes"][0]["a19"], long_message());
+    assert_eq!(refusal(&ada, &contents(80), json!({ "id": chat })).await, "QUERY_TOO_COMPLEX");
+    // Of parts, copies are made.
+    let parts = format!(
+        "query($id: ID!) {{ chat(id: $id) {{ messages {{ nodes {{ {} }} }} }} }}",
+        aliases("parts { ... on TextPart { text } }", 50)
+    );
+    assert_eq!(refusal(&ada, &parts, json!({ "id": chat })).await, "QUERY_TOO_COMPLEX");
+
+    // What a mutation did stays, and the field that is too large is an error.
+    let title = format!(
+        "mutation($id: ID!) {{ updateChat(input: {{ chatId: $id, title: \"New\" }}) {{ chat {{ title messages {{ nodes {{ {} }} }} }} }} }}",
+        aliases("content", 80)
+    );
+    let answer = ada.run(&title, json!({ "id": chat })).await;
+    let codes: Vec<&Value> =
+        answer.0["errors"].as_array().unwrap().iter().map(|error| &error["extensions"]["code"]).collect();
+    assert!(codes.iter().all(|code| *code == "QUERY_TOO_COMPLEX"), "{codes:?}");
+    let title = ada.data("query($id: ID!) { chat(id: $id) { title } }", json!({ "id": chat })).await;
+    assert_eq!(title["chat"]["title"], "New");
+    server.kill().await;
+});
+
+on_both_databases!(rows_are_not_read_beyond_the_budget, |database| async move {
+    let setup = Setup::new(&database).with("MAX_DOCUMENT_COMPLEXITY", "10000000");
+    let server = setup.start().await;
+    let ada = server.sign_up("ada").await;
+    let sent = ada.talk(&ada.new_chat(json!({ "modelId": "demo/unicode" })).await, &long_message()).await;
+    copies(&database, &sent.message, 300).await;
+    let of = |selection: &str| format!("query($id: ID!) {{ node(id: $id) {{ ... on Message {{ {selection} }} }} }}");
+    let id = json!({ "id": sent.message });
+    // 100 messages of 32 KB are within it.
+    let answer = ada.data(&of("siblings { content }"), id.clone()).await;
+    assert_eq!(answer["node"]["siblings"].as_array().unwrap().len(), 100);
+    // A million are not.
+    let answer = refusal(&ada, &of("siblings { siblings { siblings { id } } }"), id.clone()).await;
+    assert_eq!(answer, "QUERY_TOO_COMPLEX");
+    let all = of("siblings { content a: siblings { content b: chat { c: messages { nodes { id } } } } }");
+    assert_eq!(refusal(&ada, &all, id).await, "QUERY_TOO_COMPLEX");
+    server.kill().await;
+});
+
+on_both_databases!(what_was_used_is_charged, |database| async move {
+    let setup = Setup::new(&database).with("RATE_LIMIT_PER_MINUTE", "100");
+    let server = setup.start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = long_chat(&ada, 3).await;
+    let contents =
+        format!("query($id: ID!) {{ chat(id: $id) {{ messages {{ nodes {{ {} }} }} }} }}", aliases("content", 30));
+    let mut answered = 0;
+    let refused = loop {
+        let answer = ada.run(&contents, json!({ "id": chat })).await;
+        if answer.0["data"].is_object() {
+            answered += 1;
+            continue;
+        }
+        break answer;
+    };
+    assert_eq!(refused.code(), "RATE_LIMITED");
+    assert!((1..=5).contains(&answered), "six megabytes count for more than twenty fields: {answered}");
+    let mut socket = server.client().try_socket().await.unwrap();
+    socket.subscribe("1", "{ server { name } }", json!({})).await;
+    assert_eq!(socket.next().await["type"], "next", "others are not charged");
+    server.kill().await;
+});
+
+/// The complexity of a document: the least limit that lets it through.
+async fn estimate(document: &str) -> u64 {
+    let passes = async |complexity| {
+        let limits = Limits { complexity, ..Limits::default() };
+        let documents = Documents::with_lists(&duologue::app::schema(), duologue::graphql::LISTS, limits).unwrap();
+        Exact::new(Through, documents).execute(Request::new(document)).await.errors.is_empty()
+    };
+    let (mut below, mut above) = (0, 1 << 24);
+    while below + 1 < above {
+        let middle = u64::midpoint(below, above);
+        if passes(middle).await {
+            above = middle;
+        } else {
+            below = middle;
+        }
+    }
+    above
+}
+
+/// How many values an answer has; that of the whole is none.
+fn values(value: &Value) -> u64 {
+    match value {
+        Value::Object(fields) => fields.values().map(|value| 1 + values(value)).sum(),
+        // A list is one value whatever it holds, and its scalars are counted with it.
+        Value::Array(items) => items.iter().map(|item| if item.is_object() { values(item) } else { 1 }).sum(),
+        _ => 0,
+    }
+}
+
+// No list has more entries than its estimate takes, and where the domain has a limit, a list may reach it.
+on_both_databases!(estimates_hold_against_the_longest_lists, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let admin = root(&server).await;
+    let sent = admin.talk(&admin.new_chat(json!({ "modelId": "demo/unicode" })).await, "Hi").await;
+    copies(&database, &sent.message, 120).await;
+    copies(&database, &sent.reply, 120).await;
+    for n in 0..50 {
+        let input = json!({ "name": format!("token {n}"), "scopes": ["READ", "WRITE", "ADMIN"] });
+        admin.mutate("createPersonalAccessToken", "secret", input).await.data();
+    }
+    let mut roles = Vec::new();
+    for n in 0..50 {
+        let input = json!({ "name": format!("role {n}"), "permissions": ["USERS_READ", "STATS_READ"] });
+        roles.push(text(&admin.mutate("createRole", "role { id }", input).await.data()["createRole"]["role"]["id"]));
+    }
+    let of = |selection: &str| format!("{{ node(id: \"{}\") {{ ... on Message {{ {selection} }} }} }}", sent.message);
+    let message = |list: &'static str| vec!["node", list];
+    for (document, path, length) in [
+        (of("children { id role }"), message("children"), 100),
+        (of("siblings { id role }"), message("siblings"), 100),
+        (of("parts { __typename }"), message("parts"), 1),
+        ("{ me { personalAccessTokens { id name scopes } } }".to_owned(), vec!["me", "personalAccessTokens"], 50),
+        ("{ me { sessions { id device } } }".to_owned(), vec!["me", "sessions"], 1),
+        ("{ me { roles { id permissions } } }".to_owned(), vec!["me", "roles"], 1),
+        ("{ me { permissions } }".to_owned(), vec!["me", "permissions"], 8),
+        ("{ admin { roles { id name permissions } } }".to_owned(), vec!["admin", "roles"], 52),
+        ("{ models { id displayName } }".to_owned(), vec!["models"], 1),
+        (
+            "{ characters(first: 3) { nodes { id tags } edges { node { id } } } }".to_owned(),
+            vec!["characters", "nodes"],
+            3,
+        ),
+        (format!("{{ nodes(ids: [\"{}\", \"{}\"]) {{ id }} }}", sent.message, sent.reply), vec!["nodes"], 2),
+    ] {
+        let answer = admin.run(&document, json!({})).await;
+        assert!(answer.0["errors"].is_null(), "{document}: {}", answer.0);
+        let answer = answer.data();
+        let list = path.iter().fold(&answer, |value, name| &value[*name]);
+        assert!(list.as_array().unwrap().len() >= length, "{document}: {answer}");
+        let (estimate, reality) = (estimate(&document).await, values(&answer));
+        assert!(reality <= estimate, "{document}: {reality} values, and an estimate of {estimate}");
+    }
+    server.kill().await;
+});
