@@ -19,7 +19,6 @@ use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::cost::Cost;
 use crate::http::holder::Holder;
 use crate::http::operation::Operation;
-use crate::http::parameters::Parameters;
 use crate::http::rate_limit::{RateLimiter, Verdict};
 use crate::http::turns::{Turn, Turns};
 use crate::http::websocket::Slots;
@@ -128,7 +127,7 @@ impl Default for Limits {
             input: 64 << 20,
             input_per_address: 16 << 20,
             output: 16 << 20,
-            operations_at_once: 8,
+            operations_at_once: 4,
             subscriptions_per_user: 2_000,
             operations_per_socket: 100,
             sockets_per_user: 1_000,
@@ -136,6 +135,9 @@ impl Default for Limits {
         }
     }
 }
+
+/// A request of so many bytes is no work to read.
+const SHORT: usize = 128;
 
 /// The edge at work: its parts, and the counts of its sockets and requests.
 pub(super) struct Shared<E> {
@@ -156,18 +158,14 @@ impl<E> Shared<E> {
     /// Waits for an operation's turn, as long as an operation may take.
     ///
     /// # Errors
-    /// The turn does not come in time, or the holder is over the rate limit: a document that takes work to read is not read then.
-    pub(super) async fn admit(
-        &self,
-        holder: Holder,
-        parameters: &Parameters,
-    ) -> Result<Turn, (Vec<ServerError>, Verdict)> {
+    /// The turn does not come in time, or the holder is over the rate limit: a request of `length` bytes that takes work to read is not read then.
+    pub(super) async fn admit(&self, holder: Holder, length: usize) -> Result<Turn, (Vec<ServerError>, Verdict)> {
         let turn = self.turns.take(holder, self.edge.limits.operations_at_once);
         let Ok(turn) = tokio::time::timeout(self.edge.limits.operation_timeout, turn).await else {
             let error = request_error(ErrorCode::RateLimited, "Too many operations run at once.");
             return Err((vec![error], Verdict::default()));
         };
-        if parameters.is_short() {
+        if length <= SHORT {
             return Ok(turn);
         }
         let verdict = self.rate_limiter.look(holder);

@@ -53,18 +53,15 @@ async fn run<E: Executor>(
     media: Media,
     request_id: RequestId,
 ) -> Result<Response, Refusal> {
-    let _held;
-    let parameters = match parts.method {
-        Method::GET => Parameters::from_query_string(parts.uri.query().unwrap_or_default()).map_err(malformed)?,
+    let (body, _held) = match parts.method {
+        Method::GET => (Bytes::new(), None),
         Method::POST => {
             if !media::is_json(&parts.headers) {
                 let message = "Send the request as application/json in UTF-8.";
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidInput, message));
             }
             let input = parts.extensions.get::<Arc<Input>>();
-            let (body, held) = read_body(&parts.headers, body, input, &shared.edge.limits).await?;
-            _held = held;
-            Parameters::from_json(&body).map_err(malformed)?
+            read_body(&parts.headers, body, input, &shared.edge.limits).await?
         }
         _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
     };
@@ -73,7 +70,9 @@ async fn run<E: Executor>(
     if let Requester::Viewer(viewer) = &requester {
         Span::current().record("user", tracing::field::display(viewer.user_id));
     }
-    let turn = match shared.admit(Holder::of(&requester, &client), &parameters).await {
+    let query = parts.uri.query().unwrap_or_default();
+    let length = if parts.method == Method::GET { query.len() } else { body.len() };
+    let turn = match shared.admit(Holder::of(&requester, &client), length).await {
         Ok(turn) => turn,
         Err((errors, verdict)) => {
             let response = refused(errors, request_id);
@@ -81,7 +80,21 @@ async fn run<E: Executor>(
             return Ok(finished(media, &response, &verdict));
         }
     };
-    let operation = Operation::parse(parameters, &shared.edge.documents);
+    let parameters = match parts.method {
+        Method::GET => Parameters::from_query_string(query),
+        _ => Parameters::from_json(&body),
+    };
+    let operation = match parameters {
+        Ok(parameters) => Operation::parse(parameters, &shared.edge.documents),
+        Err(what) => {
+            // It counts like a document that cannot be read.
+            let verdict = shared.count(&requester, &client, &Err::<Operation, _>(what));
+            match verdict.admit(Ok(())) {
+                Ok(()) => return Err(malformed(what)),
+                Err(errors) => Err(errors),
+            }
+        }
+    };
     let mut verdict = shared.count(&requester, &client, &operation);
     let budget = operation.as_ref().ok().map(|operation| operation.budget.clone());
     let response = match verdict.admit(operation) {

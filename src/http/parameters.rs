@@ -85,14 +85,6 @@ impl Parameters {
     }
 }
 
-impl Parameters {
-    /// Whether reading the document is no work.
-    pub(super) fn is_short(&self) -> bool {
-        const SHORT: usize = 64;
-        self.query.len() <= SHORT
-    }
-}
-
 /// The text of the document, which only a hash replaces.
 fn text_of(query: Option<String>, extensions: &Extensions) -> Result<String, Malformed> {
     query.or_else(|| names_document(extensions).then(String::new)).ok_or(QUERY)

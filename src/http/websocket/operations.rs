@@ -196,7 +196,7 @@ pub(super) fn events<E: Executor>(
             Requester::Anonymous | Requester::Unknown => {}
         }
         let holder = Holder::of(&requester, &client);
-        let turn = match shared.admit(holder, &parameters).await {
+        let turn = match shared.admit(holder, parameters.query.len()).await {
             Ok(turn) => turn,
             Err((errors, _)) => return refuse(&shared, errors, request_id).await,
         };

@@ -58,6 +58,12 @@ async fn what_does_not_parse_counts_too() {
     for wanted in ["INVALID_DOCUMENT", "INVALID_DOCUMENT", "RATE_LIMITED"] {
         assert_eq!(server.post(JSON, r#"{"query":"{"}"#).await.code(), wanted);
     }
+    let server = Server::with(limited(2)).await;
+    for wanted in ["INVALID_INPUT", "INVALID_INPUT", "RATE_LIMITED"] {
+        assert_eq!(server.post(JSON, r#"{"query":1}"#).await.code(), wanted);
+    }
+    let long = json!({ "query": "{ hello }", "more": "x".repeat(1_000) }).to_string();
+    assert_eq!(server.post(JSON, &long).await.code(), "RATE_LIMITED", "it is not even read");
 }
 
 #[tokio::test]
