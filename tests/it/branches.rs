@@ -275,15 +275,11 @@ on_both_databases!(many_branches_are_found_at_once, |database| async move {
         let (found, wanted) = (newest[&row.id], leaf_below(&rows, row.id));
         assert_eq!((found.id, found.chat_id), (wanted, chat_id), "below depth {}", row.depth);
     }
-    let parts: Vec<_> = rows
-        .iter()
-        .map(|row| tree::BranchPart { below: row.id, from: row.depth / 2, to: row.depth + 1 })
-        .collect();
+    let parts: Vec<_> =
+        rows.iter().map(|row| tree::BranchPart { below: row.id, from: row.depth / 2, to: row.depth + 1 }).collect();
     let found = tree::branches(db, &parts, u64::MAX).await.unwrap();
     let ancestors =
-        tree::ancestors(db, &rows.iter().map(|row| (row.id, row.depth / 2)).collect::<Vec<_>>())
-            .await
-            .unwrap();
+        tree::ancestors(db, &rows.iter().map(|row| (row.id, row.depth / 2)).collect::<Vec<_>>()).await.unwrap();
     for (number, part) in parts.iter().enumerate() {
         let alone = messages::branch(db, part.below, part.from, part.to).await.unwrap();
         let of_part: Vec<_> = found.iter().filter(|(of, _)| *of == number).map(|(_, row)| row.clone()).collect();
