@@ -9,7 +9,7 @@ use crate::domain::chats::Chats;
 use crate::domain::{ChatAccess, Error, FieldErrorCode, Result};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message;
-use crate::storage::messages::{self, BranchPart, Spot};
+use crate::storage::branches::{self, BranchPart, Spot};
 use crate::storage::page::{Page, Window};
 
 /// Where a message stands in the branch that a cursor was given for.
@@ -24,7 +24,7 @@ pub struct Place {
 }
 
 /// The most pages of branches that are read at once.
-pub const MAX_BRANCHES: usize = messages::MAX_PARTS;
+pub const MAX_BRANCHES: usize = branches::MAX_PARTS;
 /// The statements that they take at most: where messages stand, the newest leaves (two), ancestors, and the messages.
 pub const MAX_BRANCH_STATEMENTS: u64 = 5;
 
@@ -101,7 +101,7 @@ impl Chats {
             [query.through, query.leaf_id, query.cursor().map(|cursor| cursor.leaf_id)].into_iter().flatten()
         });
         let ids: Vec<MessageId> = ids.collect();
-        let spots = messages::spots(db, access.readable(), &ids).await?;
+        let spots = branches::spots(db, access.readable(), &ids).await?;
         let spots: Spots = spots.into_iter().map(|spot| (spot.id, spot)).collect();
         let leaves = self.leaves(queries, &spots).await?;
 
@@ -116,7 +116,7 @@ impl Chats {
                 owners.push(number);
             }
         }
-        for (part, row) in messages::branches(db, &parts, max_bytes).await? {
+        for (part, row) in branches::branches(db, &parts, max_bytes).await? {
             if let Some(page) = owners.get(part).and_then(|number| pages.get_mut(*number)?.as_mut()) {
                 page.page.rows.push(Arc::new(row));
             }
@@ -132,7 +132,7 @@ impl Chats {
         };
         let through = |query: &BranchQuery| query.through.and_then(|id| in_chat(query, Some(id)));
         let targets: Vec<MessageId> = queries.iter().filter_map(through).map(|spot| spot.id).collect();
-        let newest = messages::newest_leaves_below(db, &targets).await?;
+        let newest = branches::newest_leaves_below(db, &targets).await?;
 
         let active = |query: &BranchQuery| {
             let (cursor, active) = (query.cursor()?, in_chat(query, query.leaf_id)?);
@@ -141,7 +141,7 @@ impl Chats {
         let climbs: Vec<(usize, (MessageId, i32))> =
             queries.iter().enumerate().filter_map(|(number, query)| Some((number, active(query)?))).collect();
         let of: Vec<(MessageId, i32)> = climbs.iter().map(|(_, climb)| *climb).collect();
-        let found = messages::ancestors(db, &of).await?;
+        let found = branches::ancestors(db, &of).await?;
         let on_active: HashMap<usize, MessageId> =
             found.into_iter().filter_map(|(part, id)| Some((climbs.get(part)?.0, id))).collect();
 

@@ -15,7 +15,7 @@ pub const LISTS: Lists<'static> = &[
     ("Message", "parts", 10),
     ("Message", "siblings", MAX_SIBLINGS),
     ("PersonalAccessToken", "scopes", TokenScope::ALL.len() as u64),
-    ("Query", "models", 100),
+    ("Query", "models", 50),
     ("Role", "permissions", Permission::ALL.len() as u64),
     ("User", "permissions", Permission::ALL.len() as u64),
     ("User", "personalAccessTokens", MAX_TOKENS),

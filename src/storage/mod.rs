@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub mod accounts;
 pub mod audit;
 pub mod boot_file;
+pub mod branches;
 pub mod characters;
 pub mod chats;
 mod connection;

@@ -224,7 +224,7 @@ fn leaf_below(
 
 on_both_databases!(many_branches_are_found_at_once, |database| async move {
     use duologue::entity::ids::{ChatId, MessageId};
-    use duologue::storage::{Database, messages};
+    use duologue::storage::{Database, branches as tree, messages};
 
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
@@ -270,16 +270,16 @@ on_both_databases!(many_branches_are_found_at_once, |database| async move {
 
     let db = storage.reader();
     let ids: Vec<MessageId> = rows.iter().map(|row| row.id).collect();
-    let newest = messages::newest_leaves_below(db, &ids).await.unwrap();
+    let newest = tree::newest_leaves_below(db, &ids).await.unwrap();
     for row in &rows {
         let (found, wanted) = (newest[&row.id], leaf_below(&rows, row.id));
         assert_eq!((found.id, found.chat_id), (wanted, chat_id), "below depth {}", row.depth);
     }
     let parts: Vec<_> =
-        rows.iter().map(|row| messages::BranchPart { below: row.id, from: row.depth / 2, to: row.depth + 1 }).collect();
-    let found = messages::branches(db, &parts, u64::MAX).await.unwrap();
+        rows.iter().map(|row| tree::BranchPart { below: row.id, from: row.depth / 2, to: row.depth + 1 }).collect();
+    let found = tree::branches(db, &parts, u64::MAX).await.unwrap();
     let ancestors =
-        messages::ancestors(db, &rows.iter().map(|row| (row.id, row.depth / 2)).collect::<Vec<_>>()).await.unwrap();
+        tree::ancestors(db, &rows.iter().map(|row| (row.id, row.depth / 2)).collect::<Vec<_>>()).await.unwrap();
     for (number, part) in parts.iter().enumerate() {
         let alone = messages::branch(db, part.below, part.from, part.to).await.unwrap();
         let of_part: Vec<_> = found.iter().filter(|(of, _)| *of == number).map(|(_, row)| row.clone()).collect();
@@ -287,8 +287,8 @@ on_both_databases!(many_branches_are_found_at_once, |database| async move {
         assert_eq!(ancestors.iter().find(|(of, _)| *of == number).unwrap().1, alone[0].id);
     }
     // Nothing is read beyond the first message that exceeds the bytes.
-    assert_eq!(messages::branches(db, &parts, 0).await.unwrap().len(), 1);
-    assert_eq!(messages::branches(db, &[], 0).await.unwrap(), []);
+    assert_eq!(tree::branches(db, &parts, 0).await.unwrap().len(), 1);
+    assert_eq!(tree::branches(db, &[], 0).await.unwrap(), []);
     storage.close().await;
     server.kill().await;
 });

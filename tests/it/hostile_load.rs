@@ -143,6 +143,8 @@ on_both_databases!(connections_that_do_not_read_are_closed_and_others_served, |d
 struct Attack {
     name: &'static str,
     body: String,
+    /// Whether it is answered, and not refused.
+    is_answered: bool,
     is_read: bool,
 }
 
@@ -168,7 +170,7 @@ fn attacks(chat: &str) -> Vec<Attack> {
     let introspection = "{ __schema { types { name fields { name type { name fields { name type { name } } } } } } }";
     let numbers = json!({ "ids": vec![0; 500_000] });
     let id = json!({ "id": chat });
-    let attack = |name, body, is_read| Attack { name, body, is_read };
+    let attack = |name, body, is_answered| Attack { name, body, is_answered, is_read: true };
     vec![
         attack(
             "siblings of siblings, to the fourth",
@@ -179,32 +181,42 @@ fn attacks(chat: &str) -> Vec<Attack> {
                 ),
                 id.clone(),
             ),
-            true,
+            false,
         ),
         attack("80 aliases of content, 7.7 MB", body(&content(80), id.clone()), true),
-        attack("100 aliases of content, refused", body(&content(100), id.clone()), true),
+        attack("100 aliases of content, refused", body(&content(100), id.clone()), false),
         attack("18,000 values", body(&wide, json!({})), true),
-        attack("a literal of 120 kB in a tree of fragments", body(&literals, json!({})), true),
+        attack("a literal of 120 kB in a tree of fragments", body(&literals, json!({})), false),
         attack("introspection", body(introspection, json!({})), true),
-        attack("1 MB of numbers", body("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", numbers), true),
-        attack("7.7 MB that nobody reads", body(&content(80), id), false),
+        attack("1 MB of numbers", body("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", numbers), false),
+        Attack { is_read: false, ..attack("7.7 MB that nobody reads", body(&content(80), id), true) },
     ]
 }
 
 /// The most that one request makes the server grow, as `docs/performance.md` has it, in MiB.
-const LARGEST_REQUEST: u64 = 64;
+const LARGEST_REQUEST: u64 = 48;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::print_stdout, reason = "the figures")]
 async fn one_request_takes_so_much_memory_and_no_more() {
-    let database = TestDatabase::create(Engine::Sqlite).await.unwrap();
-    let server = Setup::new(&database).start().await;
+    // SQLite's file would count as memory of the process as far as it is mapped.
+    let Some(database) = TestDatabase::create(Engine::Postgres).await else { return };
+    let setup = Setup::new(&database);
+    let mut server = setup.start().await;
     let eve = server.sign_up("eve").await;
-    let chat = fill(&database, &eve, 95, 20, 32_000).await;
-    eve.data("{ me { chats { nodes { id lastMessage { content } } } } }", json!({})).await;
-    let idle = memory(server.pid(), "VmRSS:");
+    fill(&database, &eve, 95, 20, 100).await;
+    let chat = fill(&database, &eve, 1, 20, 32_000).await;
     for attack in attacks(&chat) {
-        eve.send_raw(attack.body).await;
+        // A server that has no freed memory left.
+        server.kill().await;
+        server = setup.start().await;
+        let eve = eve.at(server.address);
+        eve.data("{ me { chats { nodes { id lastMessage { content } } } } }", json!({})).await;
+        let idle = memory(server.pid(), "VmRSS:");
+        let answer = eve.send_raw(attack.body).await;
+        assert_eq!(answer.0["errors"].is_null(), attack.is_answered, "{}: {}", attack.name, answer.0["errors"]);
         let grown = memory(server.pid(), "VmHWM:").saturating_sub(idle);
+        println!("{}: {grown} MiB", attack.name);
         assert!(grown <= LARGEST_REQUEST, "{}: {grown} MiB", attack.name);
     }
     server.kill().await;
@@ -283,7 +295,8 @@ async fn measures() {
         let setup = Setup::new(&database).with("RATE_LIMIT_PER_MINUTE", "0");
         let server = setup.start().await;
         let eve = server.sign_up("eve").await;
-        let chat = fill(&database, &eve, 95, 20, 32_000).await;
+        fill(&database, &eve, 95, 20, 100).await;
+        let chat = fill(&database, &eve, 1, 20, 32_000).await;
         let mut users = Vec::new();
         for n in 0..8 {
             let user = server.sign_up(&format!("user{n}")).await;
