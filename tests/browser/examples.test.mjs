@@ -8,6 +8,11 @@ import { buildSchema, parse, validate } from "graphql";
 const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
 const folder = new URL("../../web/src/examples/", import.meta.url);
 
+test("no password is published", () => {
+  const examples = readFileSync(new URL("../../web/src/examples.ts", import.meta.url), "utf8");
+  assert.doesNotMatch(examples, /password\b["']?\s*[:=]\s*["'`]/i);
+});
+
 for (const name of readdirSync(folder)) {
   test(name, () => {
     const errors = validate(schema, parse(readFileSync(new URL(name, folder), "utf8")));

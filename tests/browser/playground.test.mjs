@@ -57,6 +57,18 @@ test("the prepared tabs alone sign up, sign in and refresh", { skip }, async (t)
   assert.deepEqual(problems, []);
 });
 
+test("each browser prepares a password of its own", { skip }, async (t) => {
+  const passwords = [];
+  for (let browser = 0; browser < 2; browser++) {
+    const { page } = await open(t);
+    const request = page.waitForRequest((request) => /^mutation Register\b/m.test(request.postDataJSON()?.query));
+    await start(page, "Register");
+    passwords.push((await request).postDataJSON().variables.input.password);
+  }
+  assert.ok(passwords[0].length >= 20);
+  assert.notEqual(passwords[0], passwords[1]);
+});
+
 test("says what to run first", { skip }, async (t) => {
   const { page, problems } = await open(t);
   await start(page, "Reply");
