@@ -219,6 +219,9 @@ test("the panel goes on after a restart, and a server that is away is a sentence
   await start(page, "Chats");
   await page.locator(".graphiql-response").getByText(isAway.replaceAll(" ", "\u00a0")).waitFor();
   await picture(page, "unreachable");
+  await show(page, "Welcome");
+  await page.getByRole("button", { name: /^Re-fetch/ }).click();
+  await page.locator(".graphiql-response").getByText(isAway.replaceAll(" ", "\u00a0")).waitFor();
   assert.equal(await page.getByText(/\bat\s+\S+\.js:\d/).count(), 0, "no stack trace");
   await show(page, "SendMessage");
   await server.start();
@@ -301,6 +304,11 @@ for (const colorScheme of ["light", "dark"]) {
     await picture(page, `phone-streaming-${colorScheme}`);
     await panelOf(page).getByRole("button", { name: "Stop" }).click();
     await state(page, "STOPPED");
+    await page.getByRole("button", { name: "Show Documentation Explorer" }).click();
+    await page.getByText("Root Types").waitFor();
+    await picture(page, `phone-documentation-${colorScheme}`);
+    await page.getByRole("button", { name: "Hide Documentation Explorer" }).click();
+    await fits("at last");
     assert.deepEqual(problems, []);
   });
 }

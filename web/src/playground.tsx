@@ -25,6 +25,7 @@ export function Playground() {
           defaultTabs={examples}
           defaultEditorToolsVisibility="variables"
           plugins={[]}
+          showPersistHeadersSettings={false}
           schemaDescription
           inputValueDeprecation
           initialQuery={activeTab?.query ?? ""}
