@@ -65,13 +65,7 @@ function Streaming({ message }: { message: MessageFieldsFragment }) {
     },
     onError: ({ message }) => setProblem(message),
   });
-  return (
-    <>
-      {content + text}
-      <span className="cursor" />
-      {problem && <small role="alert">{problem}</small>}
-    </>
-  );
+  return <>{content + text}<span className="cursor" />{problem && <small role="alert">{problem}</small>}</>;
 }
 
 function Stop({ messageId }: { messageId: string }) {

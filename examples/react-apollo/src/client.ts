@@ -31,6 +31,10 @@ export function createApollo(): ApolloClient {
   const http = ApolloLink.from([refresh, withToken, new HttpLink({ uri: SERVER })]);
   return new ApolloClient({
     link: ApolloLink.split(({ operationType }) => operationType === "subscription", new GraphQLWsLink(sockets), http),
-    cache: new InMemoryCache({ possibleTypes: { ReplyEvent: ["ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished"] } }),
+    cache: new InMemoryCache({
+      possibleTypes: { ReplyEvent: ["ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished"] },
+      // A newer answer takes the place of the whole list.
+      typePolicies: { Chat: { fields: { messages: { merge: false } } }, User: { fields: { chats: { merge: false } } } },
+    }),
   });
 }

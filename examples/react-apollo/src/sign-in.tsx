@@ -14,18 +14,19 @@ export function SignIn() {
   }
 
   const fields = problems.flatMap(({ extensions }) => extensions?.fields ?? []);
-  const field = (name: string, label: string, type = "text") => (
+  const field = (name: string, label: string, autoComplete: string, type = "text") => (
     <label key={name}>
       {label}
-      <input name={name} type={type} required />
+      <input name={name} type={type} autoComplete={autoComplete} required />
       {fields.filter(({ path }) => path.at(-1) === name).map(({ message }) => <small key={message} role="alert">{message}</small>)}
     </label>
   );
   return (
     <form className="sign-in" onSubmit={(event) => void submit(event)}>
       <h1>{isNew ? "Create an account" : "Sign in"}</h1>
-      {isNew ? [field("username", "Username"), field("email", "E-mail", "email")] : field("login", "Username or e-mail")}
-      {field("password", "Password", "password")}
+      {isNew && [field("username", "Username", "username"), field("email", "E-mail", "email", "email")]}
+      {!isNew && field("login", "Username or e-mail", "username")}
+      {field("password", "Password", isNew ? "new-password" : "current-password", "password")}
       {problems.filter(({ extensions }) => !extensions?.fields).map(({ message, extensions }) => (
         <p key={message} role="alert">
           {message} {extensions?.retryAfterSeconds && `Try again in ${extensions.retryAfterSeconds} seconds.`}

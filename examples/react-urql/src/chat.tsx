@@ -60,13 +60,7 @@ function Streaming({ message, onEnd }: { message: MessageFieldsFragment; onEnd: 
   useEffect(() => {
     if (data?.isOver) onEnd();
   }, [data?.isOver]);
-  return (
-    <>
-      {content + (data?.text ?? "")}
-      <span className="cursor" />
-      {error && <small role="alert">{error.message}</small>}
-    </>
-  );
+  return <>{content + (data?.text ?? "")}<span className="cursor" />{error && <small role="alert">{error.message}</small>}</>;
 }
 
 function Stop({ messageId }: { messageId: string }) {

@@ -27,9 +27,7 @@ export function Chats() {
         {data?.me?.chats?.nodes.map(({ id, title }) => (
           <a key={id} href={`#${id}`} aria-current={id === open}>{title ?? "Untitled"}</a>
         ))}
-        <footer>
-          {data?.me?.username} <button className="quiet" onClick={() => void signOut()}>Sign out</button>
-        </footer>
+        <footer>{data?.me?.username} <button className="quiet" onClick={() => void signOut()}>Sign out</button></footer>
       </nav>
       <main>
         {error && <p role="alert">{error.message} <button className="quiet" onClick={() => reload()}>Try again</button></p>}
