@@ -11,7 +11,7 @@ const CODINGS = {
   gz: (content: Buffer) => promisify(gzip)(content, { level: 9 }),
 };
 
-/** Below, the answer's headers weigh as much. In bytes. */
+/** Smaller files are left as they are: a packet holds them anyway. In bytes. */
 const SMALLEST = 1024;
 
 export function compress(): Plugin {

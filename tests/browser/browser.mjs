@@ -154,7 +154,7 @@ export async function state(page, name) {
 
 /** Asks the server outside of the page. */
 export async function ask(at, accessToken, query, variables) {
-  const headers = { "content-type": "application/json", authorization: `Bearer ${accessToken}` };
+  const headers = { "content-type": "application/json", ...(accessToken && { authorization: `Bearer ${accessToken}` }) };
   const answer = await fetch(at, { method: "POST", headers, body: JSON.stringify({ query, variables }) });
   return answer.json();
 }

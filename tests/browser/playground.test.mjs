@@ -204,6 +204,32 @@ test("the panel says why a reply failed and why it is not followed", { skip }, a
   await state(page, "STOPPED");
 });
 
+test("the panel follows with the credentials of the header editor", { skip }, async (t) => {
+  const { page, problems, sockets } = await open(t);
+  const username = `browser-${Math.random().toString(36).slice(2, 10)}`;
+  const register = "mutation ($input: RegisterInput!) { register(input: $input) { accessToken } }";
+  const input = { username, email: `${username}@example.com`, password: "seven-Quiet-lanterns-41" };
+  const { accessToken } = (await ask(url, undefined, register, { input })).data.register;
+  const { nodes } = (await ask(url, accessToken, "{ characters(first: 1) { nodes { id } } }")).data.characters;
+  await page.evaluate((id) => sessionStorage.setItem("duologue:known", JSON.stringify([["character", id]])), nodes[0].id);
+  await page.reload();
+  await ready(page);
+  await show(page, "SendMessage");
+  await page.getByRole("button", { name: "Headers" }).click();
+  await page.locator(".graphiql-editor-tool .monaco-editor:visible").click();
+  await page.keyboard.insertText(JSON.stringify({ Authorization: `Bearer ${accessToken}` }));
+  const { errors } = await run(page, "SendMessage");
+  assert.equal(errors, undefined, JSON.stringify(errors));
+  await state(page, "STREAMING");
+  await panelOf(page).getByText("You wrote").waitFor();
+  assert.deepEqual(sockets.at(-1).sent[0].payload, { authorization: `Bearer ${accessToken}` });
+  await panelOf(page).getByRole("button", { name: "Stop" }).click();
+  await state(page, "STOPPED");
+  const stored = await page.evaluate(() => JSON.stringify({ ...sessionStorage }));
+  assert.ok(!stored.includes(accessToken), "the header is kept nowhere");
+  assert.deepEqual(problems, []);
+});
+
 test("the panel goes on after a restart, and a server that is away is a sentence", { skip }, async (t) => {
   const server = await Server.start(t, { SHUTDOWN_GRACE_SECONDS: "0" });
   const { page } = await open(t, { at: server.url });
