@@ -8,7 +8,10 @@ export default {
     "src/gql/": {
       preset: "client",
       presetConfig: { fragmentMasking: false },
-      config: { scalars: { DateTime: "string", JSON: "unknown", Microdollars: "number", Count: "number" }, useTypeImports: true },
+      config: {
+        scalars: { DateTime: "string", JSON: "unknown", Microdollars: "number", Count: "number" },
+        useTypeImports: true,
+      },
     },
   },
 } satisfies CodegenConfig;

@@ -5,13 +5,17 @@ import type { ChatsQuery, MessageFieldsFragment } from "./gql/graphql";
 
 graphql(`fragment MessageFields on Message { id role status content position error { code message } }`);
 
-const CHAT = graphql(`query Chat($id: ID!) { chat(id: $id) { id title messages(last: 50) { nodes { ...MessageFields } } } }`);
+const CHAT = graphql(`
+  query Chat($id: ID!) { chat(id: $id) { id title messages(last: 50) { nodes { ...MessageFields } } } }
+`);
 
 const SEND = graphql(`
   mutation SendMessage($input: SendMessageInput!) { sendMessage(input: $input) { chat { id title } reply { id } } }
 `);
 
-const STOP = graphql(`mutation StopReply($input: StopReplyInput!) { stopReply(input: $input) { message { ...MessageFields } } }`);
+const STOP = graphql(`
+  mutation StopReply($input: StopReplyInput!) { stopReply(input: $input) { message { ...MessageFields } } }
+`);
 
 const REPLY = graphql(`
   subscription Reply($messageId: ID!, $after: Int) {
@@ -70,10 +74,11 @@ function Streaming({ message }: { message: MessageFieldsFragment }) {
 
 function Stop({ messageId }: { messageId: string }) {
   const [stop, { loading, error }] = useMutation(STOP);
+  const click = () => stop({ variables: { input: { messageId } } });
   return (
     <div className="composer">
       {error && <p role="alert">{error.message}</p>}
-      <button disabled={loading} onClick={() => void stop({ variables: { input: { messageId } } }).catch(() => undefined)}>Stop</button>
+      <button disabled={loading} onClick={() => void click().catch(() => undefined)}>Stop</button>
     </div>
   );
 }
@@ -82,8 +87,8 @@ function Composer({ id, models }: { id: string | null; models: ChatsQuery["model
   const [content, setContent] = useState("");
   // One key for each message: however often it is sent, it is sent once.
   const [idempotencyKey, setKey] = useState(() => crypto.randomUUID());
-  // The new messages are shown by the chat's query. It is awaited, so that its answer is not older than what a subscription brings.
-  const [send, { loading, error }] = useMutation(SEND, { refetchQueries: id ? ["Chats", "Chat"] : ["Chats"], awaitRefetchQueries: true });
+  // The chat's query brings the new messages.
+  const [send, { loading, error }] = useMutation(SEND, { refetchQueries: id ? ["Chats", "Chat"] : ["Chats"] });
 
   async function submit(event: FormEvent<HTMLFormElement>) {
     event.preventDefault();
@@ -103,7 +108,7 @@ function Composer({ id, models }: { id: string | null; models: ChatsQuery["model
     <form className="composer" onSubmit={(event) => void submit(event).catch(() => undefined)}>
       {error && <p role="alert">{error.message}</p>}
       {!id && (
-        <select name="model" aria-label="Model" key={models.length} defaultValue={models.find(({ isDefault }) => isDefault)?.id}>
+        <select name="model" aria-label="Model" key={models.length} defaultValue={models.find((m) => m.isDefault)?.id}>
           {models.map(({ id, displayName }) => <option key={id} value={id}>{displayName}</option>)}
         </select>
       )}

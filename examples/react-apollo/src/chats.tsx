@@ -27,7 +27,8 @@ export function Chats() {
         <footer>{data?.me?.username} <button className="quiet" onClick={() => void signOut()}>Sign out</button></footer>
       </nav>
       <main>
-        {error && <p role="alert">{error.message} <button className="quiet" onClick={() => void refetch()}>Try again</button></p>}
+        {error && <p role="alert">{error.message}</p>}
+        {error && <button onClick={() => void refetch().catch(() => undefined)}>Try again</button>}
         <Chat key={open} id={open} models={data?.models.filter((model) => model.isAvailable) ?? []} />
       </main>
     </>

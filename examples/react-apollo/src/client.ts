@@ -15,11 +15,14 @@ export function createApollo(): ApolloClient {
     // The server writes on while the connection is lost, so a reply is worth any number of attempts.
     retryAttempts: Infinity,
     shouldRetry: () => true,
-    retryWait: (retries) => new Promise((go) => setTimeout(go, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
+    retryWait: (retries) =>
+      new Promise((go) => setTimeout(go, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
     // 4403: the access token has expired. connectionParams is asked again and takes the next one.
     on: { closed: (event) => (event as CloseEvent).code === 4403 && expire() },
   });
-  const withToken = new SetContextLink(async ({ headers }) => ({ headers: { ...headers, authorization: `Bearer ${await accessToken()}` } }));
+  const withToken = new SetContextLink(async ({ headers }) => ({
+    headers: { ...headers, authorization: `Bearer ${await accessToken()}` },
+  }));
   // The server refused the token: take the next one and ask once more.
   const refresh = new ErrorLink(({ error, operation, forward }) => {
     if (!CombinedGraphQLErrors.is(error) || operation.getContext().isSecondTry) return;

@@ -1,5 +1,5 @@
-// Who is signed in. The access token lives for minutes; the refresh token works once and brings the next pair. The tabs of a
-// browser share the pair, so it is read from localStorage each time, and one tab refreshes it at a time.
+// Who is signed in. The access token lives for minutes; the refresh token works once and brings the next pair. The tabs
+// of a browser share the pair, so it is read from localStorage each time, and one tab refreshes it at a time.
 
 export const SERVER: string = import.meta.env.VITE_DUOLOGUE_URL ?? "http://127.0.0.1:8000/graphql";
 
@@ -16,6 +16,7 @@ export interface Problem {
 }
 
 const KEY = "duologue-tokens";
+const REFUSALS: unknown[] = ["INVALID_CREDENTIALS", "UNAUTHENTICATED"];
 const TOKENS = "accessToken accessTokenExpiresAt refreshToken";
 const DOCUMENTS = {
   login: `mutation ($input: LoginInput!) { payload: login(input: $input) { ${TOKENS} } }`,
@@ -42,10 +43,10 @@ export const onEvent = (name: "storage" | "hashchange") => (listener: () => void
 
 export const isSignedIn = (): boolean => load() !== null;
 
-async function post(query: string, variables: object, accessToken?: string): Promise<{ data?: { payload: unknown }; errors?: Problem[] }> {
-  const headers = { "content-type": "application/json", ...(accessToken && { authorization: `Bearer ${accessToken}` }) };
+async function post(query: string, variables: object, token?: string) {
+  const headers = { "content-type": "application/json", ...(token && { authorization: `Bearer ${token}` }) };
   const response = await fetch(SERVER, { method: "POST", headers, body: JSON.stringify({ query, variables }) });
-  return response.json();
+  return response.json() as Promise<{ data?: { payload: unknown }; errors?: Problem[] }>;
 }
 
 /** Signs in or up; answers what is wrong, nothing when it worked. */
@@ -66,7 +67,7 @@ export async function signOut(): Promise<void> {
   await post(DOCUMENTS.logout, {}, token).catch(() => undefined);
 }
 
-/** An access token that is good for now; undefined when nobody is signed in. Ask for it each time, and keep it nowhere. */
+/** An access token that is good for now; undefined without a sign-in. Ask for it each time, and keep it nowhere. */
 export async function accessToken(): Promise<string | undefined> {
   const now = load();
   if (now && isOld(now)) {
@@ -76,7 +77,7 @@ export async function accessToken(): Promise<string | undefined> {
       const { data, errors } = await post(DOCUMENTS.refresh, { input: { refreshToken: tokens.refreshToken } });
       if (data?.payload) save(data.payload as Tokens);
       // Only a refusal ends the session: a busy server may answer later.
-      else if (errors?.some(({ extensions }) => ["INVALID_CREDENTIALS", "UNAUTHENTICATED"].includes(extensions?.code ?? ""))) save(null);
+      else if (errors?.some(({ extensions }) => REFUSALS.includes(extensions?.code))) save(null);
     });
   }
   return load()?.accessToken;

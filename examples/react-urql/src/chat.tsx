@@ -5,13 +5,17 @@ import type { ChatsQuery, MessageFieldsFragment, ReplySubscription, ReplySubscri
 
 graphql(`fragment MessageFields on Message { id role status content position error { code message } }`);
 
-const CHAT = graphql(`query Chat($id: ID!) { chat(id: $id) { id title messages(last: 50) { nodes { ...MessageFields } } } }`);
+const CHAT = graphql(`
+  query Chat($id: ID!) { chat(id: $id) { id title messages(last: 50) { nodes { ...MessageFields } } } }
+`);
 
 const SEND = graphql(`
   mutation SendMessage($input: SendMessageInput!) { sendMessage(input: $input) { chat { id title } reply { id } } }
 `);
 
-const STOP = graphql(`mutation StopReply($input: StopReplyInput!) { stopReply(input: $input) { message { ...MessageFields } } }`);
+const STOP = graphql(`
+  mutation StopReply($input: StopReplyInput!) { stopReply(input: $input) { message { ...MessageFields } } }
+`);
 
 const REPLY = graphql(`
   subscription Reply($messageId: ID!, $after: Int) {
@@ -22,6 +26,7 @@ const REPLY = graphql(`
 /** The messages of a chat and the field for the next one; without an id, a new chat. */
 export function Chat({ id, models }: { id: string | null; models: ChatsQuery["models"] }) {
   const [{ data, error }, reload] = useQuery({ query: CHAT, variables: { id: id ?? "" }, pause: !id });
+  const onEnd = () => reload({ requestPolicy: "network-only" });
   const messages = data?.chat?.messages.nodes ?? [];
   const streaming = messages.find(({ status }) => status === "STREAMING");
   return (
@@ -32,7 +37,7 @@ export function Chat({ id, models }: { id: string | null; models: ChatsQuery["mo
       <section role="log" aria-label="Messages"><div>
         {messages.map((message) => (
           <article key={message.id} className={message.role.toLowerCase()} data-status={message.status}>
-            {message.status === "STREAMING" ? <Streaming message={message} onEnd={() => reload({ requestPolicy: "network-only" })} /> : message.content}
+            {message.status === "STREAMING" ? <Streaming message={message} onEnd={onEnd} /> : message.content}
             {message.status === "STOPPED" && <small>Stopped.</small>}
             {message.error && <small role="alert">{message.error.message}</small>}
           </article>
@@ -60,7 +65,8 @@ function Streaming({ message, onEnd }: { message: MessageFieldsFragment; onEnd: 
   useEffect(() => {
     if (data?.isOver) onEnd();
   }, [data?.isOver]);
-  return <>{content + (data?.text ?? "")}<span className="cursor" />{error && <small role="alert">{error.message}</small>}</>;
+  const text = content + (data?.text ?? "");
+  return <>{text}<span className="cursor" />{error && <small role="alert">{error.message}</small>}</>;
 }
 
 function Stop({ messageId }: { messageId: string }) {
@@ -99,7 +105,7 @@ function Composer({ id, models }: { id: string | null; models: ChatsQuery["model
     <form className="composer" onSubmit={(event) => void submit(event)}>
       {error && <p role="alert">{error.message}</p>}
       {!id && (
-        <select name="model" aria-label="Model" key={models.length} defaultValue={models.find(({ isDefault }) => isDefault)?.id}>
+        <select name="model" aria-label="Model" key={models.length} defaultValue={models.find((m) => m.isDefault)?.id}>
           {models.map(({ id, displayName }) => <option key={id} value={id}>{displayName}</option>)}
         </select>
       )}

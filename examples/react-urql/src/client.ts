@@ -1,4 +1,4 @@
-// urql: queries and mutations over HTTP, subscriptions over graphql-ws. Its document cache asks again for what a mutation changed.
+// urql: queries and mutations over HTTP, subscriptions over graphql-ws. Its document cache asks again after a mutation.
 
 import { authExchange } from "@urql/exchange-auth";
 import { createClient } from "graphql-ws";
@@ -12,7 +12,8 @@ export function createUrql(): Client {
     // The server writes on while the connection is lost, so a reply is worth any number of attempts.
     retryAttempts: Infinity,
     shouldRetry: () => true,
-    retryWait: (retries) => new Promise((go) => setTimeout(go, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
+    retryWait: (retries) =>
+      new Promise((go) => setTimeout(go, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
     // 4403: the access token has expired. connectionParams is asked again and takes the next one.
     on: { closed: (event) => (event as CloseEvent).code === 4403 && expire() },
   });
@@ -30,7 +31,7 @@ export function createUrql(): Client {
   });
   const replies = subscriptionExchange({
     forwardSubscription: ({ query = "", variables }) => ({
-      subscribe: (sink) => ({ unsubscribe: sockets.subscribe({ query, variables: variables as Record<string, unknown> }, sink) }),
+      subscribe: (sink) => ({ unsubscribe: sockets.subscribe({ query, variables: { ...variables } }, sink) }),
     }),
   });
   return new Client({ url: SERVER, preferGetMethod: false, exchanges: [cacheExchange, auth, fetchExchange, replies] });

@@ -18,7 +18,7 @@ export function SignIn() {
     <label key={name}>
       {label}
       <input name={name} type={type} autoComplete={autoComplete} required />
-      {fields.filter(({ path }) => path.at(-1) === name).map(({ message }) => <small key={message} role="alert">{message}</small>)}
+      {fields.map(({ path, message }) => path.at(-1) === name && <small key={message} role="alert">{message}</small>)}
     </label>
   );
   return (
