@@ -17,8 +17,8 @@ pub struct ProtectionSettings {
     /// Of these, how many may set a model to work; 0 for any number.
     #[arg(long, default_value = "20", value_parser = number::<u32>(0..=1_000_000))]
     pub chat_rate_limit_per_minute: u32,
-    /// Origins of pages that may call, as a comma list or a JSON array. Pages of this server may always, and in development
-    /// pages of this machine (http://localhost, 127.0.0.1 and [::1], on any port).
+    /// Origins of pages that may call, as a comma list or a JSON array. Pages of this server may always, and in
+    /// development pages of this machine (http://localhost, 127.0.0.1 and [::1], on any port).
     #[arg(long, default_value = "", hide_default_value = true, value_parser = Origins::from_str)]
     pub cors_origins: Origins,
     /// PEM file of the certificate chain; with TLS_KEY it turns TLS on. A changed file is read again.
@@ -54,7 +54,8 @@ impl ProtectionSettings {
     }
 }
 
-/// Origins of pages (RFC 6454) that are trusted: those of a list, each exactly, and loopback origins where they are included.
+/// Origins of pages (RFC 6454) that are trusted: those of a list, each exactly, and loopback origins where they are
+/// included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     listed: BTreeSet<String>,
@@ -78,8 +79,8 @@ impl Origins {
     }
 }
 
-/// Whether an origin's page comes from the browser's own machine: `localhost` and the names below it (RFC 6761, section 6.3), or
-/// a loopback address.
+/// Whether an origin's page comes from the browser's own machine: `localhost` and the names below it (RFC 6761, section
+/// 6.3), or a loopback address.
 fn is_loopback(origin: &str) -> bool {
     let Some(origin) = normal(origin) else { return false };
     let Some(authority) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {

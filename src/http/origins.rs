@@ -24,8 +24,8 @@ const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 /// The longest origin that the log shows, in bytes.
 const MAX_LOGGED: usize = 200;
 
-/// Answers preflights of pages on the list, and lets them read the other answers. Other pages get answers without these headers,
-/// which their browser withholds from them; the log says which setting would allow them.
+/// Answers preflights of pages on the list, and lets them read the other answers. Other pages get answers without these
+/// headers, which their browser withholds from them; the log says which setting would allow them.
 pub(super) async fn allow<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     request: Request,
@@ -78,8 +78,8 @@ fn log_refusal(headers: &HeaderMap, reason: &str) {
     tracing::warn!(origin = %origin.escape_debug(), "{reason}; to allow it, list the origin in CORS_ORIGINS");
 }
 
-/// Whether a request comes from a client that is no page, which sends no `Origin`; from a page of this host; or from a page whose
-/// origin is on the list.
+/// Whether a request comes from a client that is no page, which sends no `Origin`; from a page of this host; or from a
+/// page whose origin is on the list.
 fn is_allowed(allowed: &Origins, headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let (origin, None) = (origins.next(), origins.next()) else { return false };

@@ -17,7 +17,7 @@ use crate::http::media;
 #[allow_missing = true]
 struct Pages;
 
-/// The content codings that the build left beside each asset that gets smaller, and the ends of their names; the smaller first.
+/// The content codings in which the build left an asset, and the ends of their files' names; the smaller first.
 const CODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// The name of an asset holds a hash of its content, so it never changes.

@@ -50,7 +50,7 @@ test("the walk-through of README.md works as written", { timeout: 120_000 }, asy
   assert.match(stdout, /\[COMPLETE, \d+ tokens\]\n$/);
 });
 
-/** Runs examples/reply.mjs; answers what it printed, and its exit code. `each` is called with what it has printed so far. */
+/** Runs examples/reply.mjs; answers what it printed, and its exit code. `each` gets what it has printed so far. */
 async function readReply(url, token, id, each = () => {}) {
   const env = { ...process.env, TOKEN: token, DUOLOGUE_URL: url.replace("http", "ws") };
   const child = spawn(process.execPath, ["examples/reply.mjs", id].filter(Boolean), { cwd: root, env });

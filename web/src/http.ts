@@ -11,7 +11,8 @@ export interface Operation {
 export const ENDPOINT = "/graphql";
 
 /** No answer came at all. */
-export const UNREACHABLE = `The server at ${location.host} cannot be reached. Check that it is running, then try again.`;
+export const UNREACHABLE =
+  `The server at ${location.host} cannot be reached. Check that it is running, then try again.`;
 
 /**
  * Sends an operation by POST.

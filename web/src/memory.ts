@@ -48,7 +48,7 @@ interface Model {
   isAvailable?: boolean;
 }
 
-/** Of the demo the model that takes its time, so that there is something to watch and to stop; the default one elsewhere. */
+/** The demo's slow model, so that there is time to watch and to stop a reply; elsewhere the default model. */
 function slowest(models: Model[]): Model | undefined {
   const isReady = (model: Model) => model.isAvailable !== false;
   return models.find((model) => model.id === "demo/slow" && isReady(model)) ?? models.find(({ isDefault }) => isDefault);

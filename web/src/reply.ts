@@ -1,5 +1,5 @@
-// The reply that the panel shows. It is followed by a subscription of its own, so what the panel says does not depend on which
-// tab is open or what runs in it.
+// The reply that the panel shows. It is followed by a subscription of its own, so what the panel says does not depend on
+// which tab is open or what runs in it.
 
 import type { ExecutionResult } from "graphql";
 import { notice, session } from "./session";
@@ -10,8 +10,8 @@ import { Store } from "./store";
 export interface Reply {
   id: string;
   /**
-   * `following`: events arrive. `reconnecting`: the connection was lost and is being made again. `ended`: `status` is final.
-   * `lost`: the reply is not followed any more, and how it went on is not known here.
+   * `following`: events arrive. `reconnecting`: the connection was lost and is being made again. `ended`: `status` is
+   * final. `lost`: the reply is not followed any more, and how it went on is not known here.
    */
   phase: "following" | "reconnecting" | "ended" | "lost";
   /** The status of the message; null until an event has come. */
@@ -105,9 +105,9 @@ export async function stop(): Promise<void> {
   const result = await signed(operation, own ? { authorization: own } : {}).catch((error: unknown) => reasonOf(error));
   // Another reply may be shown by now.
   if (reply.get()?.id !== current.id || reply.get()?.phase === "ended") return;
-  const message = typeof result === "string" ? undefined : (result.data?.["stopReply"] as { message: Message } | null)?.message;
-  if (message) return finish(message);
-  const why = typeof result === "string" ? result : (result.errors ?? []).map((error) => error.message).join(" ");
+  const payload = typeof result === "string" ? null : (result.data?.["stopReply"] as { message: Message } | null);
+  if (payload) return finish(payload.message);
+  const why = typeof result === "string" ? result : reasonOf(result.errors ?? []);
   update({ isStopping: false, reason: `It could not be stopped. ${why}` });
 }
 

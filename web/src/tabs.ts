@@ -1,5 +1,6 @@
-// The tabs outlast a reload, with every edit. GraphiQL's own way stores them half a second late, and the text of the editors apart
-// from the tabs: after a reload in between the two differ, and it opens one more tab. Here both are stored at once, as one.
+// The tabs outlast a reload, with every edit. GraphiQL by itself stores them half a second late, and the text of the
+// editors apart from the tabs: after a reload in between the two differ, and it opens one more tab. Here both are stored
+// at once, as one.
 
 import type { GraphiQL } from "graphiql";
 import type { ComponentProps } from "react";

@@ -37,8 +37,8 @@ export function createClient(url, session) {
 }
 
 /**
- * Sends a message. The chat has two more messages then, which its query brings: it is awaited, so that its answer is not older
- * than what the subscription brings afterwards.
+ * Sends a message. The chat's query brings the two new messages: it is awaited, so that its answer is not older than
+ * what the subscription brings afterwards.
  */
 export async function sendMessage(client, input) {
   const { data } = await client.mutate({
