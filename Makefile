@@ -7,6 +7,7 @@ HAS_NODE := $(shell command -v node >/dev/null 2>&1 && command -v $(NPM) >/dev/n
 CLIENTS := tests/clients
 BROWSER := tests/browser
 PAGES := web
+FRONTENDS := examples/react-apollo examples/react-urql
 
 .PHONY: run bench build test test-server test-clients test-browser pages lint format schema help
 
@@ -37,10 +38,10 @@ else
 endif
 
 ifneq ($(wildcard $(BROWSER)/package.json),)
-test-browser: pages ## the pages in a real browser, where there are Node and Chromium
+test-browser: pages ## the pages and the frontends of examples/ in a real browser, where there are Node and Chromium
 ifeq ($(HAS_NODE),yes)
 	$(CARGO) test --workspace --no-run --quiet
-	$(MAKE) --no-print-directory $(BROWSER)/node_modules/.package-lock.json
+	$(MAKE) --no-print-directory $(patsubst %,%/node_modules/.package-lock.json,$(BROWSER) $(FRONTENDS))
 	node $(CLIENTS)/with-server.mjs $(NPM) test --prefix $(BROWSER)
 else ifeq ($(CI),true)
 	@echo "no Node: the browser tests cannot run" >&2; exit 1

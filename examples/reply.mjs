@@ -1,25 +1,57 @@
-// Prints a reply while it is written: TOKEN=<access token> node examples/reply.mjs <id of the reply>
+// Prints a reply while it is written, through lost connections and restarts of the server:
+// TOKEN=<access token> node examples/reply.mjs <id of the reply>
 
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
 
-const client = createClient({
-  url: process.env.DUOLOGUE_URL ?? "ws://127.0.0.1:8000/graphql",
-  webSocketImpl: WebSocket,
-  connectionParams: { Authorization: `Bearer ${process.env.TOKEN}` },
-});
+const url = process.env.DUOLOGUE_URL ?? "ws://127.0.0.1:8000/graphql";
+const [, , messageId] = process.argv;
+const { TOKEN } = process.env;
+if (!messageId || !TOKEN) fail("Usage: TOKEN=<access token> node examples/reply.mjs <id of the reply>");
 
-const query = `subscription ($messageId: ID!) {
-  reply(messageId: $messageId) {
+/** So often in a row, a second apart, a connection is tried. */
+const MOST_ATTEMPTS = 60;
+
+const query = `subscription ($messageId: ID!, $after: Int) {
+  reply(messageId: $messageId, after: $after) {
+    position
     ... on ReplyText { text }
-    ... on ReplyFinished { message { status usage { outputTokens } } }
+    ... on ReplyFinished { message { status error { code message } usage { outputTokens } } }
   }
 }`;
 
-const events = client.iterate({ query, variables: { messageId: process.argv[2] } });
-for await (const { data, errors } of events) {
-  if (errors) throw new Error(errors[0].message);
-  const { text, message } = data.reply;
-  if (text) process.stdout.write(text);
-  if (message) console.log(`\n[${message.status}, ${message.usage?.outputTokens ?? 0} tokens]`);
+const client = createClient({
+  url,
+  webSocketImpl: WebSocket,
+  connectionParams: { Authorization: `Bearer ${TOKEN}` },
+  retryAttempts: 0, // The loop below reads on from where it was, so nothing comes twice.
+});
+
+let after;
+let message;
+for (let attempts = 0; !message; attempts += 1) {
+  try {
+    for await (const { data, errors } of client.iterate({ query, variables: { messageId, after } })) {
+      if (errors) fail(errors[0].message);
+      attempts = 0;
+      after = data.reply.position;
+      message = data.reply.message;
+      process.stdout.write(data.reply.text ?? "");
+    }
+  } catch (lost) {
+    if (Array.isArray(lost)) fail(lost[0].message);
+    if (lost instanceof Error) throw lost;
+    if (lost.code === 4403) fail("The access token has expired or its session has ended: sign in again.");
+    if (attempts === MOST_ATTEMPTS) fail(`The server at ${url} cannot be reached.`);
+    if (attempts === 0) console.error("\n[the connection was lost; trying again]");
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+  }
+}
+console.log(`\n[${message.status}, ${message.usage?.outputTokens ?? 0} tokens]`);
+if (message.error) fail(`${message.error.code}: ${message.error.message}`);
+process.exit(); // A socket that closes would take a moment longer.
+
+function fail(reason) {
+  console.error(reason);
+  process.exit(1);
 }

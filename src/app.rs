@@ -296,7 +296,7 @@ impl App {
             },
             playground: settings.server.playground,
             trusted_proxies: settings.server.trusted_proxies.clone(),
-            origins: settings.protection.cors_origins.clone(),
+            origins: settings.origins(),
             is_tls: tls.is_some(),
             clock,
             ids,

@@ -1,8 +1,10 @@
 import { defineConfig } from "vite";
+import { compress } from "./compress";
 
 export default defineConfig({
   // The server answers the page at /graphql, and its files below.
   base: "/graphql/",
+  plugins: [compress()],
   build: {
     sourcemap: false,
     target: "es2022",

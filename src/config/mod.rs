@@ -18,9 +18,9 @@ pub use database::DatabaseSettings;
 pub use limits::LimitSettings;
 pub use model_sources::ModelSources;
 pub use models::Secret;
-pub use protection::ProtectionSettings;
+pub use protection::{Origins, ProtectionSettings};
 pub use replies::ReplySettings;
-pub use server::ServerSettings;
+pub use server::{Environment, ServerSettings};
 
 /// All settings of one process.
 #[derive(Debug, Clone, clap::Args)]
@@ -51,10 +51,19 @@ pub struct Settings {
 impl Settings {
     /// The rules that hold between settings, for a server; each value alone was checked when it was read.
     pub fn validate(&self) -> Result<(), SettingError> {
-        if self.server.environment == server::Environment::Production {
+        if self.server.environment == Environment::Production {
             self.auth.validate_for_production()?;
         }
         self.protection.validate()
+    }
+
+    /// The origins whose pages may call: `CORS_ORIGINS`, and in development those of this machine.
+    pub fn origins(&self) -> Origins {
+        let listed = self.protection.cors_origins.clone();
+        match self.server.environment {
+            Environment::Development => listed.with_loopback(),
+            Environment::Production => listed,
+        }
     }
 
     /// Where the rows are: `DATABASE_URL`, or the address of a SQLite file in `DATA_DIR`.

@@ -1,6 +1,7 @@
 //! How much anybody may ask for in a minute, which pages may call, and TLS.
 
 use std::collections::BTreeSet;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -16,7 +17,8 @@ pub struct ProtectionSettings {
     /// Of these, how many may set a model to work; 0 for any number.
     #[arg(long, default_value = "20", value_parser = number::<u32>(0..=1_000_000))]
     pub chat_rate_limit_per_minute: u32,
-    /// Origins of pages that may call, as a comma list or a JSON array; pages of this server may always.
+    /// Origins of pages that may call, as a comma list or a JSON array. Pages of this server may always, and in
+    /// development pages of this machine (http://localhost, 127.0.0.1 and [::1], on any port).
     #[arg(long, default_value = "", hide_default_value = true, value_parser = Origins::from_str)]
     pub cors_origins: Origins,
     /// PEM file of the certificate chain; with TLS_KEY it turns TLS on. A changed file is read again.
@@ -52,19 +54,53 @@ impl ProtectionSettings {
     }
 }
 
-/// Origins of pages (RFC 6454) that are trusted, each exactly.
+/// Origins of pages (RFC 6454) that are trusted: those of a list, each exactly, and loopback origins where they are
+/// included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Origins(BTreeSet<String>);
+pub struct Origins {
+    listed: BTreeSet<String>,
+    has_loopback: bool,
+}
 
 impl Origins {
+    /// These, and the loopback origins on every port: frontends under development are served there.
+    pub fn with_loopback(self) -> Self {
+        Self { has_loopback: true, ..self }
+    }
+
     /// Whether this is one of them, as a browser writes it in `Origin`.
     pub fn contains(&self, origin: &str) -> bool {
-        self.0.contains(origin)
+        self.listed.contains(origin) || (self.has_loopback && is_loopback(origin))
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.listed.is_empty() && !self.has_loopback
+    }
+}
+
+/// Whether an origin's page comes from the browser's own machine: `localhost` and the names below it (RFC 6761, section
+/// 6.3), or a loopback address.
+fn is_loopback(origin: &str) -> bool {
+    let Some(origin) = normal(origin) else { return false };
+    let Some(authority) = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://")) else {
+        return false;
+    };
+    let (host, _) = host_and_port(authority);
+    match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok_and(|address| address.is_loopback()),
+        None => {
+            let is_loopback_address = host.parse::<Ipv4Addr>().is_ok_and(|address| address.is_loopback());
+            is_loopback_address || host == "localhost" || host.ends_with(".localhost")
+        }
+    }
+}
+
+/// The host of an authority, and its port where it names one.
+fn host_and_port(authority: &str) -> (&str, Option<&str>) {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
     }
 }
 
@@ -80,7 +116,8 @@ impl FromStr for Origins {
         } else {
             text.split(',').filter(|item| !item.trim().is_empty()).map(str::to_owned).collect::<Vec<String>>()
         };
-        origins.iter().map(|origin| normal(origin.trim()).ok_or(ACCEPTED)).collect::<Result<_, _>>().map(Self)
+        let listed = origins.iter().map(|origin| normal(origin.trim()).ok_or(ACCEPTED)).collect::<Result<_, _>>()?;
+        Ok(Self { listed, has_loopback: false })
     }
 }
 
@@ -91,12 +128,10 @@ fn normal(origin: &str) -> Option<String> {
     let (scheme, authority) = origin.split_once("://")?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
         && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter));
-    let (host, port) = match authority.rsplit_once(':') {
-        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse::<u16>().ok()?)),
-        _ => (authority, None),
-    };
+    let (host, port) = host_and_port(authority);
+    let port = port.map(str::parse::<u16>).transpose().ok()?;
     let is_host = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
         None => !host.is_empty() && host.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter)),
     };
     let own_port = match scheme {
@@ -132,6 +167,45 @@ mod tests {
         }
         assert!("".parse::<Origins>().unwrap().is_empty() && "[]".parse::<Origins>().unwrap().is_empty());
         assert!("tauri://localhost,http://[::1]:3000".parse::<Origins>().unwrap().contains("http://[::1]:3000"));
+    }
+
+    #[test]
+    fn loopback_origins_are_those_of_this_machine_on_any_port() {
+        let origins = "https://chat.example.com".parse::<Origins>().unwrap();
+        assert!(!origins.contains("http://localhost:5173"));
+        let origins = origins.with_loopback();
+        assert!(!origins.is_empty() && !Origins::default().with_loopback().is_empty());
+        for origin in [
+            "https://chat.example.com",
+            "http://localhost",
+            "http://localhost:5173",
+            "https://localhost:5173",
+            "http://app.localhost:5173",
+            "http://127.0.0.1:3000",
+            "http://127.1.2.3",
+            "http://[::1]:3000",
+        ] {
+            assert!(origins.contains(origin), "{origin}");
+        }
+        for origin in [
+            "http://localhost.evil.example",
+            "http://notlocalhost",
+            "http://127.0.0.1.evil.example",
+            "http://127.0.0.1@evil.example",
+            "http://192.168.0.2:3000",
+            "http://0.0.0.0:3000",
+            "http://[::]",
+            "http://[::2]",
+            "http://localhost:port",
+            "http://localhost/",
+            "ftp://localhost",
+            "localhost",
+            "file://",
+            "null",
+            "",
+        ] {
+            assert!(!origins.contains(origin), "{origin}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Content types: which one a request has, which one its answer gets.
 
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, header};
 
 /// The two shapes of a GraphQL answer over HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl Media {
     /// disregard such a header.
     pub(super) fn negotiate(headers: &HeaderMap) -> Self {
         let [mut json, mut graphql] = [Preference::NONE; 2];
-        for (position, (name, weight)) in accepted(headers).enumerate() {
+        for (position, (name, weight)) in accepted(headers, header::ACCEPT).enumerate() {
             let Some(range) = Range::named(&name) else { continue };
             let named = Preference { weight, specificity: range.specificity(), earliness: -(position as i64) };
             if range != Range::GraphqlResponse {
@@ -88,15 +88,24 @@ impl Range {
 /// it names HTML, and every type of an answer that it names too has a lower weight. Ranges such as `*/*` name nothing.
 pub(super) fn prefers_page(headers: &HeaderMap) -> bool {
     let weight = |names: &[&str]| {
-        let named = accepted(headers).filter(|(name, _)| names.contains(&name.as_str()));
+        let named = accepted(headers, header::ACCEPT).filter(|(name, _)| names.contains(&name.as_str()));
         named.map(|(_, weight)| weight).max().unwrap_or_default()
     };
     weight(&["text/html"]) > weight(&["application/json", "application/graphql-response+json"])
 }
 
-/// The media ranges of `Accept`, in lower case, each with its weight in thousandths.
-fn accepted(headers: &HeaderMap) -> impl Iterator<Item = (String, u16)> {
-    let values = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+/// Whether a client takes a content coding (RFC 9110, section 12.5.3). Without the header it is sent none.
+pub(super) fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
+    let weight = |wanted: &str| {
+        let mut named = accepted(headers, header::ACCEPT_ENCODING).filter(|(name, _)| name == wanted);
+        named.next().map(|(_, weight)| weight)
+    };
+    weight(coding).or_else(|| weight("*")).is_some_and(|weight| weight > 0)
+}
+
+/// The items of `Accept` or `Accept-Encoding`, in lower case, each with its weight in thousandths.
+fn accepted(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = (String, u16)> {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).filter_map(parse_range)
 }
 

@@ -21,18 +21,24 @@ const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("ratelimit, ratelim
 /// Two hours, the most that Chromium heeds.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Answers preflights of pages on the list, and lets them read the other answers. Others get answers without a word of it, which
-/// their browser withholds from them.
+/// The longest origin that the log shows, in bytes.
+const MAX_LOGGED: usize = 200;
+
+/// Answers preflights of pages on the list, and lets them read the other answers. Other pages get answers without these
+/// headers, which their browser withholds from them; the log says which setting would allow them.
 pub(super) async fn allow<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     request: Request,
     next: Next,
 ) -> Response {
     let allowed = &shared.edge.origins;
+    let headers = request.headers();
+    if !headers.contains_key(header::UPGRADE) && !is_allowed(allowed, headers) {
+        log_refusal(headers, "the browser withholds this answer from a page of another origin");
+    }
     if allowed.is_empty() {
         return next.run(request).await;
     }
-    let headers = request.headers();
     let origin = headers.get(header::ORIGIN).cloned();
     let origin = origin.filter(|origin| origin.to_str().is_ok_and(|origin| allowed.contains(origin)));
     let is_preflight =
@@ -56,8 +62,25 @@ pub(super) async fn allow<E: Send + Sync + 'static>(
     response
 }
 
-/// Whether a WebSocket may be opened: by what is no page, which sends no `Origin`; by a page of this host; by one on the list.
+/// Whether a WebSocket may be opened; a refusal is logged.
 pub(super) fn may_connect(allowed: &Origins, headers: &HeaderMap) -> bool {
+    let may = is_allowed(allowed, headers);
+    if !may {
+        log_refusal(headers, "a page of another origin may not open a WebSocket");
+    }
+    may
+}
+
+/// Says which setting would allow the page.
+fn log_refusal(headers: &HeaderMap, reason: &str) {
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
+    let origin = String::from_utf8_lossy(&origin[..origin.len().min(MAX_LOGGED)]);
+    tracing::warn!(origin = %origin.escape_debug(), "{reason}; to allow it, list the origin in CORS_ORIGINS");
+}
+
+/// Whether a request comes from a client that is no page, which sends no `Origin`; from a page of this host; or from a
+/// page whose origin is on the list.
+fn is_allowed(allowed: &Origins, headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let (origin, None) = (origins.next(), origins.next()) else { return false };
     let Some(origin) = origin else { return true };
@@ -112,7 +135,7 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(header::ORIGIN, origin.parse().unwrap());
             }
-            assert_eq!(may_connect(&allowed, &headers), may, "{origin:?} at {host}");
+            assert_eq!(is_allowed(&allowed, &headers), may, "{origin:?} at {host}");
         }
     }
 
@@ -122,6 +145,6 @@ mod tests {
         headers.insert(header::HOST, "a.example".parse().unwrap());
         headers.append(header::ORIGIN, "http://a.example".parse().unwrap());
         headers.append(header::ORIGIN, "http://evil.example".parse().unwrap());
-        assert!(!may_connect(&Origins::default(), &headers));
+        assert!(!is_allowed(&Origins::default(), &headers));
     }
 }

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use axum::body::Body;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use rust_embed::RustEmbed;
 
 use crate::http::media;
@@ -16,6 +16,9 @@ use crate::http::media;
 #[folder = "web/dist"]
 #[allow_missing = true]
 struct Pages;
+
+/// The content codings in which the build left an asset, and the ends of their files' names; the smaller first.
+const CODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// The name of an asset holds a hash of its content, so it never changes.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -34,8 +37,14 @@ pub(super) fn page(headers: &HeaderMap) -> Response {
 }
 
 /// A file that the page asks for, by its name in `assets/`.
-pub(super) fn asset(name: &str) -> Option<Response> {
-    asset_of(read, name)
+pub(super) fn asset(name: &str, headers: &HeaderMap) -> Option<Response> {
+    asset_of(read, name, headers)
+}
+
+/// Sends a browser from `/` to the page.
+pub(super) fn redirect() -> Response {
+    let vary = [(header::VARY, HeaderValue::from_static("accept"))];
+    (vary, Redirect::temporary("/graphql")).into_response()
 }
 
 fn read(path: &str) -> Option<Cow<'static, [u8]>> {
@@ -58,13 +67,23 @@ fn page_of(page: Option<Cow<'static, [u8]>>, headers: &HeaderMap) -> Response {
     response
 }
 
-fn asset_of(read: impl Fn(&str) -> Option<Cow<'static, [u8]>>, name: &str) -> Option<Response> {
+fn asset_of(read: impl Fn(&str) -> Option<Cow<'static, [u8]>>, name: &str, headers: &HeaderMap) -> Option<Response> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
     if name.starts_with('.') || !name.bytes().all(is_plain) {
         return None;
     }
-    let mut response = file(content_type(name), read(&format!("assets/{name}"))?);
+    let path = format!("assets/{name}");
+    let mut accepted = CODINGS.into_iter().filter(|(coding, _)| media::accepts_coding(headers, coding));
+    let coded = accepted.find_map(|(coding, end)| Some((coding, read(&format!("{path}{end}"))?)));
+    let mut response = match coded {
+        Some((coding, content)) => {
+            let coding = [(header::CONTENT_ENCODING, HeaderValue::from_static(coding))];
+            (coding, file(content_type(name), content)).into_response()
+        }
+        None => file(content_type(name), read(&path)?),
+    };
     response.headers_mut().insert(header::CACHE_CONTROL, FOREVER);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     Some(response)
 }
 
@@ -202,7 +221,7 @@ mod tests {
 
     #[tokio::test]
     async fn assets_keep_for_ever() {
-        let response = asset_of(dist, "main-a1_B.js").unwrap();
+        let response = asset_of(dist, "main-a1_B.js", &HeaderMap::new()).unwrap();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
         assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
         assert_eq!(text(response).await, "content");
@@ -213,12 +232,47 @@ mod tests {
         assert_eq!(content_type("a"), "application/octet-stream");
     }
 
+    #[tokio::test]
+    async fn an_asset_is_sent_as_it_was_compressed_at_build_time() {
+        let files = |path: &str| match path {
+            "assets/a.js" | "assets/b.js" => Some(Cow::Borrowed(&b"plain"[..])),
+            "assets/a.js.br" => Some(Cow::Borrowed(&b"brotli"[..])),
+            "assets/a.js.gz" | "assets/b.js.gz" => Some(Cow::Borrowed(&b"gzip"[..])),
+            _ => None,
+        };
+        for (name, accepted, content) in [
+            ("a.js", "gzip, deflate, br, zstd", "brotli"),
+            ("a.js", "gzip, deflate", "gzip"),
+            ("a.js", "BR;q=0.1, gzip", "brotli"),
+            ("a.js", "br;q=0, gzip", "gzip"),
+            ("a.js", "br;q=0, *", "gzip"),
+            ("a.js", "*;q=0", "plain"),
+            ("a.js", "zstd", "plain"),
+            ("a.js", "", "plain"),
+            ("b.js", "br, gzip", "gzip"),
+            ("b.js", "br", "plain"),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT_ENCODING, accepted.parse().unwrap())]);
+            let response = asset_of(files, name, &headers).unwrap();
+            let coding = response.headers().get(header::CONTENT_ENCODING).map(|coding| coding.to_str().unwrap());
+            let wanted = match content {
+                "plain" => None,
+                "brotli" => Some("br"),
+                other => Some(other),
+            };
+            assert_eq!(coding, wanted, "{name} {accepted}");
+            assert_eq!(response.headers()[header::VARY], "accept-encoding");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
+            assert_eq!(text(response).await, content, "{name} {accepted}");
+        }
+    }
+
     #[test]
     fn there_are_no_other_assets() {
         for name in
             ["", ".", "..", "../index.html", "..\\index.html", "/etc/passwd", ".env", "main-a1_B", "a\0.js", "é.js"]
         {
-            assert!(asset_of(dist, name).is_none(), "{name:?}");
+            assert!(asset_of(dist, name, &HeaderMap::new()).is_none(), "{name:?}");
         }
     }
 }

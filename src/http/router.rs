@@ -21,6 +21,7 @@ use crate::http::{graphql, health, host, origins, playground, request_log};
 pub fn router<E: Executor>(edge: Edge<E>) -> Router {
     let shared = Shared::new(edge);
     Router::new()
+        .route("/", any(home::<E>))
         .route("/graphql", any(graphql::handle::<E>))
         .route("/graphql/assets/{name}", get(asset::<E>))
         .route("/health/live", get(health::live))
@@ -33,12 +34,21 @@ pub fn router<E: Executor>(edge: Edge<E>) -> Router {
         .with_state(shared)
 }
 
+async fn home<E>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    if shared.edge.playground && playground::is_wanted(&parts) {
+        return playground::redirect();
+    }
+    not_found(State(shared), Request::from_parts(parts, body)).await
+}
+
 async fn asset<E>(
     State(shared): State<Arc<Shared<E>>>,
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    let asset = name.ok().filter(|_| shared.edge.playground).and_then(|Path(name)| playground::asset(&name));
+    let name = name.ok().filter(|_| shared.edge.playground);
+    let asset = name.and_then(|Path(name)| playground::asset(&name, request.headers()));
     match asset {
         Some(asset) => asset,
         None => not_found(State(shared), request).await,

@@ -15,8 +15,16 @@ const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 export const skip =
   !existsSync(executablePath) && process.env.CI !== "true" ? `no browser: ${executablePath} is not there` : false;
 
-/** Opens the playground; the answer's `problems` are what must stay empty. */
-export async function open(t, options = {}) {
+/** Opens the playground, of another server where `at` names one; the answer's `problems` are what must stay empty. */
+export async function open(t, { at = url, ...options } = {}) {
+  const { context, page, problems, sockets } = await browse(t, at, options);
+  await page.goto(at);
+  await ready(page);
+  return { context, page, problems, sockets };
+}
+
+/** A browser with an empty page, which may reach only the host of `at`. */
+export async function browse(t, at, options = {}) {
   const profile = await mkdtemp(join(tmpdir(), "duologue-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
@@ -30,7 +38,7 @@ export async function open(t, options = {}) {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
-      `--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${new URL(url).hostname}`,
+      `--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE ${new URL(at).hostname}`,
     ],
     ...options,
   });
@@ -39,29 +47,24 @@ export async function open(t, options = {}) {
     await rm(profile, { recursive: true, force: true });
   });
   const page = await context.newPage();
-  const problems = watch(context, page);
-  const sockets = listen(page);
-  await page.goto(url);
-  await ready(page);
-  return { page, problems, sockets };
+  return { context, page, problems: watch(context, page, new URL(at)), sockets: listen(page) };
 }
 
 /** The editors are there only a moment after the buttons. */
-async function ready(page) {
+export async function ready(page) {
   for (const name of ["query-editor", "response"]) await page.locator(`.graphiql-${name} .monaco-editor`).waitFor();
 }
 
 /** Requests to anywhere else, errors in the console, and breaches of the page's policy, which are errors there too. */
-function watch(context, page) {
+function watch(context, page, { hostname }) {
   const problems = [];
-  const { host } = new URL(url);
   context.on("request", (request) => {
     const address = new URL(request.url());
-    if (address.protocol.startsWith("http") && address.host !== host) problems.push(`request to ${address}`);
+    if (address.protocol.startsWith("http") && address.hostname !== hostname) problems.push(`request to ${address}`);
     if (address.protocol === "data:" && request.resourceType() === "script") problems.push("a script from a data address");
   });
   page.on("websocket", (socket) => {
-    if (new URL(socket.url()).host !== host) problems.push(`socket to ${socket.url()}`);
+    if (new URL(socket.url()).hostname !== hostname) problems.push(`socket to ${socket.url()}`);
   });
   page.on("console", (message) => {
     if (["error", "warning"].includes(message.type())) problems.push(message.text());
@@ -90,9 +93,14 @@ export async function run(page, name) {
   return (await answer).json();
 }
 
+/** Opens one of the prepared tabs. */
+export async function show(page, name) {
+  await page.getByRole("tablist").getByRole("button", { name, exact: true }).click();
+}
+
 /** Presses the button of one of the prepared tabs. */
 export async function start(page, name) {
-  await page.getByRole("tablist").getByRole("button", { name, exact: true }).click();
+  await show(page, name);
   await page.getByRole("button", { name: /^Execute/ }).click();
 }
 
@@ -120,6 +128,35 @@ export async function tokens(page) {
   const session = JSON.parse(await page.evaluate(() => sessionStorage.getItem("duologue:session")));
   assert.ok(session?.accessToken, "no tokens are kept");
   return session;
+}
+
+/** Sends a message to this model from the prepared tab; answers the id of the reply. */
+export async function send(page, model) {
+  await run(page, "Characters");
+  await page.evaluate((model) => {
+    const known = new Map(JSON.parse(sessionStorage.getItem("duologue:known") ?? "[]"));
+    sessionStorage.setItem("duologue:known", JSON.stringify([...known.set("model", model)]));
+  }, model);
+  await page.reload();
+  await ready(page);
+  const { data, errors } = await run(page, "SendMessage");
+  assert.equal(errors, undefined, JSON.stringify(errors));
+  return data.sendMessage.reply.id;
+}
+
+/** The panel of the reply. */
+export const panelOf = (page) => page.getByRole("region", { name: "Reply" });
+
+/** Waits until the panel shows this state. */
+export async function state(page, name) {
+  await panelOf(page).getByRole("status").getByText(name, { exact: true }).waitFor();
+}
+
+/** Asks the server outside of the page. */
+export async function ask(at, accessToken, query, variables) {
+  const headers = { "content-type": "application/json", ...(accessToken && { authorization: `Bearer ${accessToken}` }) };
+  const answer = await fetch(at, { method: "POST", headers, body: JSON.stringify({ query, variables }) });
+  return answer.json();
 }
 
 /** Changes the tokens that the page keeps, and loads it anew. */

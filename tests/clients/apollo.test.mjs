@@ -7,18 +7,15 @@ import { gql } from "@apollo/client";
 import { register, shortLived, stored } from "./account.mjs";
 import { Proxy } from "./proxy.mjs";
 import { Server, within } from "./server.mjs";
-import { createClient, readReply } from "./set-up/apollo.mjs";
-import { CHAT, SEND_MESSAGE } from "./set-up/reply.mjs";
+import { createClient, readReply, sendMessage } from "./set-up/apollo.mjs";
+import { CHAT } from "./set-up/reply.mjs";
 import { Session } from "./set-up/session.mjs";
 
 /** A client, and how its cache shows the last message of a chat as time goes by. */
 function open(t, url, session) {
   const { client, close } = createClient(url, session);
   t.after(close);
-  const send = async (input) => {
-    const { data } = await client.mutate({ mutation: gql(SEND_MESSAGE), variables: { input } });
-    return data.sendMessage;
-  };
+  const send = (input) => sendMessage(client, input);
   const watch = (chatId, each = () => {}) => {
     const shown = [];
     const query = client.watchQuery({ query: gql(CHAT), variables: { id: chatId } });
@@ -29,7 +26,7 @@ function open(t, url, session) {
       each(last.content);
     });
     t.after(() => watched.unsubscribe());
-    return { shown, query };
+    return { shown };
   };
   return { client, send, watch };
 }
@@ -45,7 +42,7 @@ test("apollo: the cache follows a reply through a lost connection", async (t) =>
   const proxy = await Proxy.start(t, server.port);
   const { client, send, watch } = open(t, proxy.url, new Session(server.url, tokens));
   const { chat, reply } = await send({ newChat: { modelId: "demo" }, content: "Hello" });
-  const { shown, query } = watch(chat.id, once([60, () => proxy.cut()], [150, () => proxy.cut()]));
+  const { shown } = watch(chat.id, once([60, () => proxy.cut()], [150, () => proxy.cut()]));
   const final = await within("the reply", readReply(client, reply.id));
   const { content } = await stored(server.url, tokens.accessToken, reply.id);
   assert.equal(final.content, content);
@@ -55,11 +52,12 @@ test("apollo: the cache follows a reply through a lost connection", async (t) =>
   assert.ok(proxy.count >= 3);
 
   const next = await send({ chatId: chat.id, content: "And again" });
-  await query.refetch();
   const { edges } = client.cache.readQuery({ query: gql(CHAT), variables: { id: chat.id } }).chat.messages;
   assert.deepEqual(edges.length, 4, "and no message twice");
   assert.equal(edges.at(-1).node.id, next.reply.id);
   await within("the second reply", readReply(client, next.reply.id));
+  const second = await stored(server.url, tokens.accessToken, next.reply.id);
+  assert.deepEqual(shown.at(-1), ["COMPLETE", second.content], "and the page shows it");
 });
 
 test("apollo: a subscription survives its token and a restart of the server", async (t) => {

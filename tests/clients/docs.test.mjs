@@ -1,14 +1,16 @@
 // What the documentation shows is what is tested: the set-ups of docs/clients.md, and the walk-through of README.md.
 
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile, readdir } from "node:fs/promises";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { buildSchema, parse, validate } from "graphql";
 
-import { Server } from "./server.mjs";
+import { register, send, stored } from "./account.mjs";
+import { Server, within } from "./server.mjs";
 import * as replies from "./set-up/reply.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -46,4 +48,67 @@ test("the walk-through of README.md works as written", { timeout: 120_000 }, asy
   const { stdout } = await promisify(execFile)("bash", ["-euo", "pipefail", "-c", here], { cwd: root, env });
   assert.match(stdout, /This is the \*\*demo model\*\*/);
   assert.match(stdout, /\[COMPLETE, \d+ tokens\]\n$/);
+});
+
+/** Runs examples/reply.mjs; answers what it printed, and its exit code. `each` gets what it has printed so far. */
+async function readReply(url, token, id, each = () => {}) {
+  const env = { ...process.env, TOKEN: token, DUOLOGUE_URL: url.replace("http", "ws") };
+  const child = spawn(process.execPath, ["examples/reply.mjs", id].filter(Boolean), { cwd: root, env });
+  const printed = { stdout: "", stderr: "" };
+  for (const name of ["stdout", "stderr"]) {
+    child[name].setEncoding("utf8").on("data", (text) => {
+      printed[name] += text;
+      each(printed.stdout);
+    });
+  }
+  const [code] = await within("examples/reply.mjs", once(child, "close"), 90_000);
+  return { ...printed, code };
+}
+
+test("examples/reply.mjs reads on after a restart, and says why a reply failed", { timeout: 240_000 }, async (t) => {
+  // The walk-through has installed its packages.
+  const server = await Server.start(t);
+  const { accessToken } = await register(server.url);
+  const start = async (model) => (await send(server.url, accessToken, model)).messageId;
+
+  await t.test("a restart", async () => {
+    const id = await start("demo/long");
+    let restarted;
+    const { stdout, stderr, code } = await readReply(server.url, accessToken, id, (text) => {
+      if (text.length > 2_000) restarted ??= server.stop().then(() => server.start());
+    });
+    await restarted;
+    const { content } = await stored(server.url, accessToken, id);
+    assert.match(stdout, /\n\[COMPLETE, \d+ tokens\]\n$/);
+    assert.equal(stdout.slice(0, stdout.lastIndexOf("\n[")), content, "nothing is missing and nothing comes twice");
+    assert.match(stderr, /the connection was lost/);
+    assert.equal(code, 0);
+  });
+
+  await t.test("a crash", async () => {
+    const id = await start("demo/slow");
+    let restarted;
+    const { stdout, stderr, code } = await readReply(server.url, accessToken, id, (text) => {
+      if (text.length > 20) restarted ??= server.stop("SIGKILL").then(() => server.start());
+    });
+    await restarted;
+    assert.match(stdout, /\n\[INTERRUPTED, \d+ tokens\]\n$/);
+    assert.match(stderr, /\nINTERRUPTED: .+\n$/);
+    assert.equal(code, 1);
+  });
+
+  await t.test("what cannot be read", async () => {
+    const failed = await readReply(server.url, accessToken, await start("demo/fails"));
+    assert.match(failed.stdout, /\n\[FAILED, 0 tokens\]\n$/);
+    assert.deepEqual([failed.stderr.split(":")[0], failed.code], ["PROVIDER_UNAVAILABLE", 1]);
+    for (const [token, id, why] of [
+      [accessToken, "msg_00000000000000000000000000", /^\S.+\.\n$/],
+      ["dead", "msg_00000000000000000000000000", /sign in again|UNAUTHENTICATED/],
+      [accessToken, "", /^Usage: /],
+    ]) {
+      const { stdout, stderr, code } = await readReply(server.url, token, id);
+      assert.match(stderr, why);
+      assert.deepEqual([stdout, code], ["", 1], stderr);
+    }
+  });
 });

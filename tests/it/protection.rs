@@ -124,3 +124,37 @@ async fn secrets_rotate_by_a_list() {
     assert!(server.client().data(refresh, input).await["refreshSession"]["accessToken"].is_string());
     server.stop().await;
 }
+
+/// What a page of this origin gets: the CORS header of a preflight's answer, and the status of its handshake.
+async fn page(server: &Server, origin: &str) -> (Option<String>, u16) {
+    let http = server.client().http;
+    let address = format!("http://{}/graphql", server.address);
+    let preflight = http.request(reqwest::Method::OPTIONS, &address).header("origin", origin);
+    let answer = preflight.header("access-control-request-method", "POST").send().await.unwrap();
+    let allowed = answer.headers().get("access-control-allow-origin").map(|value| value.to_str().unwrap().to_owned());
+    let handshake =
+        http.get(&address).header("origin", origin).header("connection", "upgrade").header("upgrade", "websocket");
+    let handshake =
+        handshake.header("sec-websocket-version", "13").header("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
+    let status = handshake.header("sec-websocket-protocol", "graphql-transport-ws").send().await.unwrap().status();
+    (allowed, status.as_u16())
+}
+
+#[tokio::test]
+async fn pages_of_this_machine_may_call_in_development_only() {
+    let database = database().await;
+    let local = ["http://localhost:5173", "http://127.0.0.1:3000", "http://[::1]:3000"];
+    let development = Setup::new(&database).start().await;
+    for origin in local {
+        assert_eq!(page(&development, origin).await, (Some(origin.to_owned()), 101));
+    }
+    assert_eq!(page(&development, "https://chat.example.com").await, (None, 403));
+    development.stop().await;
+    let production = Setup::new(&database).with("ENVIRONMENT", "production");
+    let production = production.with("CORS_ORIGINS", "https://chat.example.com").start().await;
+    for origin in local {
+        assert_eq!(page(&production, origin).await, (None, 403));
+    }
+    assert_eq!(page(&production, "https://chat.example.com").await, (Some("https://chat.example.com".to_owned()), 101));
+    production.kill().await;
+}

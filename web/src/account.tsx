@@ -1,5 +1,5 @@
 import { type FormEvent, useEffect, useId, useRef, useState } from "react";
-import { codes, post } from "./http";
+import { post } from "./http";
 import { adopt, authorization, forget, notice, session } from "./session";
 import { useStore } from "./store";
 
@@ -50,7 +50,7 @@ function SignIn({ onClose }: { onClose: () => void }) {
   const title = useId();
   const [isNew, setIsNew] = useState(false);
   const [isBusy, setIsBusy] = useState(false);
-  const [problems, setProblems] = useState<string[]>([]);
+  const [problems, setProblems] = useState<Problems>(NONE);
 
   useEffect(() => dialog.current?.showModal(), []);
 
@@ -69,11 +69,11 @@ function SignIn({ onClose }: { onClose: () => void }) {
         <h2 id={title}>{isNew ? "Create an account" : "Sign in"}</h2>
         {isNew ? (
           <>
-            <Field key="username" label="Username" name="username" autoComplete="username" autoFocus />
-            <Field key="email" label="E-mail" name="email" type="email" autoComplete="email" />
+            <Field key="username" label="Username" name="username" autoComplete="username" autoFocus problems={problems} />
+            <Field key="email" label="E-mail" name="email" type="email" autoComplete="email" problems={problems} />
           </>
         ) : (
-          <Field key="login" label="Username or e-mail" name="login" autoComplete="username" autoFocus />
+          <Field key="login" label="Username or e-mail" name="login" autoComplete="username" autoFocus problems={problems} />
         )}
         <Field
           key={isNew ? "new-password" : "password"}
@@ -82,9 +82,10 @@ function SignIn({ onClose }: { onClose: () => void }) {
           type="password"
           autoComplete={isNew ? "new-password" : "current-password"}
           hint={isNew ? "At least 8 characters that are not easily guessed." : undefined}
+          problems={problems}
         />
         <div role="alert">
-          {problems.map((problem) => (
+          {problems.other.map((problem) => (
             <p key={problem}>{problem}</p>
           ))}
         </div>
@@ -94,7 +95,7 @@ function SignIn({ onClose }: { onClose: () => void }) {
             className="link"
             onClick={() => {
               setIsNew(!isNew);
-              setProblems([]);
+              setProblems(NONE);
             }}
           >
             {isNew ? "I have an account" : "Create an account"}
@@ -115,31 +116,60 @@ interface FieldProps {
   label: string;
   name: string;
   autoComplete: string;
+  problems: Problems;
   type?: string;
   hint?: string | undefined;
   autoFocus?: boolean;
 }
 
-function Field({ label, hint, ...input }: FieldProps) {
+function Field({ label, hint, problems, ...input }: FieldProps) {
   const id = useId();
+  const wrong = problems.fields.get(input.name) ?? [];
   return (
     <p>
       <label htmlFor={id}>{label}</label>
-      <input id={id} required aria-describedby={hint && `${id}-hint`} {...input} />
+      <input id={id} required aria-invalid={wrong.length > 0} aria-describedby={`${id}-hint ${id}-wrong`} {...input} />
+      <small id={`${id}-wrong`} className="wrong" role="alert">
+        {wrong.map((problem) => `${label}: ${problem}`).join(" ")}
+      </small>
       {hint && <small id={`${id}-hint`}>{hint}</small>}
     </p>
   );
 }
 
+/** What is wrong: with one field, by its name, or with the whole. */
+interface Problems {
+  fields: Map<string, string[]>;
+  other: string[];
+}
+
+const NONE: Problems = { fields: new Map(), other: [] };
+
 /** Signs in; answers what is wrong, nothing when it worked. */
-async function enter(query: string, input: object): Promise<string[]> {
+async function enter(query: string, input: Record<string, unknown>): Promise<Problems> {
+  const problems: Problems = { fields: new Map(), other: [] };
   try {
     const result = await post({ query, variables: { input } });
-    if (adopt(result.data?.["payload"])) return [];
-    const fields = result.errors?.flatMap((error) => (error.extensions?.["fields"] as { message: string }[]) ?? []);
-    const sentences = (fields?.length ? fields : (result.errors ?? [])).map(({ message }) => message);
-    return sentences.length ? sentences : [`The server said ${codes(result).join(", ")}.`];
+    if (adopt(result.data?.["payload"])) return NONE;
+    for (const { message, extensions } of result.errors ?? []) {
+      const fields = (extensions?.["fields"] ?? []) as { path: string[]; message: string }[];
+      for (const field of fields) {
+        const name = field.path.at(-1) ?? "";
+        if (name in input) problems.fields.set(name, [...(problems.fields.get(name) ?? []), field.message]);
+        else problems.other.push(field.message);
+      }
+      if (!fields.length) problems.other.push(message + retry(extensions?.["retryAfterSeconds"]));
+    }
+    if (!result.errors?.length) problems.other.push("The server's answer holds no tokens.");
   } catch (error) {
-    return [error instanceof Error ? error.message : String(error)];
+    problems.other.push(error instanceof Error ? error.message : String(error));
   }
+  return problems;
+}
+
+/** When another try may pass, as a sentence. */
+function retry(seconds: unknown): string {
+  if (typeof seconds !== "number") return "";
+  const [count, unit] = seconds < 120 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];
+  return ` Try again in ${count} ${unit}${count === 1 ? "" : "s"}.`;
 }

@@ -29,7 +29,10 @@ export const examples: Tab[] = [
   tab(login, { input: { login: username, password, device: "Playground" } }),
   tab(characters),
   tab(sendMessage, {
-    input: { newChat: { characterId: "{{character}}", title: "First words" }, content: "Tell me about the sea." },
+    input: {
+      newChat: { characterId: "{{character}}", modelId: "{{model}}", title: "First words" },
+      content: "Tell me about the sea.",
+    },
   }),
   tab(reply, { messageId: "{{reply}}", after: 0 }),
   tab(stopReply, { input: { messageId: "{{reply}}" } }),

@@ -2,21 +2,30 @@
 
 import type { Fetcher, FetcherOpts, Observable } from "@graphiql/toolkit";
 import { type ExecutionResult, GraphQLError, Kind, OperationTypeNode, parse } from "graphql";
-import { type Client, CloseCode, createClient } from "graphql-ws";
-import { codes, ENDPOINT, type Operation, post } from "./http";
+import { type Operation, post } from "./http";
 import { fill, remember } from "./memory";
-import { begin, take } from "./reply";
-import { authorization, expire, refresh, session } from "./session";
+import { follow } from "./reply";
+import { type Headers, signed } from "./signed";
+import { clientFor, reasonOf } from "./socket";
 
-type Headers = Record<string, string>;
+const MODELS = "query Models { models { id isDefault isAvailable } }";
 
-export const fetcher: Fetcher = (parameters, options) => {
-  const filled = fill(parameters.variables);
-  if ("missing" in filled) return problem(filled.missing);
-  const { kind, name } = look(parameters.query, parameters.operationName);
-  const operation: Operation = { query: parameters.query, operationName: name, variables: filled.value };
-  const headers: Headers = lowerCase(options);
-  return kind === OperationTypeNode.SUBSCRIPTION ? watch(operation, headers) : run(operation, headers);
+export const fetcher: Fetcher = async (parameters, options) => {
+  try {
+    let filled = fill(parameters.variables);
+    if ("missing" in filled && filled.missing === "model") {
+      remember(await post({ query: MODELS }));
+      filled = fill(parameters.variables);
+    }
+    if ("missing" in filled) return problem(filled.why);
+    const { kind, name } = look(parameters.query, parameters.operationName);
+    const operation: Operation = { query: parameters.query, operationName: name, variables: filled.value };
+    const headers: Headers = lowerCase(options);
+    if (kind === OperationTypeNode.SUBSCRIPTION) return watch(operation, headers);
+    return await run(operation, headers, kind);
+  } catch (error) {
+    return problem(reasonOf(error));
+  }
 };
 
 /** Something that went wrong here, in the form of an answer. */
@@ -24,48 +33,17 @@ function problem(message: string): ExecutionResult {
   return { errors: [new GraphQLError(message)] };
 }
 
-async function run(operation: Operation, headers: Headers): Promise<ExecutionResult> {
-  let result = await signed(operation, headers);
-  const isRefused = codes(result).includes("UNAUTHENTICATED");
-  // What ran already must not run twice.
-  const hasRun = Object.values(result.data ?? {}).some((value) => value !== null);
-  if (isRefused && !hasRun && !headers["authorization"] && session.get() && (await refresh())) {
-    result = await signed(operation, headers);
-  }
+async function run(operation: Operation, headers: Headers, kind: OperationTypeNode | undefined): Promise<ExecutionResult> {
+  const result = await signed(operation, headers);
   remember(result);
+  if (kind === OperationTypeNode.MUTATION) {
+    for (const payload of Object.values(result.data ?? {})) {
+      const id = (payload as { reply?: { id?: unknown } } | null)?.reply?.id;
+      if (typeof id === "string") follow(id, headers["authorization"]);
+    }
+  }
   return result;
 }
-
-async function signed(operation: Operation, headers: Headers): Promise<ExecutionResult> {
-  // The headers that somebody typed win.
-  const own = headers["authorization"] ?? (await authorization());
-  return post(operation, own ? { ...headers, authorization: own } : headers);
-}
-
-function connect(credentials: () => Promise<string | undefined>): Client {
-  return createClient({
-    url: new URL(ENDPOINT, location.href).href.replace(/^http/, "ws"),
-    connectionParams: async () => {
-      const value = await credentials();
-      return value ? { authorization: value } : {};
-    },
-    retryAttempts: 8,
-    retryWait: (retries) => new Promise((done) => setTimeout(done, Math.min(250 * 2 ** retries, 8_000))),
-    shouldRetry: () => true,
-    on: {
-      // The server closes a socket whose token expired: the next attempt brings a new one.
-      closed: (event) => (event as CloseEvent).code === CloseCode.Forbidden && expire(),
-    },
-  });
-}
-
-const socket = connect(authorization);
-let signedInAs = session.get()?.id;
-session.subscribe(() => {
-  const id = session.get()?.id;
-  if (id !== signedInAs) socket.terminate();
-  signedInAs = id;
-});
 
 interface Sink {
   next(result: ExecutionResult): void;
@@ -75,20 +53,16 @@ interface Sink {
 
 function watch(operation: Operation, headers: Headers): Observable<ExecutionResult> {
   const own = headers["authorization"];
-  const client = own ? connect(async () => own) : socket;
+  const variables = (operation.variables ?? {}) as Record<string, unknown>;
   const subscribe = (sink: Sink) => {
-    begin();
-    const payload = { ...operation, variables: operation.variables as Record<string, unknown> };
-    const unsubscribe = client.subscribe(payload, {
-      next(result) {
-        const answer = result as ExecutionResult;
-        take(answer);
-        sink.next(answer);
-      },
+    const { messageId } = variables;
+    if (/\breply\s*\(/.test(operation.query) && typeof messageId === "string") follow(messageId, own);
+    const unsubscribe = clientFor(own).subscribe({ ...operation, variables }, {
+      next: (result) => sink.next(result as ExecutionResult),
       error(error) {
-        // A close event has no message of its own.
-        if (!(error instanceof CloseEvent)) return sink.error(error);
-        sink.next(problem(`The socket closed with ${error.code}${error.reason && `: ${error.reason}`}.`));
+        // Errors of the server are shown as they came.
+        if (Array.isArray(error)) return sink.error(error);
+        sink.next(problem(reasonOf(error)));
         sink.complete();
       },
       complete: () => sink.complete(),

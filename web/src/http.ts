@@ -10,13 +10,17 @@ export interface Operation {
 /** Where this page came from answers everything. */
 export const ENDPOINT = "/graphql";
 
+/** No answer came at all. */
+export const UNREACHABLE =
+  `The server at ${location.host} cannot be reached. Check that it is running, then try again.`;
+
 /**
  * Sends an operation by POST.
  *
- * @throws when no GraphQL answer arrives: the server is away, or something else answers for it.
+ * @throws when no GraphQL answer arrives, with a sentence for people: the server is away, or something else answers for it.
  */
 export async function post(operation: Operation, headers: Record<string, string> = {}): Promise<ExecutionResult> {
-  const response = await fetch(ENDPOINT, {
+  const request = new Request(ENDPOINT, {
     method: "POST",
     headers: {
       accept: "application/graphql-response+json, application/json;q=0.9",
@@ -25,6 +29,9 @@ export async function post(operation: Operation, headers: Record<string, string>
     },
     body: JSON.stringify(operation),
     credentials: "omit",
+  });
+  const response = await fetch(request).catch(() => {
+    throw new Error(UNREACHABLE);
   });
   const answer: unknown = await response.json().catch(() => null);
   if (typeof answer !== "object" || answer === null) {

@@ -6,6 +6,7 @@ import { adopt, session } from "./session";
 /** The places, and the example that gives each its value. */
 const SOURCES = {
   character: "Characters",
+  model: "Welcome",
   chat: "SendMessage",
   reply: "SendMessage",
   refreshToken: "Register or Login",
@@ -15,8 +16,8 @@ const KEY = "duologue:known";
 // A reload must not lose them: the tabs that name them stay.
 const known = restore();
 
-/** Puts values into the places `{{…}}` of variables, or says which has none. */
-export function fill(variables: unknown): { value: unknown } | { missing: string } {
+/** Puts values into the places `{{…}}` of variables, or says which has none and why. */
+export function fill(variables: unknown): { value: unknown } | { missing: string; why: string } {
   const missing: string[] = [];
   const walk = (value: unknown): unknown => {
     if (typeof value === "string") {
@@ -27,7 +28,7 @@ export function fill(variables: unknown): { value: unknown } | { missing: string
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, walk(inner)]));
   };
   const value = walk(variables);
-  return missing[0] === undefined ? { value } : { missing: explain(missing[0]) };
+  return missing[0] === undefined ? { value } : { missing: missing[0], why: explain(missing[0]) };
 }
 
 /** Looks for what later operations need: ids, and the tokens of a sign-in. */
@@ -37,7 +38,20 @@ export function remember(result: ExecutionResult): void {
     adopt(payload);
     for (const name of ["chat", "reply"] as const) note(name, payload[name]);
     if (result.data?.["characters"] === value) note("character", payload.nodes?.[0]);
+    if (result.data?.["models"] === value) note("model", slowest(value as Model[]));
   }
+}
+
+interface Model {
+  id?: string;
+  isDefault?: boolean;
+  isAvailable?: boolean;
+}
+
+/** The demo's slow model, so that there is time to watch and to stop a reply; elsewhere the default model. */
+function slowest(models: Model[]): Model | undefined {
+  const isReady = (model: Model) => model.isAvailable !== false;
+  return models.find((model) => model.id === "demo/slow" && isReady(model)) ?? models.find(({ isDefault }) => isDefault);
 }
 
 function note(name: keyof typeof SOURCES, node: unknown): void {

@@ -3,6 +3,7 @@ import { Account } from "./account";
 import { examples } from "./examples";
 import { fetcher } from "./fetcher";
 import { ReplyPanel } from "./reply-panel";
+import { activeTab, storage, storeTabs } from "./tabs";
 
 /**
  * GraphiQL with a sign-in. What it remembers lies in sessionStorage as well, and it keeps no history: passwords are typed
@@ -24,9 +25,13 @@ export function Playground() {
           defaultTabs={examples}
           defaultEditorToolsVisibility="variables"
           plugins={[]}
+          showPersistHeadersSettings={false}
           schemaDescription
           inputValueDeprecation
-          storage={sessionStorage}
+          initialQuery={activeTab?.query ?? ""}
+          initialVariables={activeTab?.variables ?? ""}
+          onTabChange={storeTabs}
+          storage={storage}
         >
           <GraphiQL.Logo>{null}</GraphiQL.Logo>
           <GraphiQL.Footer>

@@ -1,23 +1,60 @@
+import { useGraphiQL } from "@graphiql/react";
 import { useEffect, useRef } from "react";
-import { reply } from "./reply";
+import { again, canFollow, close, type Reply, reply, stop } from "./reply";
+import { session } from "./session";
 import { useStore } from "./store";
 
-/** The text of the reply that is being watched, as people would read it. */
+const LABELS = { following: "STREAMING", reconnecting: "RECONNECTING", lost: "NOT FOLLOWED" };
+
+/** The reply that is followed, as people would read it, with its state and a button that stops it. */
 export function ReplyPanel() {
   const current = useStore(reply);
-  const end = useRef<HTMLDivElement>(null);
+  const isWanted = useGraphiQL(({ tabs, activeTabIndex }) => concernsReplies(tabs[activeTabIndex]?.query));
+  return current && isWanted ? <Panel current={current} /> : null;
+}
+
+/** Whether the operation of a tab is one of those that begin, read or stop a reply. */
+function concernsReplies(query: string | null | undefined): boolean {
+  return /\b(sendMessage|stopReply|reply)\s*\(/.test((query ?? "").replaceAll(/#.*/g, ""));
+}
+
+function Panel({ current }: { current: Reply }) {
+  useStore(session);
+  const { phase, status, pieces, reason, isStopping } = current;
+  const isRunning = phase === "following" || phase === "reconnecting";
+  const text = pieces.map((piece) => piece.text).join("");
+  const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const box = end.current;
-    if (box) box.scrollTop = box.scrollHeight;
-  }, [current]);
-  if (!current) return null;
+    if (box.current) box.current.scrollTop = box.current.scrollHeight;
+  }, [text]);
   return (
     <section className="reply" aria-label="Reply">
-      <h2>
-        Reply <small>{current.status ?? "STREAMING"}</small>
-      </h2>
-      <div ref={end} className="text" tabIndex={0} aria-busy={current.status === null}>
-        {current.pieces.map(({ text }) => text).join("")}
+      <header>
+        <h2>Reply</h2>
+        <span role="status" className={`state ${phase}`}>
+          {phase === "ended" ? status : LABELS[phase]}
+        </span>
+        {isRunning && (
+          <button type="button" className="primary" disabled={isStopping} onClick={() => void stop()}>
+            {isStopping ? "Stopping…" : "Stop"}
+          </button>
+        )}
+        {phase === "lost" && canFollow() && (
+          <button type="button" onClick={again}>
+            Follow again
+          </button>
+        )}
+        <button type="button" className="close" aria-label="Close" title="Close: the reply goes on at the server" onClick={close}>
+          ×
+        </button>
+      </header>
+      {reason && (
+        <p className="reason" role="alert">
+          {reason}
+        </p>
+      )}
+      <div ref={box} className="text" tabIndex={0} aria-busy={isRunning}>
+        {text}
       </div>
     </section>
   );

@@ -51,8 +51,8 @@ schedule();
 export function adopt(payload: unknown): boolean {
   const next = fromPayload(payload);
   if (!next) return false;
-  keep(next);
   notice.set(null);
+  keep(next);
   tabs.postMessage({ id: next.id, session: next });
   return true;
 }
@@ -60,8 +60,9 @@ export function adopt(payload: unknown): boolean {
 /** Forgets the tokens. */
 export function forget(why: string | null = null): void {
   const id = session.get()?.id;
-  keep(null);
+  // First the reason: who hears of the change looks for it.
   notice.set(why);
+  keep(null);
   if (id) tabs.postMessage({ id, session: null });
 }
 
@@ -107,7 +108,7 @@ function schedule(): void {
   const current = session.get();
   if (!current) return;
   const wait = Math.max(current.expiresAt - Date.now() - MARGIN, SHORTEST_WAIT);
-  timer = setTimeout(() => void refresh().then((done) => done || schedule()), Math.min(wait, LONGEST_WAIT));
+  timer = window.setTimeout(() => void refresh().then((done) => done || schedule()), Math.min(wait, LONGEST_WAIT));
 }
 
 function fromPayload(payload: unknown): Session | undefined {

@@ -8,7 +8,7 @@ import { GraphQLWsLink } from "@apollo/client/link/subscriptions";
 import { relayStylePagination } from "@apollo/client/utilities";
 
 import { connect } from "./graphql-ws.mjs";
-import { POSSIBLE_TYPES, REPLY, add, textOf } from "./reply.mjs";
+import { CHAT, POSSIBLE_TYPES, REPLY, SEND_MESSAGE, add, textOf } from "./reply.mjs";
 
 export function createClient(url, session) {
   const sockets = connect(url, session);
@@ -34,6 +34,20 @@ export function createClient(url, session) {
     },
   });
   return { client: new ApolloClient({ link, cache }), close: () => sockets.dispose() };
+}
+
+/**
+ * Sends a message. The chat's query brings the two new messages: it is awaited, so that its answer is not older than
+ * what the subscription brings afterwards.
+ */
+export async function sendMessage(client, input) {
+  const { data } = await client.mutate({
+    mutation: gql(SEND_MESSAGE),
+    variables: { input },
+    refetchQueries: ({ data }) => [{ query: gql(CHAT), variables: { id: data.sendMessage.chat.id } }],
+    awaitRefetchQueries: true,
+  });
+  return data.sendMessage;
 }
 
 /** Reads a reply into the cache: whatever shows the message grows with it. Ends with the final message. */

@@ -111,3 +111,38 @@ async fn what_is_internal_is_logged_with_its_cause() {
     assert_eq!(error["fields"]["request_id"], answer["errors"][0]["extensions"]["requestId"]);
     assert_eq!(lines.len(), 2, "{lines:?}");
 }
+
+#[tokio::test]
+async fn a_refused_page_is_logged_with_its_origin_and_the_setting() {
+    let server = Server::start().await;
+    let preflight = "OPTIONS /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\norigin: https://chat.example.com\r\n\
+                     access-control-request-method: POST\r\n\r\n";
+    let handshake = "GET /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\norigin: https://chat.example.com\r\n\
+                     upgrade: websocket\r\n\r\n";
+    let simple = format!("GET /graphql?query=%7Bhello%7D&token={SECRET} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n");
+    for (request, origin) in [
+        (preflight.to_owned(), "https://chat.example.com".to_owned()),
+        (handshake.to_owned(), "https://chat.example.com".to_owned()),
+        (format!("{simple}origin: null\r\n\r\n"), "null".to_owned()),
+        (format!("{simple}origin: https://{}\r\n\r\n", "a".repeat(5_000)), format!("https://{}", "a".repeat(192))),
+    ] {
+        let (lines, _guard) = Lines::collect();
+        let answer = server.raw(&request).await;
+        let lines = lines.take();
+        let refusal = lines.iter().find(|line| line["level"] == "WARN").unwrap();
+        assert_eq!((&refusal["level"], &refusal["fields"]["origin"]), (&json!("WARN"), &json!(origin)));
+        assert!(
+            refusal["fields"]["message"].as_str().unwrap().ends_with("list the origin in CORS_ORIGINS"),
+            "{refusal}"
+        );
+        assert_eq!(refusal["span"]["request_id"].as_str(), answer.header("x-request-id"));
+        assert!(!refusal.to_string().contains(SECRET), "{refusal}");
+    }
+    let (lines, _guard) = Lines::collect();
+    server.raw(&format!("{simple}origin: http://a\r\n\r\n")).await;
+    server.raw(&format!("{simple}\r\n")).await;
+    assert!(
+        lines.take().iter().all(|line| line["level"] == "INFO"),
+        "pages of this host and other clients are not refused"
+    );
+}

@@ -43,6 +43,22 @@ async fn there_are_only_assets_among_the_assets() {
 }
 
 #[tokio::test]
+async fn the_root_sends_browsers_to_the_page_and_nobody_else() {
+    let server = Server::start().await;
+    let answer = server.get("/", BROWSER).await;
+    assert_eq!((answer.status, answer.header("location")), (307, Some("/graphql")));
+    assert_eq!((answer.header("vary"), answer.header("cache-control")), (Some("accept"), Some("no-store")));
+    for accept in ["", "accept: */*\r\n", "accept: application/json\r\n"] {
+        let answer = server.get("/", accept).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "NOT_FOUND"), "{accept}");
+    }
+    let post = format!("POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 0\r\n{BROWSER}\r\n");
+    assert_eq!(server.raw(&post).await.status, 404);
+    let off = Server::without_playground().await;
+    assert_eq!(off.get("/", BROWSER).await.status, 404);
+}
+
+#[tokio::test]
 async fn it_can_be_turned_off() {
     let server = Server::without_playground().await;
     for accept in [BROWSER, "accept: */*\r\n"] {

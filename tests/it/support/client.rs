@@ -21,7 +21,7 @@ const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $inpu
 /// Sends requests to one server, with a token or without.
 #[derive(Clone)]
 pub(crate) struct Client {
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     pub(crate) address: SocketAddr,
     pub(crate) token: Option<String>,
 }

@@ -1,0 +1,26 @@
+import "./style.css";
+import { StrictMode, useState, useSyncExternalStore } from "react";
+import { createRoot } from "react-dom/client";
+import { Provider } from "urql";
+import { Chats } from "./chats";
+import { createUrql } from "./client";
+import { isSignedIn, onEvent } from "./session";
+import { SignIn } from "./sign-in";
+
+const onSession = onEvent("storage");
+
+function App() {
+  return useSyncExternalStore(onSession, isSignedIn) ? <SignedIn /> : <SignIn />;
+}
+
+/** Each sign-in has a client of its own: its cache holds nothing of the user before. */
+function SignedIn() {
+  const [client] = useState(createUrql);
+  return (
+    <Provider value={client}>
+      <Chats />
+    </Provider>
+  );
+}
+
+createRoot(document.getElementById("app")!).render(<StrictMode><App /></StrictMode>);
