@@ -1,4 +1,4 @@
-//! Connections, as the Relay cursor specification has them (<https://relay.dev/graphql/connections.htm>).
+//! Connections, as defined by the Relay cursor connections specification (<https://relay.dev/graphql/connections.htm>).
 
 use std::sync::Arc;
 
@@ -20,30 +20,30 @@ use crate::graphql::chats::{Chat, Message};
 use crate::graphql::context::ContextExt as _;
 use crate::storage::page::{Page, Window};
 
-/// The most rows of a page.
+/// The maximum page size.
 const MAX_PAGE: i32 = 100;
-/// The rows of a page when neither `first` nor `last` is given.
+/// The page size if neither `first` nor `last` is given.
 const DEFAULT_PAGE: u32 = 20;
 
-/// Where a page stands in its list.
+/// The position of a page in its list.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct PageInfo {
-    /// Whether the list goes on after this page.
+    /// Whether the list has items after this page.
     pub has_next_page: bool,
-    /// Whether the list has something before this page.
+    /// Whether the list has items before this page.
     pub has_previous_page: bool,
-    /// The cursor of the first edge; null when the page is empty.
+    /// The cursor of the first edge. Null if the page is empty.
     pub start_cursor: Option<String>,
-    /// The cursor of the last edge; null when the page is empty.
+    /// The cursor of the last edge. Null if the page is empty.
     pub end_cursor: Option<String>,
 }
 
-/// How many entries a whole list has.
+/// The number of items in a whole list.
 #[derive(Clone)]
 pub enum Total {
-    /// So many.
+    /// The number is known.
     Known(u64),
-    /// The database is asked when a client asks.
+    /// The number is queried if the client requests it.
     Counted(Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>),
 }
 
@@ -55,13 +55,13 @@ pub struct Connection<T> {
     total: Total,
 }
 
-/// An entry of a list, and where it stands.
+/// An item of a list, with its cursor.
 pub struct Edge<T> {
     cursor: String,
     node: T,
 }
 
-/// A page of a list, after the Relay cursor connections specification.
+/// A page of a list, as defined by the Relay cursor connections specification.
 #[Object(
     concrete(name = "ChatConnection", params(Chat)),
     concrete(name = "UserConnection", params(User)),
@@ -73,17 +73,17 @@ impl<T: OutputType> Connection<T>
 where
     Edge<T>: OutputType,
 {
-    /// The entries, each with its cursor.
+    /// The items of the page, each with its cursor.
     async fn edges(&self) -> List<&Edge<T>> {
         self.edges.iter().collect()
     }
 
-    /// The entries alone.
+    /// The items of the page.
     async fn nodes(&self) -> List<&T> {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
-    /// Where this page stands in the list.
+    /// The position of this page in the list.
     async fn page_info(&self) -> PageInfo {
         PageInfo {
             has_next_page: self.has_next,
@@ -93,7 +93,7 @@ where
         }
     }
 
-    /// How many entries the whole list has, all pages together. Counted only when asked for.
+    /// The number of items in the whole list, on all pages. Computed only if requested.
     async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
         let total = match &self.total {
             Total::Known(total) => *total,
@@ -106,7 +106,7 @@ where
     }
 }
 
-/// An entry of a list, and where it stands.
+/// An item of a list, with its cursor.
 #[Object(
     concrete(name = "ChatEdge", params(Chat)),
     concrete(name = "UserEdge", params(User)),
@@ -115,19 +115,19 @@ where
     concrete(name = "CharacterEdge", params(Character))
 )]
 impl<T: OutputType> Edge<T> {
-    /// Where the entry stands: for `after` and `before`. Opaque.
+    /// The cursor of the item, for `after` and `before`. Opaque.
     async fn cursor(&self) -> &str {
         &self.cursor
     }
 
-    /// The entry.
+    /// The item.
     async fn node(&self) -> &T {
         &self.node
     }
 }
 
 impl<T> Connection<T> {
-    /// A connection of a page's rows.
+    /// Creates a connection from a page of rows.
     pub fn new<R, P: Serialize>(page: Page<R>, place: impl Fn(&R) -> P, node: impl Fn(R) -> T, total: Total) -> Self {
         let (has_next, has_previous) = (page.has_next, page.has_previous);
         let edge = |row: R| Edge { cursor: encode(&place(&row)), node: node(row) };
@@ -135,40 +135,41 @@ impl<T> Connection<T> {
     }
 }
 
-/// The arguments of a connection.
+/// The pagination arguments of a connection.
 #[derive(Debug, Clone, Default)]
 pub struct PageArguments {
-    /// So many from the beginning.
+    /// Returns the first *n* items.
     pub first: Option<i32>,
-    /// Only after this cursor.
+    /// Returns only items after this cursor.
     pub after: Option<String>,
-    /// So many from the end.
+    /// Returns the last *n* items.
     pub last: Option<i32>,
-    /// Only before this cursor.
+    /// Returns only items before this cursor.
     pub before: Option<String>,
 }
 
 impl PageArguments {
-    /// The window that is meant. Without `first` and `last` it is the first 20, or the last 20 when `from_end`.
+    /// Parses the arguments into a window. Without `first` and `last` it is the first 20 items, or the last 20 if
+    /// `from_end`.
     ///
     /// # Errors
-    /// [`crate::domain::Error::Invalid`] for both `first` and `last`, for one below 0 or above 100, and for a cursor that is
-    /// none of this list.
+    /// [`crate::domain::Error::Invalid`] if `first` and `last` are both given, if one is below 0 or above 100, and for
+    /// a cursor that is not of this list.
     pub fn window<P: DeserializeOwned>(&self, from_end: bool) -> Result<Window<P>> {
         let mut checks = Checks::default();
         for (name, count) in [("first", self.first), ("last", self.last)] {
             if count.is_some_and(|count| !(0..=MAX_PAGE).contains(&count)) {
-                checks.fail(name, FieldErrorCode::OutOfRange, "From 0 to 100 may be asked for.");
+                checks.fail(name, FieldErrorCode::OutOfRange, "Must be between 0 and 100.");
             }
         }
         if self.first.is_some() && self.last.is_some() {
-            checks.fail("last", FieldErrorCode::NotAllowed, "Give `first` or `last`, not both.");
+            checks.fail("last", FieldErrorCode::NotAllowed, "`first` and `last` cannot be combined.");
         }
         let after = cursor(&mut checks, "after", self.after.as_deref());
         let before = cursor(&mut checks, "before", self.before.as_deref());
         checks.finish()?;
         let count = self.first.or(self.last).map_or(DEFAULT_PAGE, i32::unsigned_abs);
-        // A page after a cursor runs forward even where the list is read from its end.
+        // `after` alone pages forward, even in a list that is read from its end by default.
         let from_end = self.last.is_some() || (self.first.is_none() && from_end && after.is_none());
         Ok(Window { after, before, limit: count, from_end })
     }
@@ -179,12 +180,12 @@ fn cursor<P: DeserializeOwned>(checks: &mut Checks, name: &str, text: Option<&st
     let json = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
     let place = json.filter(|json| !has_nul(json)).and_then(|json| serde_json::from_value(json).ok());
     if place.is_none() {
-        checks.fail(name, FieldErrorCode::Malformed, "This is not a cursor of this list.");
+        checks.fail(name, FieldErrorCode::Malformed, "Not a cursor of this list.");
     }
     place
 }
 
-/// Whether a cursor that somebody made up holds what PostgreSQL refuses in a text.
+/// Whether a forged cursor contains U+0000, which PostgreSQL rejects in text.
 fn has_nul(place: &Value) -> bool {
     let is_nul = |value: &Value| value.as_str().is_some_and(|text| text.contains('\0'));
     place.as_object().is_some_and(|fields| fields.values().any(is_nul))

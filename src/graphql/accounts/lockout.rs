@@ -1,4 +1,4 @@
-//! Locks after failed sign-ins.
+//! Lockouts after failed sign-in attempts.
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
@@ -6,32 +6,32 @@ use super::user::User;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 
-/// Whose locks are lifted.
+/// The input of `unlockUser`.
 #[derive(InputObject)]
 pub struct UnlockUserInput {
-    /// The user.
+    /// The ID of the user.
     user_id: ID,
 }
 
-/// Who is unlocked.
+/// The payload of `unlockUser`.
 #[derive(SimpleObject)]
 pub struct UnlockUserPayload {
-    /// The user, who may sign in from everywhere again.
+    /// The unlocked user.
     user: User,
 }
 
-/// Lifting locks.
+/// The mutations of lockouts.
 #[derive(Default)]
 pub struct LockoutMutations;
 
 #[Object]
 impl LockoutMutations {
-    /// Lifts every lock that failed sign-ins brought on an account. Requires USERS_WRITE and every permission of the
-    /// user; FORBIDDEN with a personal access token. Audited.
+    /// Removes all lockouts that failed sign-in attempts caused on an account. Requires USERS_WRITE and every
+    /// permission of the user. FORBIDDEN with a personal access token. Audited.
     async fn unlock_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whose locks are lifted.")] input: UnlockUserInput,
+        #[graphql(desc = "The input of `unlockUser`.")] input: UnlockUserInput,
     ) -> Result<Option<UnlockUserPayload>> {
         let id = ids::parse(&input.user_id, "userId")?;
         let row = ctx.state().accounts.unlock_user(ctx.viewer()?, id, ctx.client()?).await?;

@@ -1,4 +1,4 @@
-//! Accounts in the schema.
+//! Accounts: users, sessions, personal access tokens and roles.
 
 mod lockout;
 mod personal_access_token;

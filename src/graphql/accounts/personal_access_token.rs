@@ -7,52 +7,52 @@ use crate::graphql::budget::List;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
 
-/// What a personal access token may do. Each lets it query and subscribe.
+/// A scope of a personal access token. Every scope includes queries and subscriptions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::TokenScope")]
 pub enum TokenScope {
-    /// Nothing more.
+    /// Queries and subscriptions only.
     Read,
-    /// Mutations, except those that are FORBIDDEN with a personal access token: all that change accounts, roles,
+    /// Also mutations, except those that are FORBIDDEN with a personal access token: all that change accounts, roles,
     /// sessions and tokens.
     Write,
-    /// What the roles of its user allow, with the same exceptions.
+    /// Also the permissions of the user's roles, with the same exceptions.
     Admin,
 }
 
-/// A token with which a program acts for its user. It travels as an access token does.
+/// A token with which a program acts on behalf of its user. It is sent like an access token.
 #[derive(Debug, Clone)]
 pub struct PersonalAccessToken(pub personal_access_token::Model);
 
-/// A token with which a program acts for its user. It travels as an access token does.
+/// A token with which a program acts on behalf of its user. It is sent like an access token.
 #[Object]
 impl PersonalAccessToken {
-    /// Opaque, and unique among all objects.
+    /// The token's ID, with the prefix `pat`.
     pub async fn id(&self) -> ID {
         ids::show(self.0.id)
     }
 
-    /// What its user calls it.
+    /// The name that the user gave the token.
     async fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// What it may do.
+    /// The scopes of the token.
     async fn scopes(&self) -> List<TokenScope> {
         enums::TokenScope::parse_list(&self.0.scopes).into_iter().map(TokenScope::from).collect()
     }
 
-    /// When it was made.
+    /// The time when the token was created.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
-    /// When it was last used, to the minute; null for never.
+    /// The time when the token was last used, with a precision of one minute. Null if never used.
     async fn last_used_at(&self) -> Option<DateTime> {
         self.0.last_used_at.map(DateTime)
     }
 
-    /// When it stops working; null for never.
+    /// The time when the token expires. Null if it does not expire.
     async fn expires_at(&self) -> Option<DateTime> {
         self.0.expires_at.map(DateTime)
     }

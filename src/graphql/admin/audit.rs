@@ -15,62 +15,63 @@ use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
 use crate::storage::audit::Filter;
 
-/// Something that was done, for the record. Never changed; kept for a year.
+/// An entry of the audit log. Immutable; deleted after one year.
 #[derive(Debug, Clone)]
 pub struct AuditEntry(pub audit_entry::Model);
 
-/// Something that was done, for the record. Never changed; kept for a year.
+/// An entry of the audit log. Immutable; deleted after one year.
 #[Object]
 impl AuditEntry {
-    /// Its id, with the prefix `audit`.
+    /// The entry's ID, with the prefix `audit`.
     pub async fn id(&self) -> ID {
         ids::show(self.0.id)
     }
 
-    /// When it was done; of failures that repeat within a minute, when the first one was.
+    /// The time of the action. For failures that repeat within a minute, the time of the first one.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }
 
-    /// Who did it; null when that is not known, or the account is gone.
+    /// The user who performed the action. Null if unknown, or if the account was deleted.
     async fn actor(&self, ctx: &Context<'_>) -> Result<Option<User>> {
         let Some(id) = self.0.actor_id else { return Ok(None) };
         Ok(ctx.loaders().load_one(id).await?.map(User::from))
     }
 
-    /// What was done, such as `user.login`, `user.login_failed`, `session.reuse_detected`, `role.updated` or `chat.read`.
+    /// The action, for example `user.login`, `user.login_failed`, `session.reuse_detected`, `role.updated` or
+    /// `chat.read`.
     async fn action(&self) -> &str {
         &self.0.action
     }
 
-    /// To what, which may be gone by now.
+    /// The ID of the object of the action. The object may have been deleted since.
     async fn subject_id(&self) -> Option<ID> {
         self.0.subject_id.as_ref().map(ids::show)
     }
 
-    /// The address that it came from.
+    /// The IP address of the client.
     async fn ip_address(&self) -> Option<&str> {
         self.0.ip_address.as_deref()
     }
 
-    /// What else there is to say: an object without secrets. A failure has here how often it happened, as `count`.
+    /// Further details: a JSON object without secrets. For a failure, `count` is the number of occurrences.
     async fn detail(&self) -> AnyJson<'static> {
         AnyJson(Cow::Owned(audit::detail(&self.0)))
     }
 }
 
-/// Which entries of the audit log are wanted. Every field that is given must fit.
+/// A filter for audit log entries. An entry must match every field that is given.
 #[derive(Debug, Clone, Default, InputObject)]
 pub struct AuditFilter {
-    /// Done by this user.
+    /// The ID of the user who performed the action.
     actor_id: Option<ID>,
-    /// Exactly this action.
+    /// The exact action.
     action: Option<String>,
-    /// Done to this, of whatever type.
+    /// The ID of the object of the action, of any type.
     subject_id: Option<ID>,
-    /// From then on.
+    /// The start of the time range, inclusive.
     from: Option<DateTime>,
-    /// Before then.
+    /// The end of the time range, exclusive.
     to: Option<DateTime>,
 }
 

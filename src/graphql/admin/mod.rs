@@ -1,4 +1,4 @@
-//! Administration: users, roles, other people's chats, and the audit log.
+//! Administration: users, roles, chats of other users, and the audit log.
 
 mod audit;
 mod roles;
@@ -25,39 +25,45 @@ use crate::storage::{audit as audit_rows, chats as chat_rows, directory};
 use audit::AuditFilter;
 use users::UserFilter;
 
-/// The way into administration.
+/// The query for administration.
 #[derive(Debug, Default)]
 pub struct AdminQueries;
 
 #[Object]
 impl AdminQueries {
-    /// Administration. Null, without an error, for who has no permission beyond their own data.
+    /// Admin queries. Null, without an error, if the viewer has no permission beyond access to their own data.
     async fn admin(&self, ctx: &Context<'_>) -> Result<Option<Admin>> {
         Ok(may_administer(ctx.requester())?.then_some(Admin))
     }
 }
 
-/// Administration. Each field asks for its own permission: it is null, plus a FORBIDDEN error on that field alone, without it.
+/// Admin queries. Each field requires its own permission; without it, that field alone is null with a FORBIDDEN error.
 #[derive(Debug)]
 pub struct Admin;
 
-/// Administration. Each field asks for its own permission: it is null, plus a FORBIDDEN error on that field alone, without it.
+/// Admin queries. Each field requires its own permission; without it, that field alone is null with a FORBIDDEN error.
 #[Object]
 impl Admin {
-    /// Always the same, for clients' caches.
+    /// A constant ID, for client caches.
     async fn id(&self) -> ID {
         ID("admin".to_owned())
     }
 
-    /// The users, by name. Requires USERS_READ.
+    /// All users, sorted by username. Requires USERS_READ.
     async fn users(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the beginning, at most 100; not together with `last`.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which users are wanted; absent are all.")] filter: Option<UserFilter>,
+        #[graphql(desc = "Returns the first *n* items (at most 100). Cannot be combined with `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items (at most 100). Cannot be combined with `first`.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns only users that match this filter. If absent, returns all users.")] filter: Option<
+            UserFilter,
+        >,
     ) -> Result<Option<Connection<User>>> {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<directory::Place>(false)?;
@@ -72,23 +78,28 @@ impl Admin {
         Ok(Some(Connection::new(page, |user| directory::Place::from(user), User::from, Total::Counted(total))))
     }
 
-    /// Every role, by name. Requires ROLES_WRITE.
+    /// All roles, sorted by name. Requires ROLES_WRITE.
     async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
         ctx.budget().statements(1)?;
         let roles = ctx.state().accounts.roles(ctx.viewer()?).await?;
         Ok(Some(roles.into_iter().map(Role).collect()))
     }
 
-    /// Everybody's chats, or one user's, newest activity first. Requires CHATS_READ. The list is audited, and so is
-    /// each chat of which messages are read.
+    /// The chats of all users or of one user, latest activity first. Requires CHATS_READ. Access to the list is
+    /// audited, and so is access to the messages of each chat.
     async fn chats(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whose chats; absent are everybody's.")] user_id: Option<ID>,
-        #[graphql(desc = "So many from the beginning, at most 100; not together with `last`.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "The ID of the owner of the chats. If absent, returns the chats of all users.")]
+        user_id: Option<ID>,
+        #[graphql(desc = "Returns the first *n* items (at most 100). Cannot be combined with `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items (at most 100). Cannot be combined with `first`.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<Chat>>> {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<chat_rows::Place>(false)?;
@@ -103,23 +114,29 @@ impl Admin {
         Ok(Some(Connection::new(page, |chat| chat_rows::Place::from(chat), Chat::listed, Total::Counted(total))))
     }
 
-    /// Anybody's chat, with its messages; null when there is none with this id. Requires CHATS_READ. Access is audited.
-    async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The chat's id.")] id: ID) -> Result<Option<Chat>> {
+    /// Looks up a chat of any user. Null if there is no chat with this ID. Requires CHATS_READ. Access is audited.
+    async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
         let id = ids::parse(&id, "id")?;
         ctx.budget().statements(1)?;
         let found = ctx.state().chats.find_of_others(ctx.viewer()?, ctx.client()?, id).await?;
         Ok(found.map(|(chat, access)| Chat::found(chat, access)))
     }
 
-    /// What admins did to others, and every security event, newest first. Requires AUDIT_READ.
+    /// The audit log, newest entries first: actions of admins on other users, and all security events. Requires
+    /// AUDIT_READ.
     async fn audit_log(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the beginning, at most 100; not together with `last`.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which entries are wanted; absent are all.")] filter: Option<AuditFilter>,
+        #[graphql(desc = "Returns the first *n* items (at most 100). Cannot be combined with `last`.")] first: Option<
+            i32,
+        >,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items (at most 100). Cannot be combined with `first`.")] last: Option<
+            i32,
+        >,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns only entries that match this filter. If absent, returns all entries.")]
+        filter: Option<AuditFilter>,
     ) -> Result<Option<Connection<AuditEntry>>> {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<audit_rows::Place>(false)?;

@@ -1,4 +1,4 @@
-//! The queries of this slice.
+//! The queries of chats.
 
 use async_graphql::{Context, ID, Object};
 
@@ -7,14 +7,14 @@ use crate::domain::Result;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 
-/// The queries of this slice.
+/// The queries of chats.
 #[derive(Debug, Default)]
 pub struct ChatQueries;
 
 #[Object]
 impl ChatQueries {
-    /// A chat of the viewer; null when there is none with this id.
-    async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The chat's id.")] id: ID) -> Result<Option<Chat>> {
+    /// Looks up a chat of the viewer. Null if the viewer has no chat with this ID.
+    async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&id, "id")?);
         Ok(ctx.state().chats.find(viewer, id).await?.map(Chat::new))
     }
