@@ -1,4 +1,4 @@
-//! A part of a response that is resolved for somebody else than who sent the request.
+//! Resolves a part of a response for a viewer other than the sender of the request.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,14 +12,14 @@ use crate::graphql::budget::Budget;
 use crate::graphql::context::State;
 use crate::graphql::loaders;
 
-/// A value below which this viewer is the requester, at every depth, with loaders of their own.
+/// A value whose fields, at every depth, are resolved with this viewer as the requester and with separate loaders.
 pub struct AsViewer<T> {
     viewer: Arc<Viewer>,
     value: T,
 }
 
 impl<T> AsViewer<T> {
-    /// The value, as the viewer sees it.
+    /// Wraps the value.
     pub fn new(viewer: Arc<Viewer>, value: T) -> Self {
         Self { viewer, value }
     }
@@ -45,7 +45,7 @@ impl<T: OutputType> OutputType for AsViewer<T> {
         let mut data = Data::default();
         data.insert(requester.clone());
         data.insert(loaders::make(state, requester, client, budget));
-        // What is found here is found before what the request brought.
+        // `execute_data` takes precedence over the data of the request.
         let mut below = ctx.clone();
         below.execute_data = Some(&data);
         self.value.resolve(&below, field).await

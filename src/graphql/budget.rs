@@ -1,8 +1,9 @@
-//! What one request may use, whatever it asks for: values of its answer, bytes, and statements of the database.
+//! The budget of one request: the number of values in its response, bytes, and database statements.
 //!
-//! The estimate of a document refuses early and cheaply; the budget counts what is really used. Lists, long texts and loaders
-//! draw from it. A query that goes beyond it ends at once with QUERY_TOO_COMPLEX. A mutation runs to its end, because its effects
-//! stay; its fields that go beyond are errors. Each event of a subscription has the whole budget anew.
+//! The complexity estimate of a document rejects it before execution; the budget counts actual use during execution.
+//! Lists, long texts and loaders are charged to it. A query that exceeds it ends at once with QUERY_TOO_COMPLEX. A
+//! mutation runs to its end, because its effects are permanent; fields that exceed the budget are errors. Each event of
+//! a subscription has the full budget.
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,40 +15,40 @@ use serde_json::Value as Json;
 
 use crate::domain::{Error, Result};
 
-/// The values between which a long list lets others have their turn.
-const STRETCH: u64 = 1_000;
-/// About what a value costs beside its key and its text, in bytes of JSON.
+/// The number of values after which a list yields to other tasks before it is resolved.
+const YIELD_AFTER: u64 = 1_000;
+/// The approximate size of a value in JSON without its key and text, in bytes.
 const PUNCTUATION: usize = 4;
 
-/// An amount of what requests use.
+/// Resource usage of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Values of the answer.
+    /// Values in the response.
     pub nodes: u64,
-    /// Bytes of rows that were read and of texts and keys that are answered.
+    /// Bytes of the rows read, and of the texts and keys in the response.
     pub bytes: u64,
-    /// Statements of the database.
+    /// Database statements.
     pub statements: u64,
 }
 
-/// What one request may use, and has used.
+/// The limits of one request, and its usage so far.
 #[derive(Debug)]
 pub struct Budget {
     limit: Usage,
-    nodes: Meter,
-    bytes: Meter,
-    statements: Meter,
+    nodes: Counter,
+    bytes: Counter,
+    statements: Counter,
 }
 
 #[derive(Debug, Default)]
-struct Meter {
+struct Counter {
     used: AtomicU64,
-    /// What had been used when the event began.
+    /// The usage at the start of the current event.
     before: AtomicU64,
 }
 
-impl Meter {
-    fn draw(&self, amount: u64, limit: u64) -> Result<()> {
+impl Counter {
+    fn charge(&self, amount: u64, limit: u64) -> Result<()> {
         self.used.fetch_add(amount, Ordering::Relaxed);
         if self.of_event() > limit { Err(Error::TooComplex) } else { Ok(()) }
     }
@@ -62,85 +63,86 @@ impl Meter {
 }
 
 impl Budget {
-    /// A whole one.
+    /// Creates a budget without usage.
     pub fn new(limit: Usage) -> Self {
-        Self { limit, nodes: Meter::default(), bytes: Meter::default(), statements: Meter::default() }
+        Self { limit, nodes: Counter::default(), bytes: Counter::default(), statements: Counter::default() }
     }
 
-    /// What has been used so far, by all events together.
+    /// The usage so far, by all events together.
     pub fn used(&self) -> Usage {
-        let used = |meter: &Meter| meter.used.load(Ordering::Relaxed);
+        let used = |counter: &Counter| counter.used.load(Ordering::Relaxed);
         Usage { nodes: used(&self.nodes), bytes: used(&self.bytes), statements: used(&self.statements) }
     }
 
-    /// Makes it whole for the next event.
+    /// Restores the full budget for the next event.
     pub fn renew(&self) {
-        [&self.nodes, &self.bytes, &self.statements].into_iter().for_each(Meter::renew);
+        [&self.nodes, &self.bytes, &self.statements].into_iter().for_each(Counter::renew);
     }
 
-    /// Whether more was drawn than there was.
+    /// Whether the usage exceeds a limit.
     pub fn is_exceeded(&self) -> bool {
         let limit = self.limit;
-        let meters = [(&self.nodes, limit.nodes), (&self.bytes, limit.bytes), (&self.statements, limit.statements)];
-        meters.into_iter().any(|(meter, limit)| meter.of_event() > limit)
+        let counters = [(&self.nodes, limit.nodes), (&self.bytes, limit.bytes), (&self.statements, limit.statements)];
+        counters.into_iter().any(|(counter, limit)| counter.of_event() > limit)
     }
 
-    /// How many bytes may still be used.
+    /// The number of bytes left.
     pub fn bytes_left(&self) -> u64 {
         self.limit.bytes.saturating_sub(self.bytes.of_event())
     }
 
-    /// Draws statements.
+    /// Charges statements.
     ///
     /// # Errors
-    /// [`Error::TooComplex`] beyond the limit; as everywhere below.
+    /// [`Error::TooComplex`] if the limit is exceeded; also for the methods below.
     pub fn statements(&self, count: u64) -> Result<()> {
-        self.statements.draw(count, self.limit.statements)
+        self.statements.charge(count, self.limit.statements)
     }
 
-    /// Draws bytes.
+    /// Charges bytes.
     pub fn bytes(&self, bytes: usize) -> Result<()> {
-        self.bytes.draw(bytes as u64, self.limit.bytes)
+        self.bytes.charge(bytes as u64, self.limit.bytes)
     }
 
-    /// Draws what is asked for, once: an answer in which every list has one entry. A list draws the difference.
+    /// Charges the selection set once, as if every list had one item. [`List`] charges the remaining items.
     pub fn selection(&self, selection: &SelectionSet) -> Result<()> {
-        self.values(Weight::of(selection), 1)
+        self.values(SelectionSize::of(selection), 1)
     }
 
     fn list(&self, length: usize, selection: &SelectionSet) -> Result<u64> {
-        let weight = Weight::of(selection).max(Weight { nodes: 1, bytes: PUNCTUATION as u64 });
+        let size = SelectionSize::of(selection).max(SelectionSize { nodes: 1, bytes: PUNCTUATION as u64 });
         let more = (length as u64).saturating_sub(1);
-        self.values(weight, more)?;
-        Ok(weight.nodes.saturating_mul(more))
+        self.values(size, more)?;
+        Ok(size.nodes.saturating_mul(more))
     }
 
-    fn values(&self, weight: Weight, times: u64) -> Result<()> {
-        self.nodes.draw(weight.nodes.saturating_mul(times), self.limit.nodes)?;
-        self.bytes.draw(weight.bytes.saturating_mul(times), self.limit.bytes)
+    fn values(&self, size: SelectionSize, times: u64) -> Result<()> {
+        self.nodes.charge(size.nodes.saturating_mul(times), self.limit.nodes)?;
+        self.bytes.charge(size.bytes.saturating_mul(times), self.limit.bytes)
     }
 }
 
-/// The size of what a selection asks for, with one entry of each list.
+/// The size of the response to a selection set in which every list has one item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-struct Weight {
+struct SelectionSize {
     nodes: u64,
     bytes: u64,
 }
 
-impl Weight {
-    /// Recursion is bounded by the depth of documents.
+impl SelectionSize {
+    /// Recursion is bounded by the depth limit of documents.
     fn of(selection: &SelectionSet) -> Self {
-        let (mut weight, mut of_types) = (Self::default(), Self::default());
+        let (mut size, mut of_types) = (Self::default(), Self::default());
         for item in &selection.items {
             match &item.node {
                 Selection::Field(field) => {
                     let below = Self::of(&field.node.selection_set.node);
                     let key = field.node.response_key().node.len() + PUNCTUATION;
-                    weight.nodes = weight.nodes.saturating_add(below.nodes).saturating_add(1);
-                    weight.bytes = weight.bytes.saturating_add(below.bytes).saturating_add(key as u64);
+                    size.nodes = size.nodes.saturating_add(below.nodes).saturating_add(1);
+                    size.bytes = size.bytes.saturating_add(below.bytes).saturating_add(key as u64);
                 }
-                // There is one for each type that a value may be; it is of one.
+                // An expanded document has one inline fragment for each possible type, and a value has exactly one
+                // type.
                 Selection::InlineFragment(fragment) => {
                     let of_type = Self::of(&fragment.node.selection_set.node);
                     of_types.nodes = of_types.nodes.max(of_type.nodes);
@@ -149,11 +151,11 @@ impl Weight {
                 Selection::FragmentSpread(_) => {}
             }
         }
-        Self { nodes: weight.nodes.saturating_add(of_types.nodes), bytes: weight.bytes.saturating_add(of_types.bytes) }
+        Self { nodes: size.nodes.saturating_add(of_types.nodes), bytes: size.bytes.saturating_add(of_types.bytes) }
     }
 }
 
-/// A list of the answer. Every list of the schema is one, so that none is forgotten.
+/// A list in the response, charged to the budget. Every list field of the schema returns this type.
 #[derive(Debug, Clone)]
 pub struct List<T>(pub Vec<T>);
 
@@ -177,15 +179,15 @@ impl<T: OutputType> OutputType for List<T> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        let drawn = draw(ctx, |budget| budget.list(self.0.len(), &ctx.item.node))?;
-        if drawn >= STRETCH {
+        let charged = charge(ctx, |budget| budget.list(self.0.len(), &ctx.item.node))?;
+        if charged >= YIELD_AFTER {
             tokio::task::yield_now().await;
         }
         self.0.resolve(ctx, field).await
     }
 }
 
-/// A text of the answer that may be long.
+/// A potentially long text in the response, charged to the budget.
 #[derive(Debug, Clone)]
 pub struct Text<'a>(pub Cow<'a, str>);
 
@@ -211,12 +213,12 @@ impl OutputType for Text<'_> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, _field: &Positioned<Field>) -> ServerResult<Value> {
-        draw(ctx, |budget| budget.bytes(length_in_json(&self.0)))?;
+        charge(ctx, |budget| budget.bytes(length_in_json(&self.0)))?;
         Ok(Value::String(self.0.clone().into_owned()))
     }
 }
 
-/// A JSON value of the answer.
+/// A JSON value in the response, charged to the budget.
 #[derive(Debug, Clone)]
 pub struct AnyJson<'a>(pub Cow<'a, Json>);
 
@@ -230,17 +232,17 @@ impl OutputType for AnyJson<'_> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        draw(ctx, |budget| budget.bytes(size_of_json(&self.0)))?;
+        charge(ctx, |budget| budget.bytes(size_of_json(&self.0)))?;
         async_graphql::Json(&*self.0).resolve(ctx, field).await
     }
 }
 
-fn draw<T>(ctx: &ContextSelectionSet<'_>, draw: impl FnOnce(&Budget) -> Result<T>) -> ServerResult<T> {
-    let drawn = draw(ctx.data_unchecked::<std::sync::Arc<Budget>>());
-    drawn.map_err(|cause| ctx.set_error_path(async_graphql::Error::from(cause).into_server_error(ctx.item.pos)))
+fn charge<T>(ctx: &ContextSelectionSet<'_>, charge: impl FnOnce(&Budget) -> Result<T>) -> ServerResult<T> {
+    let charged = charge(ctx.data_unchecked::<std::sync::Arc<Budget>>());
+    charged.map_err(|cause| ctx.set_error_path(async_graphql::Error::from(cause).into_server_error(ctx.item.pos)))
 }
 
-/// How long a text is in JSON: control characters, quotes and backslashes are escaped.
+/// The length of a text in JSON, in which control characters, quotes and backslashes are escaped.
 fn length_in_json(text: &str) -> usize {
     let escaped = |byte: u8| match byte {
         b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 1,
@@ -250,7 +252,7 @@ fn length_in_json(text: &str) -> usize {
     text.len() + text.bytes().map(escaped).sum::<usize>()
 }
 
-/// About how much memory a JSON value takes, in bytes. Recursion is bounded by the parser that made it.
+/// The approximate memory size of a JSON value, in bytes. Recursion is bounded by the parser that produced it.
 fn size_of_json(value: &Json) -> usize {
     const NODE: usize = 72;
     NODE + match value {
@@ -270,19 +272,19 @@ mod tests {
 
     use super::*;
 
-    fn weight(text: &str) -> u64 {
+    fn size(text: &str) -> u64 {
         let DocumentOperations::Single(operation) = parse_query(text).unwrap().operations else { panic!() };
-        Weight::of(&operation.node.selection_set.node).nodes
+        SelectionSize::of(&operation.node.selection_set.node).nodes
     }
 
     #[test]
-    fn a_value_is_of_one_type() {
-        assert_eq!(weight("{ a b { c } }"), 3);
-        assert_eq!(weight("{ a { ... on A { b } ... on B { b c d { e } } f } }"), 6);
+    fn only_the_largest_inline_fragment_counts() {
+        assert_eq!(size("{ a b { c } }"), 3);
+        assert_eq!(size("{ a { ... on A { b } ... on B { b c d { e } } f } }"), 6);
     }
 
     #[test]
-    fn events_have_the_whole_budget_each() {
+    fn each_event_has_the_full_budget() {
         let budget = Budget::new(Usage { nodes: 10, bytes: 100, statements: 2 });
         assert!(budget.statements(1).is_ok() && budget.statements(1).is_ok() && !budget.is_exceeded());
         assert!(matches!(budget.statements(1), Err(Error::TooComplex)) && budget.is_exceeded());
@@ -293,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_count_as_they_are_sent() {
+    fn text_size_is_its_length_in_json() {
         for text in ["plain ü 🏃", "\"\\\n\t", "\u{1}\u{1f}\u{8}\u{c}\u{7f}"] {
             assert_eq!(length_in_json(text), serde_json::to_string(text).unwrap().len() - 2, "{text}");
         }

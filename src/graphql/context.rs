@@ -1,10 +1,9 @@
-//! What resolvers reach through their context.
+//! Typed access to the application state and the request through a resolver's context.
 
 use std::sync::Arc;
 
 use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
-
 use tokio_util::task::TaskTracker;
 
 use crate::domain::accounts::Accounts;
@@ -12,12 +11,11 @@ use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::replies::Replies;
-use crate::domain::{Client, Error, Requester, Result, Viewer};
+use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
 use crate::graphql::budget::Budget;
 use crate::graphql::loaders::Source;
-use crate::llm::registry::Registry;
 
-/// What the resolvers work with: one value in the schema.
+/// The application state of the resolvers: the only value in the schema's data.
 #[derive(Clone)]
 pub struct State {
     /// Accounts and sessions.
@@ -28,33 +26,33 @@ pub struct State {
     pub characters: Characters,
     /// Chats and their messages.
     pub chats: Chats,
-    /// The reply engine.
+    /// Replies.
     pub replies: Replies,
-    /// The models.
+    /// The configured models.
     pub models: Arc<Registry>,
-    /// The longest message, in Unicode characters.
+    /// The maximum length of a message, in Unicode characters.
     pub max_message_length: usize,
-    /// Holds the tasks of loaders.
+    /// Tracks the tasks of the loaders, so that shutdown can wait for them.
     pub tracker: TaskTracker,
 }
 
 /// The loaders of one request.
 pub type Loaders = DataLoader<Source>;
 
-/// Typed access to what the context holds.
+/// Typed access to the values in the context.
 pub trait ContextExt {
-    /// The server's parts.
+    /// The application state.
     fn state(&self) -> &State;
-    /// Who asks.
+    /// The requester: a viewer, an anonymous client, or a client with invalid credentials.
     fn requester(&self) -> &Requester;
-    /// The other end of the connection.
+    /// The client of the request. An internal error if there is none.
     fn client(&self) -> Result<&Client>;
     /// The loaders of this request.
     fn loaders(&self) -> &Loaders;
-    /// What this request may use.
+    /// The budget of this request.
     fn budget(&self) -> &Budget;
 
-    /// The signed-in user, or [`Error::Unauthenticated`].
+    /// The viewer (the signed-in user), or [`Error::Unauthenticated`].
     fn viewer(&self) -> Result<&Viewer> {
         self.requester().viewer()
     }
@@ -67,7 +65,8 @@ impl ContextExt for Context<'_> {
 
     fn requester(&self) -> &Requester {
         match self.data_opt() {
-            // A field before this one may have ended the session: what follows is asked with dead credentials.
+            // An earlier field of this document may have ended the session; its credentials are then invalid for the
+            // fields that follow.
             Some(Requester::Viewer(viewer)) if viewer.session_ended.is_cancelled() => &Requester::Dead,
             Some(requester) => requester,
             None => &Requester::Anonymous,

@@ -1,8 +1,9 @@
-//! The one table of error codes.
+//! The only mapping from errors to error codes.
 //!
-//! A resolver returns [`domain::Error`] as it is: async-graphql carries it as the source of the error, which is never
-//! serialised, and [`finish`] turns it into a code, a sentence and the request's id before anything leaves the process. An
-//! error without a code is the framework's own (a document that does not parse or validate) or a fault of this server.
+//! A resolver returns [`domain::Error`] unchanged. async-graphql keeps it as the source of the error, which is never
+//! serialised, and [`finish`] replaces it with a code, a message and the request ID before the response leaves the
+//! process. An error without a source or code comes from the framework (a document that does not parse or validate) or
+//! is internal.
 
 use std::any::Any;
 use std::fmt::Write as _;
@@ -14,50 +15,51 @@ use async_graphql::{Enum, ErrorExtensionValues, ID, Response, ServerError, Simpl
 use crate::domain;
 use crate::graphql::RequestId;
 
-/// The most errors that an answer names for a request that was not executed.
+/// The maximum number of errors in the response to a request that was not executed.
 const MAX_REQUEST_ERRORS: usize = 5;
-/// The longest message of the framework that is passed on, in characters; names in it are the client's.
+/// The maximum length of a message from the framework, in characters. Such messages contain names from the document.
 const MAX_MESSAGE_CHARS: usize = 300;
 
-/// `extensions.code` of an error.
+/// The code of an error, in `extensions.code`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum ErrorCode {
-    /// No credentials, or dead ones: sign in or refresh.
+    /// The credentials are missing, expired or invalid. Sign in or refresh the session.
     Unauthenticated,
-    /// A wrong password, login or token in the input: do not refresh.
+    /// The password, login or token in the input is wrong. Do not refresh the session.
     InvalidCredentials,
-    /// Signed in, but without the permission.
+    /// The viewer is signed in, but does not have the required permission.
     Forbidden,
-    /// Not there, or not visible to the viewer; the two never differ.
+    /// The object does not exist or is not visible to the viewer. The response is identical in both cases.
     NotFound,
-    /// Input that breaks a rule; `fields` says which.
+    /// The input is invalid. `fields` lists the affected input fields.
     InvalidInput,
-    /// The GraphQL document does not parse or validate.
+    /// The GraphQL document fails parsing or validation.
     InvalidDocument,
-    /// The server does not know the document of this hash (any more): send the text along.
+    /// The server has no document with this hash. Send the request again with the document.
     PersistedQueryNotFound,
-    /// Something is in the way: a name is taken, an idempotency key was used for other input, a reply is still streaming.
+    /// The request conflicts with the current state: a unique name is taken, an idempotency key was used with different
+    /// input, or a reply is still streaming.
     Conflict,
-    /// Too many requests, or too many at once.
+    /// Too many requests in a period of time, or too many concurrent requests.
     RateLimited,
-    /// Too many wrong passwords, at sign-in or where the current one is asked for.
+    /// Too many attempts with a wrong password, at sign-in or where the current password is required.
     LockedOut,
-    /// The viewer's quota is used up.
+    /// The viewer's quota is exhausted.
     QuotaExceeded,
-    /// The request is larger than the server takes.
+    /// The request exceeds the size limit.
     PayloadTooLarge,
-    /// The request goes beyond a limit: depth, complexity, aliases, tokens, batch, the size of its answer.
+    /// The request exceeds a limit on depth, complexity, aliases, tokens, batching or response size.
     QueryTooComplex,
-    /// It took too long. A mutation may still take effect.
+    /// The request timed out. A mutation may still complete.
     Timeout,
-    /// Shutting down, overloaded, or a dependency is down.
+    /// The server is shutting down or overloaded, or a dependency is down.
     Unavailable,
-    /// A fault of this server.
+    /// An internal error of the server.
     Internal,
 }
 
 impl ErrorCode {
-    /// The code as clients see it.
+    /// The code in the response.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unauthenticated => "UNAUTHENTICATED",
@@ -80,70 +82,71 @@ impl ErrorCode {
     }
 }
 
-/// What `extensions` of an error holds. In the schema for code generators; no field returns it.
+/// The `extensions` of an error. Included in the schema for code generators; no field returns this type.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ErrorExtensions {
-    /// What went wrong, for programs.
+    /// The error code.
     pub code: ErrorCode,
-    /// Names the request in the server's log.
+    /// The ID of the request in the server's log.
     pub request_id: ID,
-    /// What is wrong with which input field. With INVALID_INPUT and CONFLICT.
+    /// The affected input fields. Present with INVALID_INPUT and CONFLICT.
     pub fields: Option<Vec<FieldError>>,
-    /// In how many seconds another try may pass. With RATE_LIMITED, LOCKED_OUT, QUOTA_EXCEEDED, UNAVAILABLE.
+    /// The number of seconds to wait before a retry. Present with RATE_LIMITED, LOCKED_OUT, QUOTA_EXCEEDED and
+    /// UNAVAILABLE.
     pub retry_after_seconds: Option<i32>,
 }
 
-/// What is wrong with one input field.
+/// An error in one input field.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct FieldError {
-    /// Input field names from `input` down.
+    /// The path to the field below `input`, for example `["newChat", "title"]`. `input` itself is not part of it.
     pub path: Vec<String>,
-    /// The kind of mistake, for programs.
+    /// The code of the error.
     pub code: FieldErrorCode,
-    /// The mistake, for people.
+    /// A message for developers and users.
     pub message: String,
 }
 
-/// The kinds of mistake that one input field can hold.
+/// The code of an error in one input field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::domain::FieldErrorCode")]
 pub enum FieldErrorCode {
-    /// It must be there.
+    /// A required value is missing.
     Required,
-    /// Shorter than allowed.
+    /// The value is too short.
     TooShort,
-    /// Longer than allowed.
+    /// The value is too long.
     TooLong,
-    /// A password that is easily guessed.
+    /// The password is easy to guess.
     TooWeak,
-    /// Not of the wanted form.
+    /// The value does not have the expected format.
     Malformed,
-    /// Somebody has it already.
+    /// The value must be unique and is already taken.
     Taken,
-    /// A number outside its bounds.
+    /// The number is outside the allowed range.
     OutOfRange,
-    /// It names something that does not exist.
+    /// The value refers to an object that does not exist.
     Unknown,
-    /// It may not be given here.
+    /// The field or value is not allowed here.
     NotAllowed,
 }
 
-/// An error that the edge itself makes, before or instead of execution.
+/// An error created by the HTTP layer or the document layer, before or instead of execution.
 pub fn request_error(code: ErrorCode, message: impl Into<String>) -> ServerError {
     let mut error = ServerError::new(message, None);
     set(&mut error, "code", code.as_str());
     error
 }
 
-/// Whether nothing was executed: such an answer has no `data` key (GraphQL specification, 7.1, "Request errors").
+/// Whether nothing was executed. Such a response has no `data` key (GraphQL specification, 7.1, "Request errors").
 pub fn is_request_error(response: &Response) -> bool {
     response.data == Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|error| error.path.is_empty())
 }
 
-/// Gives every error its sentence and its `extensions`, and logs what is internal. To be called once on every response that
-/// leaves the process.
+/// Sets the message and `extensions` of every error, and logs internal errors. Must be called once on every response
+/// that leaves the process.
 pub fn finish(response: &mut Response, request_id: RequestId) {
     if is_request_error(response) {
         response.errors.truncate(MAX_REQUEST_ERRORS);
@@ -177,7 +180,7 @@ fn finish_source(error: &mut ServerError, source: &Arc<dyn Any + Send + Sync>, r
     }
 }
 
-/// Codes for what the domain can say. [`domain::Error::Internal`] is handled by the caller.
+/// Sets the code and `extensions` for an error of the domain. The caller handles [`domain::Error::Internal`].
 fn describe(error: &mut ServerError, cause: &domain::Error) {
     use domain::Error as E;
     let (code, fields, retry_after) = match cause {
@@ -202,14 +205,14 @@ fn describe(error: &mut ServerError, cause: &domain::Error) {
     }
 }
 
-/// An error that names no cause: the framework's, by its wording.
+/// Classifies an error of the framework, which has no source, by its message.
 fn finish_framework(error: &mut ServerError, request_id: RequestId) {
     let message = error.message.as_str();
     if message.starts_with(" --> ") {
         error.message = syntax_message(message);
         set(error, "code", ErrorCode::InvalidDocument.as_str());
-    } else if let Some(type_name) = refused_type(message) {
-        error.message = format!("This is not a valid value of type \"{type_name}\".");
+    } else if let Some(type_name) = rejected_type(message) {
+        error.message = format!("Invalid value for type \"{type_name}\".");
         set(error, "code", ErrorCode::InvalidInput.as_str());
     } else if error.path.is_empty() {
         let code = if is_limit(message) { ErrorCode::QueryTooComplex } else { ErrorCode::InvalidDocument };
@@ -237,12 +240,12 @@ fn internal(error: &mut ServerError, cause: &str, request_id: RequestId) {
         path
     });
     tracing::error!(%request_id, path, cause, "internal error");
-    error.message = format!("Something went wrong on our side (request {request_id}).");
+    error.message = format!("Internal server error (request {request_id}).");
     error.extensions = None;
     set(error, "code", ErrorCode::Internal.as_str());
 }
 
-/// A cause and what lies beneath it, for the log.
+/// The error and its chain of sources, for the log.
 fn chain(cause: &(dyn std::error::Error + 'static)) -> String {
     let mut text = cause.to_string();
     let mut next = cause.source();
@@ -266,13 +269,13 @@ fn field_value(field: &domain::FieldError) -> Value {
     value!({ "path": field.path.clone(), "code": code, "message": field.message.clone() })
 }
 
-/// Rounded up, so that a client that waits so long is never early.
+/// Rounded up, so that a client that waits this long does not retry too early.
 fn whole_seconds(duration: Duration) -> i32 {
     let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
     i32::try_from(seconds).unwrap_or(i32::MAX)
 }
 
-/// The parser's message draws the line that it stumbled over; only what it expected there is its own.
+/// The parser's message echoes a line of the document. Only the list of expected tokens is kept.
 fn syntax_message(message: &str) -> String {
     match message.rsplit_once("= expected ") {
         Some((_, expected)) => format!("Syntax error: expected {}.", expected.trim_end()),
@@ -280,8 +283,8 @@ fn syntax_message(message: &str) -> String {
     }
 }
 
-/// The type whose value was refused while a field's arguments were read. The rest of such a message echoes the value.
-fn refused_type(message: &str) -> Option<&str> {
+/// The type of the argument value that coercion rejected. The rest of such a message echoes the value.
+fn rejected_type(message: &str) -> Option<&str> {
     let rest = message.strip_prefix("Failed to parse \"").or_else(|| message.strip_prefix("Expected input type \""))?;
     rest.split_once('"').map(|(type_name, _)| type_name)
 }
@@ -294,12 +297,12 @@ fn is_limit(message: &str) -> bool {
         || message.starts_with("The number of directives on the field")
 }
 
-/// Names are fine and help; a value that the document holds is not passed back.
+/// Removes values of the document from a message. Names are kept, because they help.
 fn without_values(message: &str) -> String {
     match message.split_once(", enumeration type \"") {
         Some((argument, rest)) => {
             let enumeration = rest.split('"').next().unwrap_or_default();
-            format!("{argument}, no such value of enumeration type \"{enumeration}\"")
+            format!("{argument}, not a value of enumeration type \"{enumeration}\"")
         }
         None => message.to_owned(),
     }
@@ -342,7 +345,7 @@ mod tests {
 
     const ID: RequestId = RequestId(uuid::Uuid::nil());
 
-    fn answer(document: &str) -> serde_json::Value {
+    fn response_to(document: &str) -> serde_json::Value {
         let schema = Schema::build(Query, EmptyMutation, EmptySubscription).limit_depth(5).finish();
         let request = async_graphql::Request::new(document)
             .variables(async_graphql::Variables::from_json(serde_json::json!({ "big": 5_000_000_000_u64 })));
@@ -352,33 +355,33 @@ mod tests {
     }
 
     fn first(document: &str) -> (String, String) {
-        let error = &answer(document)["errors"][0];
+        let error = &response_to(document)["errors"][0];
         assert_eq!(error["extensions"]["requestId"], ID.to_string());
         (error["extensions"]["code"].as_str().unwrap().to_owned(), error["message"].as_str().unwrap().to_owned())
     }
 
     #[test]
-    fn what_is_internal_stays_inside() {
+    fn internal_errors_are_hidden() {
         for field in ["hidden", "plain"] {
             let (code, message) = first(&format!("{{ {field} }}"));
             assert_eq!(code, "INTERNAL");
-            assert_eq!(message, "Something went wrong on our side (request 00000000000000000000000000000000).");
+            assert_eq!(message, "Internal server error (request 00000000000000000000000000000000).");
         }
     }
 
     #[test]
-    fn fields_and_waits_are_said() {
-        let conflict = &answer("{ taken }")["errors"][0]["extensions"];
+    fn conflicts_have_fields_and_rate_limits_have_a_retry_time() {
+        let conflict = &response_to("{ taken }")["errors"][0]["extensions"];
         assert_eq!(
             conflict["fields"],
             serde_json::json!([{ "path": ["newUser", "username"], "code": "TAKEN", "message": "It is taken." }])
         );
         assert_eq!(conflict["code"], "CONFLICT");
-        assert_eq!(answer("{ busy }")["errors"][0]["extensions"]["retryAfterSeconds"], 2);
+        assert_eq!(response_to("{ busy }")["errors"][0]["extensions"]["retryAfterSeconds"], 2);
     }
 
     #[test]
-    fn the_frameworks_errors_have_codes_and_echo_no_values() {
+    fn framework_errors_have_codes_and_echo_no_values() {
         let deep = format!("{{ __schema {} {{ name }} {} }}", "{ types { fields { type ".repeat(2), "} } }".repeat(2));
         for (document, code, word) in [
             ("{ hunter2(", "INVALID_DOCUMENT", "Syntax error: expected "),
@@ -403,10 +406,10 @@ mod tests {
     }
 
     #[test]
-    fn messages_and_their_number_are_bounded() {
+    fn number_and_length_of_messages_are_bounded() {
         let fields: String = (0..100).map(|n| format!("{}{n} ", "x".repeat(1_000))).collect();
-        let answer = answer(&format!("{{ {fields} }}"));
-        let errors = answer["errors"].as_array().unwrap();
+        let response = response_to(&format!("{{ {fields} }}"));
+        let errors = response["errors"].as_array().unwrap();
         assert_eq!(errors.len(), MAX_REQUEST_ERRORS);
         assert!(errors.iter().all(|error| error["message"].as_str().unwrap().chars().count() <= MAX_MESSAGE_CHARS));
     }

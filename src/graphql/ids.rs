@@ -1,4 +1,4 @@
-//! Ids as clients see them.
+//! Parsing and formatting of IDs.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -8,15 +8,15 @@ use async_graphql::ID;
 use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::MalformedId;
 
-/// Reads an id of one type.
+/// Parses an ID of one type.
 ///
 /// # Errors
-/// [`Error::Invalid`] at `path` when it is malformed or of another type.
+/// [`Error::Invalid`] at `path` if the ID is malformed or of another type.
 pub fn parse<T: FromStr<Err = MalformedId>>(id: &ID, path: &str) -> Result<T> {
     id.parse().map_err(|MalformedId| malformed(path))
 }
 
-/// Reads an id that may be absent.
+/// Parses an ID that may be absent.
 ///
 /// # Errors
 /// As [`parse`].
@@ -24,12 +24,12 @@ pub fn parse_optional<T: FromStr<Err = MalformedId>>(id: Option<&ID>, path: &str
     id.map(|id| parse(id, path)).transpose()
 }
 
-/// Shows an id.
+/// Formats an ID.
 pub fn show(id: impl Display) -> ID {
     ID(id.to_string())
 }
 
-/// The error of an id that is none.
+/// The error for an ID that is malformed or of another type.
 pub fn malformed(path: &str) -> Error {
-    Error::invalid(path, FieldErrorCode::Malformed, "This is not an id of the type that is wanted here.")
+    Error::invalid(path, FieldErrorCode::Malformed, "Not an ID of the expected type.")
 }

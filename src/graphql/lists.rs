@@ -1,13 +1,13 @@
-//! How long each list of the schema is at most; what estimates of documents count with. Connections have a page, and `nodes` its
-//! ids.
+//! The maximum length of each list field in the schema, used by the complexity estimate of documents. Connections are
+//! bounded by their page size and `nodes` by its IDs.
 
 use crate::domain::accounts::{MAX_ROLES, MAX_ROLES_OF_USER, MAX_SESSIONS, MAX_TOKENS};
 use crate::domain::chats::MAX_SIBLINGS;
 use crate::entity::enums::{Permission, TokenScope};
 use crate::graphql::document::Lists;
 
-/// Type, field, entries. Tags, the parts of a message and the models have no bound of their own: the estimate takes many, and the
-/// budget counts what is there.
+/// Type, field, maximum length. For `tags`, `parts` and `models` it is a typical maximum, because nothing bounds them;
+/// the budget counts their actual length.
 pub const LISTS: Lists<'static> = &[
     ("Admin", "roles", MAX_ROLES),
     ("Character", "tags", 10),
@@ -30,11 +30,11 @@ mod tests {
 
     use super::*;
 
-    /// Objects that no field returns; they describe errors.
-    const ERRORS: [&str; 2] = ["ErrorExtensions", "FieldError"];
+    /// Types that describe errors and that no field returns.
+    const ERROR_TYPES: [&str; 2] = ["ErrorExtensions", "FieldError"];
 
     #[test]
-    fn every_list_of_the_schema_is_known() {
+    fn every_list_field_has_a_maximum_length() {
         let mut lists = Vec::new();
         for definition in parse_schema(crate::graphql::schema::sdl()).unwrap().definitions {
             let TypeSystemDefinition::Type(definition) = definition else { continue };
@@ -43,7 +43,7 @@ mod tests {
             for field in object.fields.iter().map(|field| &field.node) {
                 let is_list = matches!(field.ty.node.base, BaseType::List(_));
                 let has_ids = field.arguments.iter().any(|argument| argument.node.name.node == "ids");
-                if is_list && !has_ids && !name.ends_with("Connection") && !ERRORS.contains(&name.as_str()) {
+                if is_list && !has_ids && !name.ends_with("Connection") && !ERROR_TYPES.contains(&name.as_str()) {
                     lists.push((name.clone(), field.name.node.to_string()));
                 }
             }

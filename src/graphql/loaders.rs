@@ -1,6 +1,7 @@
-//! Batching of look-ups within one request: a page of anything is a constant number of statements. Every key is looked up for
-//! the viewer of the request, and below a chat for who may read it, so a loader cannot hand rows to somebody else. What is looked
-//! up is drawn from the request's budget. Messages are shared, because their texts may be long.
+//! Loaders, which batch the lookups of one request: the number of statements for a page does not depend on its size.
+//! Keys are looked up for the viewer of the request. The keys of chats and messages contain the access to the chat, so
+//! that a loader cannot return rows to another viewer. Lookups are charged to the request's budget. Messages are
+//! shared, because their texts may be long.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::entity::{character, chat, message, personal_access_token, role, sessi
 use crate::graphql::budget::Budget;
 use crate::graphql::context::{Loaders, State};
 
-/// Where the loaders look things up, and for whom.
+/// The data source of the loaders: the application state, the requester and the budget.
 pub struct Source {
     state: State,
     requester: Requester,
@@ -25,22 +26,22 @@ pub struct Source {
     budget: Arc<Budget>,
 }
 
-/// About what a row takes beside its long texts, in bytes.
+/// The approximate memory size of a row without its long texts, in bytes.
 const ROW: usize = 256;
 
-/// Something below chats, looked up in those that may be read.
+/// A key of a chat or an object in a chat, with the access to the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Within<K>(pub ChatAccess, pub K);
 
-/// The right to read this listed chat of this other user. Who asks for it opens the chat, which is audited.
+/// The access to a chat of another user that was found in a list. Loading it is audited as an access to the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Opened(pub ChatId, pub UserId);
 
-/// The messages right below this one.
+/// The child messages of this message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChildrenOf(pub MessageId);
 
-/// The messages of this chat that follow nothing.
+/// The messages of this chat that have no parent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RootsOf(pub ChatId);
 
@@ -52,7 +53,7 @@ pub struct TagsOf(pub CharacterId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RolesOf(pub UserId);
 
-/// Until when this user is locked.
+/// The time until which this user is locked out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LockOf(pub UserId);
 
@@ -64,7 +65,8 @@ pub struct SessionsOf(pub UserId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokensOf(pub UserId);
 
-/// The loaders of one request. The delay is zero: what a level of the document asks for is there when the task runs.
+/// Creates the loaders of one request. The delay is zero: when the task runs, all keys of the current level of the
+/// document have been requested.
 pub fn make(state: State, requester: Requester, client: Option<Client>, budget: Arc<Budget>) -> Loaders {
     let tracker = state.tracker.clone();
     let spawn = move |load| {
@@ -74,13 +76,13 @@ pub fn make(state: State, requester: Requester, client: Option<Client>, budget: 
 }
 
 impl Source {
-    /// Draws a statement, which is only made for a viewer.
+    /// Charges a statement, and returns the viewer for whom it is made.
     fn statement(&self) -> Result<&Viewer, Error> {
         self.budget.statements(1)?;
         self.requester.viewer()
     }
 
-    /// Draws the rows of a statement.
+    /// Charges the rows of a statement.
     fn rows<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Error> {
         self.budget.bytes(rows.len() * ROW)?;
         Ok(rows)
@@ -92,7 +94,7 @@ impl Source {
     }
 }
 
-/// A request reads its viewer's own chats, and an admin's everybody's: there are two groups at most.
+/// There are at most two groups: the viewer's own chats and, for an admin, the chats of all users.
 fn by_access<K: Clone>(keys: &[Within<K>]) -> HashMap<ChatAccess, Vec<K>> {
     let mut groups = HashMap::new();
     for Within(access, key) in keys {
@@ -281,7 +283,7 @@ impl Loader<Within<BranchQuery>> for Source {
     type Value = Arc<BranchPage>;
     type Error = Error;
 
-    /// A query with a cursor of another list has no page.
+    /// A query whose cursor is not of its list is absent from the result.
     async fn load(&self, keys: &[Within<BranchQuery>]) -> Result<HashMap<Within<BranchQuery>, Self::Value>, Error> {
         let mut pages = HashMap::new();
         for (access, queries) in by_access(keys) {
@@ -299,7 +301,7 @@ impl Loader<Within<BranchQuery>> for Source {
     }
 }
 
-/// About how much memory a message takes, in bytes.
+/// The approximate memory size of a message, in bytes.
 fn size(message: &message::Model) -> usize {
     ROW + message.body.len() + message.layout.as_ref().map_or(0, String::len)
 }

@@ -1,15 +1,15 @@
-//! The GraphQL face of the domain: types and resolvers that parse, make one domain call, and wrap.
+//! The GraphQL layer. A resolver parses its input, makes one domain call and wraps the result.
 
 pub mod accounts;
 pub mod admin;
 mod as_viewer;
 pub mod budget;
+mod changes;
 pub mod characters;
 pub mod chats;
 pub mod context;
 pub mod document;
 pub mod error;
-mod for_writers;
 mod ids;
 mod lists;
 pub mod loaders;
@@ -17,6 +17,7 @@ mod node;
 mod pagination;
 pub mod replies;
 pub mod request_id;
+mod require_write;
 mod scalars;
 pub mod schema;
 pub mod server;

@@ -1,4 +1,4 @@
-//! Anything with an id (Relay's global object identification).
+//! Objects with a global ID (Relay's global object identification).
 
 use async_graphql::{Context, ID, Interface, Object};
 use futures_util::future::join_all;
@@ -18,25 +18,25 @@ use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::Within;
 
-/// The most ids of one call.
+/// The maximum number of IDs in one call.
 const MAX_IDS: usize = 100;
 
-/// The prefixes of the ids that loaders look up. For each of the others, the database is asked alone.
+/// The prefixes of the IDs that loaders look up in batches. Each ID with another prefix takes a statement of its own.
 const LOADED: [&str; 4] = [UserId::PREFIX, CharacterId::PREFIX, ChatId::PREFIX, MessageId::PREFIX];
 
-/// Anything with an id.
+/// An object with a global ID.
 #[derive(Debug, Interface)]
 #[graphql(field(
     name = "id",
     ty = "ID",
-    desc = "Its id: a type prefix and a UUIDv7, after the TypeID specification. Opaque."
+    desc = "The object's ID: a type prefix and a UUIDv7, as defined by the TypeID specification. Opaque."
 ))]
 pub enum Node {
     /// A user.
     User(User),
-    /// A sign-in.
+    /// A session.
     Session(Session),
-    /// A token for a program.
+    /// A personal access token.
     PersonalAccessToken(PersonalAccessToken),
     /// A role.
     Role(Role),
@@ -52,25 +52,26 @@ pub enum Node {
     ToolCall(ToolCall),
 }
 
-/// The queries by id.
+/// The queries by ID.
 #[derive(Debug, Default)]
 pub struct NodeQueries;
 
 #[Object]
 impl NodeQueries {
-    /// Anything by its id; null when it is not there, or not for the viewer to see.
-    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "Its id.")] id: ID) -> Result<Option<Node>> {
+    /// Looks up an object by ID. Null if it does not exist or is not visible to the viewer.
+    async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the object.")] id: ID) -> Result<Option<Node>> {
         find(ctx, &id, "id").await
     }
 
-    /// Several things by their ids, at most 100, in the order of the ids; null for each that is not there.
+    /// Looks up several objects by ID, in the order of the IDs. An item is null if the object does not exist or is not
+    /// visible to the viewer.
     async fn nodes(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Their ids.")] ids: Vec<ID>,
+        #[graphql(desc = "The IDs of the objects, at most 100.")] ids: Vec<ID>,
     ) -> Result<List<Option<Node>>> {
         if ids.len() > MAX_IDS {
-            return Err(Error::invalid("ids", FieldErrorCode::TooLong, "At most 100 ids may be asked for."));
+            return Err(Error::invalid("ids", FieldErrorCode::TooLong, "At most 100 IDs."));
         }
         join_all(ids.iter().map(|id| find(ctx, id, "ids"))).await.into_iter().collect()
     }

@@ -1,50 +1,37 @@
-//! Connections, as the Relay cursor specification has them (<https://relay.dev/graphql/connections.htm>).
-
-use std::sync::Arc;
+//! Connections, as defined by the Relay cursor connections specification (<https://relay.dev/graphql/connections.htm>).
 
 use async_graphql::{Context, Object, OutputType, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::input::Checks;
-use crate::domain::{FieldErrorCode, Result};
+use crate::domain::{Error, FieldErrorCode, Page, Result, Window};
 use crate::graphql::accounts::User;
 use crate::graphql::admin::AuditEntry;
 use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message};
 use crate::graphql::context::ContextExt as _;
-use crate::storage::page::{Page, Window};
 
-/// The most rows of a page.
+/// The maximum page size.
 const MAX_PAGE: i32 = 100;
-/// The rows of a page when neither `first` nor `last` is given.
+/// The page size if neither `first` nor `last` is given.
 const DEFAULT_PAGE: u32 = 20;
 
-/// Where a page stands in its list.
+/// The position of a page in its list.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct PageInfo {
-    /// Whether the list goes on after this page.
+    /// Whether the list has items after this page.
     pub has_next_page: bool,
-    /// Whether the list has something before this page.
+    /// Whether the list has items before this page.
     pub has_previous_page: bool,
-    /// The cursor of the first edge; null when the page is empty.
+    /// The cursor of the first edge. Null if the page is empty.
     pub start_cursor: Option<String>,
-    /// The cursor of the last edge; null when the page is empty.
+    /// The cursor of the last edge. Null if the page is empty.
     pub end_cursor: Option<String>,
-}
-
-/// How many entries a whole list has.
-#[derive(Clone)]
-pub enum Total {
-    /// So many.
-    Known(u64),
-    /// The database is asked when a client asks.
-    Counted(Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>),
 }
 
 /// A page of a list.
@@ -52,16 +39,17 @@ pub struct Connection<T> {
     edges: Vec<Edge<T>>,
     has_next: bool,
     has_previous: bool,
-    total: Total,
+    /// The number of items in the whole list, if it was counted.
+    total: Option<u64>,
 }
 
-/// An entry of a list, and where it stands.
+/// An item of a list, with its cursor.
 pub struct Edge<T> {
     cursor: String,
     node: T,
 }
 
-/// A page of a list, after the Relay cursor connections specification.
+/// A page of a list, as defined by the Relay cursor connections specification.
 #[Object(
     concrete(name = "ChatConnection", params(Chat)),
     concrete(name = "UserConnection", params(User)),
@@ -73,17 +61,17 @@ impl<T: OutputType> Connection<T>
 where
     Edge<T>: OutputType,
 {
-    /// The entries, each with its cursor.
+    /// The items of the page, each with its cursor.
     async fn edges(&self) -> List<&Edge<T>> {
         self.edges.iter().collect()
     }
 
-    /// The entries alone.
+    /// The items of the page.
     async fn nodes(&self) -> List<&T> {
         self.edges.iter().map(|edge| &edge.node).collect()
     }
 
-    /// Where this page stands in the list.
+    /// The position of this page in the list.
     async fn page_info(&self) -> PageInfo {
         PageInfo {
             has_next_page: self.has_next,
@@ -93,20 +81,14 @@ where
         }
     }
 
-    /// How many entries the whole list has, all pages together. Counted only when asked for.
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let total = match &self.total {
-            Total::Known(total) => *total,
-            Total::Counted(count) => {
-                ctx.budget().statements(1)?;
-                count().await?
-            }
-        };
+    /// The number of items in the whole list, on all pages. Computed only if requested.
+    async fn total_count(&self) -> Result<i32> {
+        let total = self.total.ok_or_else(|| Error::internal("a list that was not counted"))?;
         Ok(i32::try_from(total).unwrap_or(i32::MAX))
     }
 }
 
-/// An entry of a list, and where it stands.
+/// An item of a list, with its cursor.
 #[Object(
     concrete(name = "ChatEdge", params(Chat)),
     concrete(name = "UserEdge", params(User)),
@@ -115,81 +97,100 @@ where
     concrete(name = "CharacterEdge", params(Character))
 )]
 impl<T: OutputType> Edge<T> {
-    /// Where the entry stands: for `after` and `before`. Opaque.
+    /// The cursor of the item, for `after` and `before`. Opaque.
     async fn cursor(&self) -> &str {
         &self.cursor
     }
 
-    /// The entry.
+    /// The item.
     async fn node(&self) -> &T {
         &self.node
     }
 }
 
 impl<T> Connection<T> {
-    /// A connection of a page's rows.
-    pub fn new<R, P: Serialize>(page: Page<R>, place: impl Fn(&R) -> P, node: impl Fn(R) -> T, total: Total) -> Self {
+    /// Creates a connection from a page of rows.
+    pub fn new<R, P: Serialize>(
+        page: Page<R>,
+        cursor: impl Fn(&R) -> P,
+        node: impl Fn(R) -> T,
+        total: Option<u64>,
+    ) -> Self {
         let (has_next, has_previous) = (page.has_next, page.has_previous);
-        let edge = |row: R| Edge { cursor: encode(&place(&row)), node: node(row) };
+        let edge = |row: R| Edge { cursor: encode(&cursor(&row)), node: node(row) };
         Self { edges: page.rows.into_iter().map(edge).collect(), has_next, has_previous, total }
     }
 }
 
-/// The arguments of a connection.
+/// The number of items in a whole list, for [`Connection::new`]. Counted only if the field being resolved is a connection
+/// whose `totalCount` is requested.
+///
+/// # Errors
+/// As `count`, and [`Error::TooComplex`] if the budget of statements is exceeded.
+pub async fn total_if_requested(ctx: &Context<'_>, count: impl Future<Output = Result<u64>>) -> Result<Option<u64>> {
+    if !ctx.look_ahead().field("totalCount").exists() {
+        return Ok(None);
+    }
+    ctx.budget().statements(1)?;
+    count.await.map(Some)
+}
+
+/// The pagination arguments of a connection.
 #[derive(Debug, Clone, Default)]
 pub struct PageArguments {
-    /// So many from the beginning.
+    /// Returns the first *n* items.
     pub first: Option<i32>,
-    /// Only after this cursor.
+    /// Returns only items after this cursor.
     pub after: Option<String>,
-    /// So many from the end.
+    /// Returns the last *n* items.
     pub last: Option<i32>,
-    /// Only before this cursor.
+    /// Returns only items before this cursor.
     pub before: Option<String>,
 }
 
 impl PageArguments {
-    /// The window that is meant. Without `first` and `last` it is the first 20, or the last 20 when `from_end`.
+    /// Parses the arguments into a window. Without `first` and `last` it is the first 20 items, or the last 20 if
+    /// `from_end`.
     ///
     /// # Errors
-    /// [`crate::domain::Error::Invalid`] for both `first` and `last`, for one below 0 or above 100, and for a cursor that is
-    /// none of this list.
+    /// [`Error::Invalid`] if `first` and `last` are both given, if one is below 0 or above 100, and for
+    /// a cursor that is not of this list.
     pub fn window<P: DeserializeOwned>(&self, from_end: bool) -> Result<Window<P>> {
         let mut checks = Checks::default();
         for (name, count) in [("first", self.first), ("last", self.last)] {
             if count.is_some_and(|count| !(0..=MAX_PAGE).contains(&count)) {
-                checks.fail(name, FieldErrorCode::OutOfRange, "From 0 to 100 may be asked for.");
+                checks.fail(name, FieldErrorCode::OutOfRange, "Must be between 0 and 100.");
             }
         }
         if self.first.is_some() && self.last.is_some() {
-            checks.fail("last", FieldErrorCode::NotAllowed, "Give `first` or `last`, not both.");
+            checks.fail("last", FieldErrorCode::NotAllowed, "`first` and `last` cannot be combined.");
         }
-        let after = cursor(&mut checks, "after", self.after.as_deref());
-        let before = cursor(&mut checks, "before", self.before.as_deref());
+        let after = decode(&mut checks, "after", self.after.as_deref());
+        let before = decode(&mut checks, "before", self.before.as_deref());
         checks.finish()?;
         let count = self.first.or(self.last).map_or(DEFAULT_PAGE, i32::unsigned_abs);
-        // A page after a cursor runs forward even where the list is read from its end.
+        // `after` alone pages forward, even in a list that is read from its end by default.
         let from_end = self.last.is_some() || (self.first.is_none() && from_end && after.is_none());
         Ok(Window { after, before, limit: count, from_end })
     }
 }
 
-fn cursor<P: DeserializeOwned>(checks: &mut Checks, name: &str, text: Option<&str>) -> Option<P> {
+fn decode<P: DeserializeOwned>(checks: &mut Checks, name: &str, text: Option<&str>) -> Option<P> {
     let text = text?;
     let json = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
-    let place = json.filter(|json| !has_nul(json)).and_then(|json| serde_json::from_value(json).ok());
-    if place.is_none() {
-        checks.fail(name, FieldErrorCode::Malformed, "This is not a cursor of this list.");
+    let cursor = json.filter(|json| !has_nul(json)).and_then(|json| serde_json::from_value(json).ok());
+    if cursor.is_none() {
+        checks.fail(name, FieldErrorCode::Malformed, "Not a cursor of this list.");
     }
-    place
+    cursor
 }
 
-/// Whether a cursor that somebody made up holds what PostgreSQL refuses in a text.
-fn has_nul(place: &Value) -> bool {
+/// Whether a forged cursor contains U+0000, which PostgreSQL rejects in text.
+fn has_nul(cursor: &Value) -> bool {
     let is_nul = |value: &Value| value.as_str().is_some_and(|text| text.contains('\0'));
-    place.as_object().is_some_and(|fields| fields.values().any(is_nul))
+    cursor.as_object().is_some_and(|fields| fields.values().any(is_nul))
 }
 
-fn encode<P: Serialize>(place: &P) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
+fn encode<P: Serialize>(cursor: &P) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
 }

@@ -1,10 +1,11 @@
-//! The name of one request, in the answer and in the log.
+//! The ID of a request, in its response and in the log.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// Names one operation: `extensions.requestId` of its errors, the `x-request-id` header, and `request_id` in the log.
+/// The ID of one operation: `extensions.requestId` of its errors, the `x-request-id` header, and `request_id` in the
+/// log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestId(pub Uuid);
 

@@ -1,21 +1,22 @@
-//! Scalars of our own.
+//! Custom scalars.
 //!
-//! [`is_valid`] lets the document layer check them before anything executes, with the variables.
+//! [`is_valid`] lets the document layer check scalar values, including variables, before execution.
 
 use async_graphql::{InputValueError, InputValueResult, Scalar, ScalarType, Value};
 use chrono::{Datelike as _, SecondsFormat, Utc};
 
-/// A moment, as RFC 3339 writes it, in UTC and with milliseconds: `2026-11-20T09:30:00.000Z`.
+/// A date and time in the format of RFC 3339, returned in UTC and with milliseconds: `2026-11-20T09:30:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DateTime(pub chrono::DateTime<Utc>);
 
-/// A moment, as RFC 3339 writes it, in UTC and with milliseconds: `2026-11-20T09:30:00.000Z`.
+/// A date and time in the format of RFC 3339, returned in UTC and with milliseconds: `2026-11-20T09:30:00.000Z`.
 #[Scalar(specified_by_url = "https://scalars.graphql.org/andimarek/date-time.html")]
 impl ScalarType for DateTime {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::String(text) = &value else { return Err(InputValueError::expected_type(value)) };
         let time = chrono::DateTime::parse_from_rfc3339(text).ok();
-        // To the millisecond, so that a leap second is the next one; and what no offset moves out of the years that can be shown.
+        // Truncated to milliseconds, which maps a leap second to the next second. The year is checked in UTC, because
+        // the offset can move the time out of the four-digit years.
         let time = time.and_then(|time| chrono::DateTime::from_timestamp_millis(time.timestamp_millis()));
         match time.filter(|time| (0..=9999).contains(&time.year())) {
             Some(time) => Ok(Self(time)),
@@ -28,18 +29,18 @@ impl ScalarType for DateTime {
     }
 }
 
-/// An amount of money in millionths of a US dollar. Fits a JavaScript number.
+/// An amount of money in millionths of a US dollar. Fits in a JavaScript number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Microdollars(pub i64);
 
-/// An amount of money in millionths of a US dollar. Fits a JavaScript number.
+/// An amount of money in millionths of a US dollar. Fits in a JavaScript number.
 #[Scalar]
 impl ScalarType for Microdollars {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::Number(number) = &value else { return Err(InputValueError::expected_type(value)) };
         match number.as_i64().filter(|number| (0..=MAX_SAFE_INTEGER).contains(number)) {
             Some(number) => Ok(Self(number)),
-            None => Err(InputValueError::custom("not a whole number from 0 to 2^53 - 1")),
+            None => Err(InputValueError::custom("not an integer from 0 to 2^53 - 1")),
         }
     }
 
@@ -49,7 +50,7 @@ impl ScalarType for Microdollars {
 }
 
 impl Microdollars {
-    /// Rounded to the nearest.
+    /// Converts from nanodollars, rounded to the nearest microdollar.
     pub fn from_nanodollars(nanodollars: i64) -> Self {
         Self(nanodollars.saturating_add(500).div_euclid(1_000))
     }
@@ -58,7 +59,7 @@ impl Microdollars {
 /// The largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
 
-/// Whether a value from a client is one of this scalar. Of scalars that are not ours, every value is.
+/// Whether a value from a client is valid for this scalar. Always true for scalars not defined here.
 pub fn is_valid(scalar: &str, value: &Value) -> bool {
     match scalar {
         "DateTime" => DateTime::parse(value.clone()).is_ok(),
@@ -74,7 +75,7 @@ mod tests {
 
     use super::*;
 
-    /// `JSON` takes anything.
+    /// `JSON` accepts any value.
     #[test]
     fn every_scalar_of_the_schema_is_checked() {
         let mut count = 0;
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_it_means_and_nothing_else() {
+    fn scalars_accept_only_valid_values() {
         for (scalar, value, wanted) in [
             ("DateTime", Value::from("2026-11-20T09:30:00Z"), true),
             ("DateTime", Value::from("2026-11-20T09:30:00.123456+05:30"), true),

@@ -1,4 +1,4 @@
-//! The schema's roots, and running operations on it.
+//! The root types of the schema, and the executor of operations.
 
 use std::any::{Any, TypeId};
 use std::sync::Arc;
@@ -7,42 +7,45 @@ use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, R
 use futures_util::stream::BoxStream;
 
 use crate::domain::{Client, Requester};
-use crate::graphql::accounts::{AccountMutations, AccountQueries, LockoutMutations, SelfServiceMutations};
+use crate::graphql::accounts::{
+    SelfServiceMutations, SessionMutations, SessionQueries, SignInMutations, TokenMutations, UserQueries,
+};
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
 use crate::graphql::document::{Documents, Exact, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
-use crate::graphql::for_writers::ForWriters;
 use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
 use crate::graphql::node::{Node, NodeQueries};
 use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
+use crate::graphql::require_write::RequireWrite;
 use crate::graphql::server::ServerQueries;
 
-/// What can be asked.
+/// The query root: fields that read data.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries, AdminQueries);
+pub struct Query(NodeQueries, ServerQueries, UserQueries, SessionQueries, CharacterQueries, ChatQueries, AdminQueries);
 
-/// What can be done. Each takes one `input` and answers one payload with what it changed, whole; null, with an error, when it
-/// failed.
+/// The mutation root: fields that change data. A mutation takes at most one argument, `input`, and returns a payload
+/// with the complete changed entities. If it fails, it is null with an error.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Mutation")]
 pub struct Mutations(
-    AccountMutations,
-    LockoutMutations,
+    SignInMutations,
+    SessionMutations,
     SelfServiceMutations,
+    TokenMutations,
     ChatMutations,
     ReplyMutations,
     UserMutations,
     RoleMutations,
 );
 
-/// The root of what can be done.
-type Mutation = ForWriters<Mutations>;
+/// The mutation root, which requires the right to write.
+type Mutation = RequireWrite<Mutations>;
 
-/// What can be watched.
+/// The subscription root: fields that stream events.
 #[derive(MergedSubscription, Default)]
 pub struct Subscription(ReplySubscriptions);
 
@@ -56,13 +59,13 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
         .register_output_type::<FieldError>()
 }
 
-/// The schema in the schema definition language, as clients commit it.
+/// The schema in the GraphQL schema definition language.
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().include_specified_by().prefer_single_line_descriptions();
     builder().finish().sdl_with_options(options)
 }
 
-/// Runs operations on the schema.
+/// Executes operations on the schema.
 #[derive(Clone)]
 pub struct Api {
     schema: Exact<Schema>,
@@ -70,33 +73,33 @@ pub struct Api {
 }
 
 impl Api {
-    /// The schema over these parts; `limits` are those of documents.
+    /// Creates the executor. `limits` apply to documents.
     ///
     /// # Errors
-    /// The schema's own text does not parse.
+    /// If the printed schema does not parse.
     pub fn new(state: State, limits: Limits) -> Result<Self, SchemaError> {
-        // async-graphql counts inline fragments too, of which there is at most one for each field.
+        // async-graphql also counts inline fragments; an expanded document has at most one for each field.
         let builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
         let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
         Ok(Self { schema: Exact::new(builder.finish(), documents), state })
     }
 
-    /// The documents that it executes.
+    /// The parser, validator and cache of documents.
     pub fn documents(&self) -> &Documents {
         self.schema.documents()
     }
 
-    /// Gives the request the loaders that live as long as it does, and a budget where it has none.
+    /// Adds the loaders of the request, and a budget if it has none.
     fn prepare(&self, request: Request) -> Request {
-        let requester = given(&request).unwrap_or(Requester::Anonymous);
-        let client = given::<Client>(&request);
-        let budget = given(&request).unwrap_or_else(|| self.documents().budget());
+        let requester = request_data(&request).unwrap_or(Requester::Anonymous);
+        let client = request_data::<Client>(&request);
+        let budget = request_data(&request).unwrap_or_else(|| self.documents().budget());
         request.data(loaders::make(self.state.clone(), requester, client, budget.clone())).data(budget)
     }
 }
 
-/// What of a type is among a request's data.
-fn given<T: Any + Clone>(request: &Request) -> Option<T> {
+/// A clone of the value of type `T` in the request's data.
+fn request_data<T: Any + Clone>(request: &Request) -> Option<T> {
     request.data.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
 }
 

@@ -1,4 +1,4 @@
-//! Roles and what they allow.
+//! Roles and permissions.
 
 use async_graphql::{Enum, ID, Object};
 
@@ -8,23 +8,23 @@ use crate::graphql::budget::List;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
 
-/// What a role may allow beyond one's own data.
+/// A permission that a role grants, beyond access to the user's own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::Permission")]
 pub enum Permission {
-    /// See every user's account data.
+    /// Read the account data of all users.
     UsersRead,
     /// Create, change and delete users.
     UsersWrite,
     /// Create, change, delete and assign roles.
     RolesWrite,
-    /// Read any user's chats.
+    /// Read the chats of all users.
     ChatsRead,
-    /// Create, change and delete every character.
+    /// Create, change and delete all characters.
     CharactersWrite,
     /// Create, change and delete prompts.
     PromptsWrite,
-    /// See statistics and usage of the whole system.
+    /// Read statistics and usage of the whole system.
     StatsRead,
     /// Read the audit log.
     AuditRead,
@@ -37,32 +37,32 @@ pub struct Role(pub role::Model);
 /// A named set of permissions.
 #[Object]
 impl Role {
-    /// Opaque, and unique among all objects.
+    /// The role's ID, with the prefix `role`.
     pub async fn id(&self) -> ID {
         ids::show(self.0.id)
     }
 
-    /// Unique among roles.
+    /// The role's name. Unique, ignoring case.
     async fn name(&self) -> &str {
         &self.0.name
     }
 
-    /// What it is for.
+    /// A description of the role.
     async fn description(&self) -> Option<&str> {
         self.0.description.as_deref()
     }
 
-    /// What it allows.
+    /// The permissions that the role grants.
     async fn permissions(&self) -> List<Permission> {
         enums::Permission::parse_list(&self.0.permissions).into_iter().map(Permission::from).collect()
     }
 
-    /// Whether it belongs to every server, and cannot be deleted.
+    /// Whether the role is built in. Built-in roles exist on every server and cannot be deleted.
     async fn is_built_in(&self) -> bool {
         self.0.is_built_in
     }
 
-    /// When it was made.
+    /// The time when the role was created.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
     }

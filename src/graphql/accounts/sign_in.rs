@@ -1,4 +1,4 @@
-//! Getting in, staying in, getting out.
+//! Registration, sign-in, session refresh and sign-out.
 
 use async_graphql::{Context, ID, InputObject, Object, Result, SimpleObject};
 
@@ -10,57 +10,58 @@ use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
 
-/// A new account.
+/// The input of `register`.
 #[derive(InputObject)]
 pub struct RegisterInput {
-    /// 3 to 32 ASCII letters, digits, dots, hyphens and underscores; unique without regard to case.
+    /// The username. 3 to 32 ASCII letters, digits, dots, hyphens and underscores; unique, ignoring case.
     username: String,
-    /// Unique without regard to case.
+    /// The email address. Unique, ignoring case.
     email: String,
-    /// 8 to 128 characters that are not easily guessed.
+    /// The password. 8 to 128 characters; not easy to guess.
     password: String,
-    /// The person's name, at most 100 characters.
+    /// The full name. At most 100 characters.
     full_name: Option<String>,
-    /// What to call the device in the list of sessions, at most 100 characters.
+    /// A name for the device, shown in the list of sessions. At most 100 characters.
     device: Option<String>,
 }
 
-/// What to sign in with.
+/// The input of `login`.
 #[derive(InputObject)]
 pub struct LoginInput {
-    /// A username or an e-mail address, without regard to case.
+    /// A username or an email address, ignoring case.
     login: String,
     /// The password.
     password: String,
-    /// What to call the device in the list of sessions, at most 100 characters.
+    /// A name for the device, shown in the list of sessions. At most 100 characters.
     device: Option<String>,
 }
 
-/// What to stay signed in with.
+/// The input of `refreshSession`.
 #[derive(InputObject)]
 pub struct RefreshSessionInput {
-    /// The newest refresh token of the session.
+    /// The latest refresh token of the session.
     refresh_token: String,
 }
 
-/// What a sign-in gives. The access token is a JWT; the refresh token is opaque and works once.
+/// The payload of a sign-in. The access token is a JWT; the refresh token is opaque and can be used only once.
 #[derive(SimpleObject)]
 pub struct AuthPayload {
-    /// Who is signed in now.
+    /// The signed-in user.
     user: User,
-    /// The session that began or went on.
+    /// The session that was started or continued.
     session: Session,
-    /// Travels as `Authorization: Bearer …`, or in the payload of `connection_init`.
+    /// The access token, sent as `Authorization: Bearer …` or in the payload of `connection_init`.
     access_token: String,
-    /// When the access token expires.
+    /// The time when the access token expires.
     access_token_expires_at: DateTime,
-    /// For `refreshSession`.
+    /// The refresh token, for `refreshSession`.
     refresh_token: String,
-    /// When the refresh token expires, and the session with it.
+    /// The time when the refresh token, and with it the session, expires.
     refresh_token_expires_at: DateTime,
 }
 
-/// The payload, below which its user is the viewer: the request came without their credentials.
+/// Creates the payload. Its fields are resolved with the signed-in user as the viewer, because the request has no
+/// credentials of that user.
 fn payload(signed_in: SignedIn) -> AsViewer<AuthPayload> {
     let payload = AuthPayload {
         user: signed_in.user.into(),
@@ -73,80 +74,57 @@ fn payload(signed_in: SignedIn) -> AsViewer<AuthPayload> {
     AsViewer::new(signed_in.viewer, payload)
 }
 
-/// Which session ended.
+/// The payload of `logout`.
 #[derive(SimpleObject)]
 pub struct LogoutPayload {
-    /// The session that ended.
+    /// The ID of the session that was ended.
     session_id: ID,
 }
 
-/// Who is signed in.
+/// Registration, sign-in, session refresh and sign-out.
 #[derive(Default)]
-pub struct AccountQueries;
+pub struct SignInMutations;
 
 #[Object]
-impl AccountQueries {
-    /// The signed-in user. Null for a request without credentials; dead credentials are UNAUTHENTICATED.
-    async fn me(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
-    }
-
-    /// The session of this request's access token; null with a personal access token.
-    async fn current_session(&self, ctx: &Context<'_>) -> Result<Option<Session>> {
-        let row = ctx.state().accounts.current_session(ctx.requester()).await?;
-        Ok(row.map(|row| Session { row, is_current: true }))
-    }
-
-    /// A user by username, without regard to case; null when there is none, or the account is closed.
-    async fn user(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The whole username.")] username: String,
-    ) -> Result<Option<User>> {
-        Ok(ctx.state().accounts.user_by_username(ctx.viewer()?, &username).await?.map(User::from))
-    }
-}
-
-/// Getting in, staying in, getting out.
-#[derive(Default)]
-pub struct AccountMutations;
-
-#[Object]
-impl AccountMutations {
-    /// Makes an account and signs in with it. FORBIDDEN where registration is closed, CONFLICT when a name is taken.
+impl SignInMutations {
+    /// Creates an account and signs in. FORBIDDEN if registration is closed. CONFLICT if the username or email address
+    /// is taken.
     async fn register(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The new account.")] input: RegisterInput,
+        #[graphql(desc = "The input of `register`.")] input: RegisterInput,
     ) -> Result<Option<AsViewer<AuthPayload>>> {
         let RegisterInput { username, email, password, full_name, device } = input;
         let registration = Registration { user: NewUser { username, email, password, full_name }, device };
         Ok(Some(payload(ctx.state().accounts.register(registration, ctx.client()?).await?)))
     }
 
-    /// Signs in by username or e-mail address. INVALID_CREDENTIALS, whatever is wrong.
+    /// Signs in with a username or email address and a password. INVALID_CREDENTIALS whatever the reason for the
+    /// failure.
     async fn login(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to sign in with.")] input: LoginInput,
+        #[graphql(desc = "The input of `login`.")] input: LoginInput,
     ) -> Result<Option<AsViewer<AuthPayload>>> {
         let LoginInput { login, password, device } = input;
         let credentials = Credentials { login, password, device };
         Ok(Some(payload(ctx.state().accounts.login(credentials, ctx.client()?).await?)))
     }
 
-    /// Answers a new pair; the old refresh token dies. For ten seconds, and until its successor is used, it answers that same
-    /// successor again, for a client that lost the answer. Using a dead one again revokes the session (RFC 9700).
+    /// Returns a new pair of tokens and invalidates the old refresh token. For ten seconds, and until the new refresh
+    /// token is used, the old one returns the same new one again, for a client that lost the response. Reusing an
+    /// invalidated refresh token revokes the session (RFC 9700).
     async fn refresh_session(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "What to stay signed in with.")] input: RefreshSessionInput,
+        #[graphql(desc = "The input of `refreshSession`.")] input: RefreshSessionInput,
     ) -> Result<Option<AsViewer<AuthPayload>>> {
         Ok(Some(payload(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()?).await?)))
     }
 
-    /// Ends the session of this request's access token, at once: its tokens are dead and its sockets close. Fields that
-    /// follow it in the document and need a viewer are UNAUTHENTICATED. FORBIDDEN with a personal access token.
+    /// Ends the session of this request's access token immediately: its tokens become invalid and its WebSockets are
+    /// closed. Later fields in the same document that require a viewer are UNAUTHENTICATED. FORBIDDEN with a personal
+    /// access token.
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
         let session_id = ctx.state().accounts.logout(ctx.requester(), ctx.client()?).await?;
         Ok(Some(LogoutPayload { session_id: ids::show(session_id) }))

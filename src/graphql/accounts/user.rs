@@ -16,10 +16,11 @@ use crate::graphql::loaders::{LockOf, RolesOf, SessionsOf, TokensOf};
 use crate::graphql::pagination::{Connection, PageArguments};
 use crate::graphql::scalars::DateTime;
 
-/// A user. What is private is visible to the user themself and with USERS_READ, and null, without an error, for anybody else.
+/// A user. Private fields are visible to the user and to viewers with USERS_READ; they are null, without an error, for
+/// everyone else.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// The row.
+    /// The row of the user.
     pub row: user::Model,
 }
 
@@ -40,40 +41,41 @@ impl User {
     }
 }
 
-/// A user. What is private is visible to the user themself and with USERS_READ, and null, without an error, for anybody else.
+/// A user. Private fields are visible to the user and to viewers with USERS_READ; they are null, without an error, for
+/// everyone else.
 #[Object]
 impl User {
-    /// Opaque, and unique among all objects.
+    /// The user's ID, with the prefix `user`.
     pub async fn id(&self) -> ID {
         ids::show(self.row.id)
     }
 
-    /// Unique without regard to case.
+    /// The username. Unique, ignoring case.
     async fn username(&self) -> &str {
         &self.row.username
     }
 
-    /// The person's name.
+    /// The full name.
     async fn full_name(&self) -> Option<&str> {
         self.row.full_name.as_deref()
     }
 
-    /// What the person says of themself.
+    /// A short text about the user, written by the user.
     async fn bio(&self) -> Option<Text<'_>> {
         self.row.bio.as_ref().map(Text::from)
     }
 
-    /// When the account was made.
+    /// The time when the account was created.
     async fn created_at(&self) -> DateTime {
         DateTime(self.row.created_at)
     }
 
-    /// Private.
+    /// The email address. Private.
     async fn email(&self, ctx: &Context<'_>) -> Option<&str> {
         self.account(ctx).map(|account| account.email.as_str())
     }
 
-    /// When the profile last changed. Private.
+    /// The time when the profile was last changed. Private.
     async fn updated_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
         self.account(ctx).map(|account| DateTime(account.updated_at))
     }
@@ -83,39 +85,42 @@ impl User {
         self.account(ctx).map(|account| account.is_active)
     }
 
-    /// When the user last used the server, to the minute; null for never. Private.
+    /// The time when the user last used the server, with a precision of one minute. Null if never. Private.
     async fn last_seen_at(&self, ctx: &Context<'_>) -> Option<DateTime> {
         self.account(ctx).and_then(|account| account.last_seen_at).map(DateTime)
     }
 
-    /// Until when failed sign-ins lock the account for some source, the one for which it lasts longest; null for none. Sources
-    /// are locked one by one: the user may well sign in from another. Private.
+    /// The time until which the account is locked out after failed sign-in attempts. Each source is locked out
+    /// separately, so the user may still sign in from another one; this is the latest time of all sources. Null if no
+    /// source is locked out. Private.
     async fn locked_until(&self, ctx: &Context<'_>) -> Result<Option<DateTime>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         Ok(ctx.loaders().load_one(LockOf(account.id)).await?.map(DateTime))
     }
 
-    /// The user's roles, by name. Private.
+    /// The user's roles, sorted by name. Private.
     async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
         Ok(self.visible_roles(ctx).await?.map(|roles| roles.into_iter().map(Role).collect()))
     }
 
-    /// The user's chats, newest activity first. The user themself only; null, without an error, for anybody else.
+    /// The user's chats, latest activity first. Visible only to the user; null, without an error, for everyone else.
     async fn chats(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the beginning, at most 100; not together with `last`.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Which chats are wanted; absent are all.")] filter: Option<ChatFilter>,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns only chats that match this filter. If absent, all chats are returned.")]
+        filter: Option<ChatFilter>,
     ) -> Result<Option<Connection<Chat>>> {
         let Some(viewer) = ctx.viewer().ok().filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
-        ctx.budget().statements(1)?;
-        Ok(Some(chats::page(ctx.state(), viewer, PageArguments { first, after, last, before }, filter).await?))
+        Ok(Some(chats::page(ctx, viewer, PageArguments { first, after, last, before }, filter).await?))
     }
 
-    /// Where the user is signed in, the last used first; at most 100. Private.
+    /// The user's sessions, most recently used first. At most 100. Private.
     async fn sessions(&self, ctx: &Context<'_>) -> Result<Option<List<Session>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         let rows = ctx.loaders().load_one(SessionsOf(account.id)).await?.unwrap_or_default();
@@ -123,16 +128,38 @@ impl User {
         Ok(Some(rows.into_iter().map(|row| Session { is_current: Some(row.id) == current, row }).collect()))
     }
 
-    /// The user's personal access tokens, newest first; at most 50. Private.
+    /// The user's personal access tokens, newest first. At most 50. Private.
     async fn personal_access_tokens(&self, ctx: &Context<'_>) -> Result<Option<List<PersonalAccessToken>>> {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         let rows = ctx.loaders().load_one(TokensOf(account.id)).await?.unwrap_or_default();
         Ok(Some(rows.into_iter().map(PersonalAccessToken).collect()))
     }
 
-    /// What the user's roles allow together. Private.
+    /// The permissions of all roles of the user. Private.
     async fn permissions(&self, ctx: &Context<'_>) -> Result<Option<List<Permission>>> {
         let roles = self.visible_roles(ctx).await?;
         Ok(roles.map(|roles| permissions_of(&roles).into_iter().map(Permission::from).collect()))
+    }
+}
+
+/// The queries of users.
+#[derive(Default)]
+pub struct UserQueries;
+
+#[Object]
+impl UserQueries {
+    /// The signed-in user. Null if the request has no credentials; expired or invalid credentials are UNAUTHENTICATED.
+    async fn me(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
+    }
+
+    /// Looks up a user by username, ignoring case. Null if there is no such user, or if the account is deactivated
+    /// and the viewer does not have USERS_READ. Requires a signed-in user.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The complete username.")] username: String,
+    ) -> Result<Option<User>> {
+        Ok(ctx.state().accounts.user_by_username(ctx.viewer()?, &username).await?.map(User::from))
     }
 }

@@ -1,4 +1,4 @@
-//! Making and changing roles.
+//! Administration of roles.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
@@ -6,59 +6,74 @@ use crate::domain::Result;
 use crate::domain::accounts::{NewRole, RoleChanges};
 use crate::entity::enums;
 use crate::graphql::accounts::{Permission, Role};
-use crate::graphql::chats::change;
+use crate::graphql::budget::List;
+use crate::graphql::changes::change;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 
-/// A role to be made.
+/// The fields of `Admin` for roles.
+#[derive(Debug, Default)]
+pub struct AdminRoles;
+
+#[Object]
+impl AdminRoles {
+    /// All roles, sorted by name. Requires ROLES_WRITE.
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
+        ctx.budget().statements(1)?;
+        let roles = ctx.state().accounts.roles(ctx.viewer()?).await?;
+        Ok(Some(roles.into_iter().map(Role).collect()))
+    }
+}
+
+/// The input of `createRole`.
 #[derive(Debug, Clone, InputObject)]
 pub struct CreateRoleInput {
-    /// 1 to 64 characters; unique without regard to case.
+    /// The role's name. 1 to 64 characters; unique, ignoring case.
     name: String,
-    /// What it is for, at most 500 characters.
+    /// A description of the role. At most 500 characters.
     description: Option<String>,
-    /// What it allows: nothing that the caller may not.
+    /// The permissions that the role grants. The viewer must have each of them.
     permissions: Vec<Permission>,
 }
 
-/// What an update changes: an absent field stays, null clears it.
+/// The input of `updateRole`. An absent field is left unchanged; null clears it.
 #[derive(Debug, Clone, InputObject)]
 pub struct UpdateRoleInput {
-    /// The role.
+    /// The ID of the role.
     role_id: ID,
-    /// 1 to 64 characters; unique without regard to case; cannot be null.
+    /// The role's name. 1 to 64 characters; unique, ignoring case. Cannot be null.
     name: MaybeUndefined<String>,
-    /// What it is for, at most 500 characters.
+    /// A description of the role. At most 500 characters.
     description: MaybeUndefined<String>,
-    /// What it allows, all of it: nothing that the caller may not; cannot be null.
+    /// All permissions that the role grants. The viewer must have each of them. Cannot be null.
     permissions: MaybeUndefined<Vec<Permission>>,
 }
 
-/// The role to remove.
+/// The input of `deleteRole`.
 #[derive(Debug, Clone, InputObject)]
 pub struct DeleteRoleInput {
-    /// The role.
+    /// The ID of the role.
     role_id: ID,
 }
 
-/// What `createRole` made.
+/// The payload of `createRole`.
 #[derive(Debug, SimpleObject)]
 pub struct CreateRolePayload {
     /// The new role.
     role: Role,
 }
 
-/// What `updateRole` changed.
+/// The payload of `updateRole`.
 #[derive(Debug, SimpleObject)]
 pub struct UpdateRolePayload {
-    /// The role as it is now.
+    /// The changed role.
     role: Role,
 }
 
-/// What `deleteRole` removed.
+/// The payload of `deleteRole`.
 #[derive(Debug, SimpleObject)]
 pub struct DeleteRolePayload {
-    /// The id of the role that is gone.
+    /// The ID of the deleted role.
     role_id: ID,
 }
 
@@ -68,43 +83,44 @@ pub struct RoleMutations;
 
 #[Object]
 impl RoleMutations {
-    /// Creates a role. Requires ROLES_WRITE and every permission that it gives; FORBIDDEN with a personal access token.
-    /// CONFLICT when the name is taken.
+    /// Creates a role. Requires ROLES_WRITE and every permission that the role grants. FORBIDDEN with a personal access
+    /// token. CONFLICT if the name is taken.
     async fn create_role(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The role to be made.")] input: CreateRoleInput,
+        #[graphql(desc = "The input of `createRole`.")] input: CreateRoleInput,
     ) -> Result<Option<CreateRolePayload>> {
         let CreateRoleInput { name, description, permissions } = input;
-        let new = NewRole { name, description, permissions: all(permissions) };
+        let new = NewRole { name, description, permissions: parse_permissions(permissions) };
         let role = ctx.state().accounts.create_role(ctx.viewer()?, ctx.client()?, new).await?;
         Ok(Some(CreateRolePayload { role: Role(role) }))
     }
 
-    /// Changes a role for everybody who has it, within a second. If it gains a permission, their password resets end.
-    /// Requires ROLES_WRITE and every permission of the role, before and after; FORBIDDEN with a personal access token.
-    /// CONFLICT when the name is taken, and for the name and the permissions of a built-in role.
+    /// Changes a role. Takes effect within a second for all users with the role. If the role gains a permission,
+    /// pending password reset tokens of these users are revoked. Requires ROLES_WRITE and every permission of the role,
+    /// before and after the change. FORBIDDEN with a personal access token. CONFLICT if the name is taken, and for the
+    /// name or the permissions of a built-in role.
     async fn update_role(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The role, and what changes.")] input: UpdateRoleInput,
+        #[graphql(desc = "The input of `updateRole`.")] input: UpdateRoleInput,
     ) -> Result<Option<UpdateRolePayload>> {
         let changes = RoleChanges {
             name: change(input.name),
             description: change(input.description),
-            permissions: change(input.permissions.map_value(all)),
+            permissions: change(input.permissions.map_value(parse_permissions)),
         };
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.role_id, "roleId")?);
         let role = ctx.state().accounts.update_role(viewer, ctx.client()?, id, changes).await?;
         Ok(Some(UpdateRolePayload { role: Role(role) }))
     }
 
-    /// Removes a role from everybody who has it, and for good. Requires ROLES_WRITE and every permission of the role;
+    /// Deletes a role permanently and removes it from all users. Requires ROLES_WRITE and every permission of the role.
     /// FORBIDDEN with a personal access token. CONFLICT for a built-in role.
     async fn delete_role(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The role to remove.")] input: DeleteRoleInput,
+        #[graphql(desc = "The input of `deleteRole`.")] input: DeleteRoleInput,
     ) -> Result<Option<DeleteRolePayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.role_id, "roleId")?);
         ctx.state().accounts.delete_role(viewer, ctx.client()?, id).await?;
@@ -112,6 +128,6 @@ impl RoleMutations {
     }
 }
 
-fn all(permissions: Vec<Permission>) -> Vec<enums::Permission> {
+fn parse_permissions(permissions: Vec<Permission>) -> Vec<enums::Permission> {
     permissions.into_iter().map(enums::Permission::from).collect()
 }

@@ -1,31 +1,31 @@
-//! What admins do to other people's accounts.
+//! Administration of the accounts of other users.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use crate::domain::Result;
 use crate::domain::accounts::NewUser;
 use crate::domain::input::search_key;
+use crate::domain::{self, Result, UserCursor};
 use crate::entity::ids::RoleId;
 use crate::graphql::accounts::User;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
-use crate::storage::directory::Filter;
 
-/// Which users are wanted. Every field that is given must fit.
+/// A filter for users. A user must match every field that is given.
 #[derive(Debug, Clone, Default, InputObject)]
 pub struct UserFilter {
-    /// Text that the username, the e-mail address or the full name holds, in any case.
+    /// Text contained in the username, email address or full name, ignoring case.
     query: Option<String>,
-    /// Who may sign in (true) or may not (false).
+    /// Whether the account is active, that is, whether the user may sign in.
     is_active: Option<bool>,
-    /// With this role.
+    /// The ID of a role of the user.
     role_id: Option<ID>,
 }
 
 impl UserFilter {
-    pub(super) fn parse(self) -> Result<Filter> {
-        Ok(Filter {
+    fn parse(self) -> Result<domain::UserFilter> {
+        Ok(domain::UserFilter {
             query: search_key("filter.query", self.query.as_deref())?,
             is_active: self.is_active,
             role_id: ids::parse_optional(self.role_id.as_ref(), "filter.roleId")?,
@@ -33,120 +33,166 @@ impl UserFilter {
     }
 }
 
-/// An account for somebody else.
+/// The fields of `Admin` for users.
+#[derive(Debug, Default)]
+pub struct AdminUsers;
+
+#[Object]
+impl AdminUsers {
+    /// All users, sorted by username. Requires USERS_READ.
+    async fn users(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns only users that match this filter. If absent, all users are returned.")]
+        filter: Option<UserFilter>,
+    ) -> Result<Option<Connection<User>>> {
+        let viewer = ctx.viewer()?;
+        let window = PageArguments { first, after, last, before }.window::<UserCursor>(false)?;
+        let filter = filter.unwrap_or_default().parse()?;
+        ctx.budget().statements(1)?;
+        let accounts = &ctx.state().accounts;
+        let page = accounts.users(viewer, &filter, window).await?;
+        let total = total_if_requested(ctx, accounts.count_users(viewer, &filter)).await?;
+        Ok(Some(Connection::new(page, |user| UserCursor::from(user), User::from, total)))
+    }
+}
+
+/// The input of `createUser`.
 #[derive(InputObject)]
 pub struct CreateUserInput {
-    /// 3 to 32 ASCII letters, digits, dots, hyphens and underscores; unique without regard to case.
+    /// The username. 3 to 32 ASCII letters, digits, dots, hyphens and underscores; unique, ignoring case.
     username: String,
-    /// Unique without regard to case.
+    /// The email address. Unique, ignoring case.
     email: String,
-    /// 8 to 128 characters that are not easily guessed.
+    /// The password. 8 to 128 characters; not easy to guess.
     password: String,
-    /// The person's name, at most 100 characters.
+    /// The full name. At most 100 characters.
     full_name: Option<String>,
-    /// Roles besides the one that everybody has: none that allows what the caller may not.
+    /// The IDs of further roles, in addition to the role of all users. The viewer must have every permission of these
+    /// roles.
     role_ids: Option<Vec<ID>>,
 }
 
-/// Who may sign in.
+/// The input of `setUserActive`.
 #[derive(Debug, Clone, InputObject)]
 pub struct SetUserActiveInput {
-    /// The user; not oneself.
+    /// The ID of the user. Cannot be the viewer.
     user_id: ID,
-    /// Whether they may.
+    /// Whether the user may sign in.
     is_active: bool,
 }
 
-/// Who has which roles.
+/// The input of `setUserRoles`.
 #[derive(Debug, Clone, InputObject)]
 pub struct SetUserRolesInput {
-    /// The user.
+    /// The ID of the user.
     user_id: ID,
-    /// All their roles; the one that everybody has stays in any case. None that allows what the caller may not.
+    /// The IDs of all roles of the user. The role of all users is always kept. The viewer must have every permission of
+    /// these roles.
     role_ids: Vec<ID>,
 }
 
-/// Whose sessions end.
+/// The input of `endUserSessions`.
 #[derive(Debug, Clone, InputObject)]
 pub struct EndUserSessionsInput {
-    /// The user.
+    /// The ID of the user.
     user_id: ID,
 }
 
-/// Who is removed.
+/// The input of `deleteUser`.
 #[derive(Debug, Clone, InputObject)]
 pub struct DeleteUserInput {
-    /// The user; not oneself.
+    /// The ID of the user. Cannot be the viewer.
     user_id: ID,
 }
 
-/// Who may choose a new password.
+/// The input of `issuePasswordReset`.
 #[derive(Debug, Clone, InputObject)]
 pub struct IssuePasswordResetInput {
-    /// The user; not oneself.
+    /// The ID of the user. Cannot be the viewer.
     user_id: ID,
 }
 
-/// What `createUser` made.
+/// The input of `unlockUser`.
+#[derive(Debug, Clone, InputObject)]
+pub struct UnlockUserInput {
+    /// The ID of the user.
+    user_id: ID,
+}
+
+/// The payload of `createUser`.
 #[derive(SimpleObject)]
 pub struct CreateUserPayload {
     /// The new user.
     user: User,
 }
 
-/// What `deleteUser` removed.
+/// The payload of `deleteUser`.
 #[derive(SimpleObject)]
 pub struct DeleteUserPayload {
-    /// The id of the user who is gone.
+    /// The ID of the deleted user.
     user_id: ID,
 }
 
-/// What `issuePasswordReset` made.
+/// The payload of `issuePasswordReset`.
 #[derive(SimpleObject)]
 pub struct IssuePasswordResetPayload {
     /// The user.
     user: User,
-    /// For `resetPassword`: works once, and is shown here and never again.
+    /// The token for `resetPassword`. Can be used once. Returned only here and cannot be retrieved again.
     reset_token: String,
-    /// When it stops working.
+    /// The time when the token expires.
     expires_at: DateTime,
 }
 
-/// What `setUserActive` changed.
+/// The payload of `setUserActive`.
 #[derive(SimpleObject)]
 pub struct SetUserActivePayload {
-    /// The user as they are now.
+    /// The changed user.
     user: User,
 }
 
-/// What `setUserRoles` changed.
+/// The payload of `setUserRoles`.
 #[derive(SimpleObject)]
 pub struct SetUserRolesPayload {
-    /// The user as they are now.
+    /// The changed user.
     user: User,
 }
 
-/// What `endUserSessions` ended.
+/// The payload of `endUserSessions`.
 #[derive(SimpleObject)]
 pub struct EndUserSessionsPayload {
     /// The user.
     user: User,
-    /// How many sessions there were.
+    /// The number of sessions that were ended.
     session_count: i32,
 }
 
-/// What admins do to other people's accounts.
+/// The payload of `unlockUser`.
+#[derive(SimpleObject)]
+pub struct UnlockUserPayload {
+    /// The unlocked user.
+    user: User,
+}
+
+/// Administration of the accounts of other users.
 #[derive(Debug, Default)]
 pub struct UserMutations;
 
 #[Object]
 impl UserMutations {
-    /// Creates an account for somebody, with its first password. Requires USERS_WRITE; FORBIDDEN with a personal access
-    /// token. CONFLICT when a name is taken.
+    /// Creates an account for another person, with an initial password. Requires USERS_WRITE. FORBIDDEN with a personal
+    /// access token. CONFLICT if the username or email address is taken.
     async fn create_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The new account.")] input: CreateUserInput,
+        #[graphql(desc = "The input of `createUser`.")] input: CreateUserInput,
     ) -> Result<Option<CreateUserPayload>> {
         let CreateUserInput { username, email, password, full_name, role_ids } = input;
         let new = NewUser { username, email, password, full_name };
@@ -156,13 +202,13 @@ impl UserMutations {
         Ok(Some(CreateUserPayload { user: User::from(user) }))
     }
 
-    /// Lets a user sign in, or no longer, which ends their sessions at once and leaves what they own. Requires
-    /// USERS_WRITE and every permission of the user; FORBIDDEN with a personal access token. CONFLICT for oneself and
-    /// for the last admin.
+    /// Activates or deactivates an account. Deactivation ends the user's sessions immediately and keeps the user's
+    /// data. Requires USERS_WRITE and every permission of the user. FORBIDDEN with a personal access token. CONFLICT
+    /// for the viewer's own account and for the last admin.
     async fn set_user_active(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The user, and whether they may sign in.")] input: SetUserActiveInput,
+        #[graphql(desc = "The input of `setUserActive`.")] input: SetUserActiveInput,
     ) -> Result<Option<SetUserActivePayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let accounts = &ctx.state().accounts;
@@ -170,12 +216,13 @@ impl UserMutations {
         Ok(Some(SetUserActivePayload { user: User::from(user) }))
     }
 
-    /// Removes a user with all that they own: gone at once, for good. Requires USERS_WRITE and every permission of the
-    /// user; FORBIDDEN with a personal access token. CONFLICT for oneself and for the last admin.
+    /// Deletes a user and all of the user's data, immediately and permanently. Requires USERS_WRITE and every
+    /// permission of the user. FORBIDDEN with a personal access token. CONFLICT for the viewer's own account and for
+    /// the last admin.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who is removed.")] input: DeleteUserInput,
+        #[graphql(desc = "The input of `deleteUser`.")] input: DeleteUserInput,
     ) -> Result<Option<DeleteUserPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let state = ctx.state();
@@ -183,13 +230,13 @@ impl UserMutations {
         Ok(Some(DeleteUserPayload { user_id: input.user_id }))
     }
 
-    /// Issues a one-time token that the admin passes on to the user; an earlier one ends. Admins never set or see the
-    /// password of an existing user. The token ends when the user gains a permission. Requires USERS_WRITE and every
-    /// permission of the user; FORBIDDEN with a personal access token. CONFLICT for oneself.
+    /// Issues a one-time token that the admin passes on to the user; an earlier token is revoked. Admins never set or
+    /// see the password of an existing user. The token is revoked if the user gains a permission. Requires USERS_WRITE
+    /// and every permission of the user. FORBIDDEN with a personal access token. CONFLICT for the viewer's own account.
     async fn issue_password_reset(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Who may choose a new password.")] input: IssuePasswordResetInput,
+        #[graphql(desc = "The input of `issuePasswordReset`.")] input: IssuePasswordResetInput,
     ) -> Result<Option<IssuePasswordResetPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let (user, reset) = ctx.state().accounts.issue_password_reset_for(viewer, ctx.client()?, id).await?;
@@ -197,13 +244,14 @@ impl UserMutations {
         Ok(Some(IssuePasswordResetPayload { user: User::from(user), reset_token: reset.token, expires_at }))
     }
 
-    /// Gives a user other roles; it holds for their live sessions within a second. If the user gains a permission,
-    /// their password reset ends. Requires ROLES_WRITE and every permission of the user, before and after; FORBIDDEN
-    /// with a personal access token. CONFLICT when it would demote the last admin.
+    /// Replaces a user's roles. Takes effect within a second for the user's current sessions. If the user gains a
+    /// permission, a pending password reset token is revoked. Requires ROLES_WRITE and every permission of the user,
+    /// before and after the change. FORBIDDEN with a personal access token. CONFLICT if the last admin would be
+    /// demoted.
     async fn set_user_roles(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The user, and all their roles.")] input: SetUserRolesInput,
+        #[graphql(desc = "The input of `setUserRoles`.")] input: SetUserRolesInput,
     ) -> Result<Option<SetUserRolesPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let roles = parse_roles(&input.role_ids)?;
@@ -211,17 +259,29 @@ impl UserMutations {
         Ok(Some(SetUserRolesPayload { user: User::from(user) }))
     }
 
-    /// Ends all sessions of a user, at once. Requires USERS_WRITE and every permission of the user; FORBIDDEN with a
+    /// Ends all sessions of a user immediately. Requires USERS_WRITE and every permission of the user. FORBIDDEN with a
     /// personal access token.
     async fn end_user_sessions(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Whose sessions end.")] input: EndUserSessionsInput,
+        #[graphql(desc = "The input of `endUserSessions`.")] input: EndUserSessionsInput,
     ) -> Result<Option<EndUserSessionsPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let (user, count) = ctx.state().accounts.end_user_sessions(viewer, ctx.client()?, id).await?;
         let session_count = i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Some(EndUserSessionsPayload { user: User::from(user), session_count }))
+    }
+
+    /// Removes all lockouts that failed sign-in attempts caused on an account. Requires USERS_WRITE and every
+    /// permission of the user. FORBIDDEN with a personal access token. Audited.
+    async fn unlock_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The input of `unlockUser`.")] input: UnlockUserInput,
+    ) -> Result<Option<UnlockUserPayload>> {
+        let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
+        let user = ctx.state().accounts.unlock_user(viewer, id, ctx.client()?).await?;
+        Ok(Some(UnlockUserPayload { user: User::from(user) }))
     }
 }
 

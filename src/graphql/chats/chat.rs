@@ -1,4 +1,4 @@
-//! The type `Chat`.
+//! Chats.
 
 use std::sync::Arc;
 
@@ -6,50 +6,51 @@ use async_graphql::{Context, ID, InputObject, Object};
 use tokio::sync::OnceCell;
 
 use super::Message;
-use crate::domain::branches::{BranchQuery, Place, unknown_cursor};
+use crate::domain::branches::{BranchQuery, Place as BranchCursor, unknown_cursor};
 use crate::domain::input::search_key;
-use crate::domain::{ChatAccess, Error, Result, Viewer};
+use crate::domain::{self, ChatAccess, ChatCursor, Error, Result, Viewer};
 use crate::entity::{chat, message};
 use crate::graphql::accounts::User;
 use crate::graphql::characters::Character;
-use crate::graphql::context::{ContextExt as _, State};
+use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::{Opened, Within};
-use crate::graphql::pagination::{Connection, PageArguments, Total};
+use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
 use crate::graphql::server::Model;
-use crate::storage::chats::{Filter, Place as ChatPlace};
 
-/// A talk of one user with a character, or with a bare model.
+/// A chat of one user with a character, or with a model alone.
 #[derive(Debug, Clone)]
 pub struct Chat {
     row: chat::Model,
     access: Access,
 }
 
-/// With what a chat is read.
+/// The access with which a chat is read.
 #[derive(Debug, Clone)]
 enum Access {
-    /// It is the viewer's own.
+    /// The chat belongs to the viewer.
     Own,
-    /// It was found with this.
+    /// The chat was found with this access.
     Found(ChatAccess),
-    /// It stands in a list of other people's chats: to read its messages is to open it, once.
+    /// The chat was found in a list of chats of other users. Reading its messages requires access that is acquired
+    /// once, and audited.
     Listed(OnceCell<ChatAccess>),
 }
 
 impl Chat {
-    /// A chat of the viewer.
+    /// Creates a chat of the viewer.
     pub fn new(row: chat::Model) -> Self {
         Self { row, access: Access::Own }
     }
 
-    /// A chat that was found with this access: what is asked for below it is looked up with the same.
+    /// Creates a chat that was found with this access. Its fields are looked up with the same access.
     pub fn found(row: chat::Model, access: ChatAccess) -> Self {
         Self { row, access: Access::Found(access) }
     }
 
-    /// A chat of somebody else in a list. That its messages are read is in the audit log before they are.
+    /// Creates a chat of another user in a list. The access to its messages is written to the audit log before they are
+    /// read.
     pub fn listed(row: chat::Model) -> Self {
         Self { row, access: Access::Listed(OnceCell::new()) }
     }
@@ -69,120 +70,125 @@ impl Chat {
     }
 }
 
-/// A talk of one user with a character, or with a bare model.
+/// A chat of one user with a character, or with a model alone.
 #[Object]
 impl Chat {
-    /// Its id, with the prefix `chat`.
+    /// The chat's ID, with the prefix `chat`.
     pub async fn id(&self) -> ID {
         ids::show(self.row.id)
     }
 
-    /// Its title; null until somebody gives it one.
+    /// The chat's title. Null until the user sets one.
     async fn title(&self) -> Option<&str> {
         self.row.title.as_deref()
     }
 
-    /// Whose it is.
+    /// The user who owns the chat.
     async fn owner(&self, ctx: &Context<'_>) -> Result<User> {
         let owner = ctx.loaders().load_one(self.row.owner_id).await?;
         owner.map(User::from).ok_or_else(|| Error::internal("a chat without its owner"))
     }
 
-    /// Whom it is with. Null for a bare model, and when the character is gone or no longer visible to the viewer.
+    /// The character this chat is with. Null if the chat is with a model alone, or if the character was deleted or is
+    /// not visible to the viewer.
     async fn character(&self, ctx: &Context<'_>) -> Result<Option<Character>> {
         let Some(id) = self.row.character_id else { return Ok(None) };
         Ok(ctx.loaders().load_one(id).await?.map(Character))
     }
 
-    /// The id of the model that the next reply uses.
+    /// The ID of the model that the next reply uses.
     async fn model_id(&self) -> ID {
         ids::show(&self.row.model_id)
     }
 
-    /// The model that the next reply uses; null when it is no longer configured.
+    /// The model that the next reply uses. Null if it is no longer configured.
     async fn model(&self, ctx: &Context<'_>) -> Option<Model> {
         let models = &ctx.state().models;
         models.get(&self.row.model_id).map(|model| Model::new(&model, models))
     }
 
-    /// Whether its owner keeps it on top.
+    /// Whether the owner has pinned the chat.
     async fn is_pinned(&self) -> bool {
         self.row.is_pinned
     }
 
-    /// Whether its owner put it away.
+    /// Whether the owner has archived the chat.
     async fn is_archived(&self) -> bool {
         self.row.is_archived
     }
 
-    /// When it was made.
+    /// The time when the chat was created.
     async fn created_at(&self) -> DateTime {
         DateTime(self.row.created_at)
     }
 
-    /// When its title, character, model or flags last changed, or when it was last talked in, whichever is later.
+    /// The time of the last change of the title, character, model or flags, or of the latest activity, whichever is
+    /// later.
     async fn updated_at(&self) -> DateTime {
         DateTime(self.row.updated_at.max(self.row.active_at))
     }
 
-    /// How many messages its whole tree holds, the character's greeting included.
+    /// The number of messages in the whole tree, including the character's greeting.
     async fn message_count(&self) -> i32 {
         self.row.message_count
     }
 
-    /// The end of the active branch; null while the chat is empty.
+    /// The last message of the active branch. Null if the chat is empty.
     async fn last_message(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         let Some(id) = self.row.leaf_id else { return Ok(None) };
         let access = self.access(ctx).await?;
         Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
     }
 
-    /// One branch, oldest first: the active one, or the one through the message `branch`, without selecting it. A cursor
-    /// pages its own branch. Without arguments these are the newest 20 messages.
+    /// The messages of one branch, oldest first: the active branch or, if `branch` is given, the branch through that
+    /// message, without selecting it. A cursor pages through the branch it belongs to. Without arguments, returns the
+    /// newest 20 messages.
     async fn messages(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "So many from the beginning, at most 100; not together with `last`.")] first: Option<i32>,
-        #[graphql(desc = "Only what comes after this cursor.")] after: Option<String>,
-        #[graphql(desc = "So many from the end, at most 100; not together with `first`.")] last: Option<i32>,
-        #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
         #[graphql(
-            desc = "Any message of the wanted branch; its newest descendant is the end of that branch. The list is empty when the chat has no such message."
+            desc = "The ID of any message of the branch. Its newest descendant is the last message of the branch. The list is empty if the chat has no such message."
         )]
         branch: Option<ID>,
     ) -> Result<Connection<Message>> {
         let access = self.access(ctx).await?;
-        let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
+        let window = PageArguments { first, after, last, before }.window::<BranchCursor>(true)?;
         let through = ids::parse_optional(branch.as_ref(), "branch")?;
         let query = BranchQuery { chat_id: self.row.id, leaf_id: self.row.leaf_id, through, window };
         let branch = ctx.loaders().load_one(Within(access, query)).await?.ok_or_else(unknown_cursor)?;
         let leaf_id = branch.leaf_id;
-        let place = move |message: &Arc<message::Model>| Place {
+        let cursor = move |message: &Arc<message::Model>| BranchCursor {
             id: message.id,
             depth: message.depth,
             leaf_id: leaf_id.unwrap_or(message.id),
         };
-        let total = Total::Known(u64::try_from(branch.total).unwrap_or(0));
-        Ok(Connection::new(branch.page.clone(), place, |row| Message::found(row, access), total))
+        let total = u64::try_from(branch.total).ok();
+        Ok(Connection::new(branch.page.clone(), cursor, |row| Message::found(row, access), total))
     }
 }
 
-/// Which chats are wanted. Every field that is given must fit.
+/// A filter for chats. A chat must match every field that is given.
 #[derive(Debug, Clone, Default, InputObject)]
 pub struct ChatFilter {
-    /// Text that the title holds, in any case.
+    /// Text contained in the title, ignoring case.
     pub query: Option<String>,
-    /// Put away (true) or not (false).
+    /// Whether the chat is archived.
     pub is_archived: Option<bool>,
-    /// Kept on top (true) or not (false).
+    /// Whether the chat is pinned.
     pub is_pinned: Option<bool>,
-    /// With this character.
+    /// The ID of the character of the chat.
     pub character_id: Option<ID>,
 }
 
 impl ChatFilter {
-    fn parse(self) -> Result<Filter> {
-        Ok(Filter {
+    fn parse(self) -> Result<domain::ChatFilter> {
+        Ok(domain::ChatFilter {
             owner_id: None,
             title_key: search_key("filter.query", self.query.as_deref())?,
             is_archived: self.is_archived,
@@ -192,24 +198,34 @@ impl ChatFilter {
     }
 }
 
-/// A page of the viewer's chats, newest activity first.
+/// A page of the viewer's chats, latest activity first.
 ///
 /// # Errors
-/// For page arguments or a filter that are not valid, and when the database fails.
+/// For invalid page arguments, for an invalid filter, and if the database fails.
 pub async fn page(
-    state: &State,
+    ctx: &Context<'_>,
     viewer: &Viewer,
     arguments: PageArguments,
     filter: Option<ChatFilter>,
 ) -> Result<Connection<Chat>> {
-    let window = arguments.window::<ChatPlace>(false)?;
+    let window = arguments.window::<ChatCursor>(false)?;
     let filter = filter.unwrap_or_default().parse()?;
-    let access = ChatAccess::from(viewer);
-    let page = state.chats.page(viewer, &filter, window).await?;
-    let (chats, viewer) = (state.chats.clone(), viewer.clone());
-    let total = Arc::new(move || -> futures_util::future::BoxFuture<'static, _> {
-        let (chats, viewer, filter) = (chats.clone(), viewer.clone(), filter.clone());
-        Box::pin(async move { chats.count(&viewer, &filter).await })
-    });
-    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), Total::Counted(total)))
+    let (chats, access) = (&ctx.state().chats, ChatAccess::from(viewer));
+    ctx.budget().statements(1)?;
+    let page = chats.page(viewer, &filter, window).await?;
+    let total = total_if_requested(ctx, chats.count(viewer, &filter)).await?;
+    Ok(Connection::new(page, |chat| ChatCursor::from(chat), |chat| Chat::found(chat, access), total))
+}
+
+/// The queries of chats.
+#[derive(Debug, Default)]
+pub struct ChatQueries;
+
+#[Object]
+impl ChatQueries {
+    /// Looks up a chat of the viewer. Null if the viewer has no chat with this ID.
+    async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
+        let (viewer, id) = (ctx.viewer()?, ids::parse(&id, "id")?);
+        Ok(ctx.state().chats.find(viewer, id).await?.map(Chat::new))
+    }
 }

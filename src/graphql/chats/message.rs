@@ -1,4 +1,4 @@
-//! The type `Message`.
+//! Messages.
 
 use std::sync::Arc;
 
@@ -17,87 +17,88 @@ use crate::graphql::ids;
 use crate::graphql::loaders::{ChildrenOf, RootsOf, Within};
 use crate::graphql::scalars::{DateTime, Microdollars};
 
-/// The statements that read what a reply of another server has written so far, at most: its row, and its saved pieces.
+/// The maximum number of statements to read the saved content of a reply that another node is generating: its row and
+/// its chunks.
 const MAX_PIECES_STATEMENTS: u64 = 2;
 
-/// Whose words a message holds.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::MessageRole")]
 pub enum MessageRole {
-    /// A person's.
+    /// The user.
     User,
-    /// The model's.
+    /// The model.
     Assistant,
-    /// Instructions that stand outside the talk.
+    /// Instructions that are not part of the dialogue.
     System,
 }
 
-/// How far a message is.
+/// The state of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::MessageStatus")]
 pub enum MessageStatus {
-    /// Whole.
+    /// The message is complete.
     Complete,
-    /// A reply that is being written: read it with the `reply` subscription.
+    /// The reply is being generated. Read it with the `reply` subscription.
     Streaming,
-    /// A reply that was stopped with `stopReply`; what had arrived is kept.
+    /// The reply was stopped with `stopReply`. The content received until then is kept.
     Stopped,
-    /// A reply that ended with an error; what had arrived is kept.
+    /// The reply ended with an error. The content received until then is kept.
     Failed,
-    /// The server died while the reply was being written; what had been saved is kept.
+    /// The server terminated while the reply was being generated. The content saved until then is kept.
     Interrupted,
 }
 
-/// Why the model stopped writing.
+/// The reason why the model ended a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::FinishReason")]
 pub enum FinishReason {
-    /// It had said everything.
+    /// The reply is complete.
     Stop,
-    /// It reached the limit of output tokens.
+    /// The limit of output tokens was reached.
     Length,
-    /// The provider's filter cut it.
+    /// The provider's content filter cut the reply off.
     ContentFilter,
-    /// It asked for tools.
+    /// The model requested tool calls.
     ToolCalls,
-    /// Something else.
+    /// Another reason.
     Other,
 }
 
-/// Why a reply failed, for programs.
+/// The code of an error of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::ReplyErrorCode")]
 pub enum ReplyErrorCode {
-    /// The provider could not be reached, or answered with a server error.
+    /// The provider could not be reached, or responded with a server error.
     ProviderUnavailable,
-    /// The provider says that it is overloaded.
+    /// The provider reported that it is overloaded.
     ProviderOverloaded,
-    /// The provider's rate limit for this server is used up.
+    /// The provider's rate limit for this server was exceeded.
     ProviderRateLimited,
-    /// The provider refused the request.
+    /// The provider rejected the request.
     ProviderRejected,
-    /// The provider's stream broke off.
+    /// The provider's stream ended before the reply was complete.
     ProviderTruncated,
-    /// The chat does not fit the model's window.
+    /// The chat exceeds the model's context window.
     ContextTooLong,
-    /// The provider's filter refused the chat.
+    /// The provider's content filter rejected the chat.
     ContentFiltered,
-    /// The provider did not answer, or fell silent, for too long.
+    /// The provider did not respond, or stopped sending data, within the time limit.
     TimedOut,
-    /// The server stopped while the reply was being written.
+    /// The server terminated while the reply was being generated.
     Interrupted,
-    /// Something went wrong in this server.
+    /// An internal error of this server.
     Internal,
 }
 
-/// Why a reply failed.
+/// The error of a reply.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ReplyError {
-    /// For programs.
+    /// The error code.
     code: ReplyErrorCode,
-    /// For people: a fixed sentence for the code.
+    /// A fixed message for the code.
     message: &'static str,
-    /// Whether asking again may succeed.
+    /// Whether a retry may succeed.
     is_retryable: bool,
 }
 
@@ -105,37 +106,37 @@ impl From<enums::ReplyErrorCode> for ReplyError {
     fn from(code: enums::ReplyErrorCode) -> Self {
         use enums::ReplyErrorCode as Code;
         let (message, is_retryable) = match code {
-            Code::ProviderUnavailable => ("The model cannot be reached at the moment.", true),
-            Code::ProviderOverloaded => ("The model is overloaded at the moment.", true),
-            Code::ProviderRateLimited => ("The model takes no more requests at the moment.", true),
-            Code::ProviderRejected => ("The model refused the request.", false),
-            Code::ProviderTruncated => ("The reply broke off.", true),
-            Code::ContextTooLong => ("The chat is too long for this model.", false),
-            Code::ContentFiltered => ("The model's content filter refused this chat.", false),
-            Code::TimedOut => ("The model took too long.", true),
-            Code::Interrupted => ("The server stopped while the reply was being written.", true),
-            Code::Internal => ("Something went wrong on our side.", true),
+            Code::ProviderUnavailable => ("The provider is unavailable.", true),
+            Code::ProviderOverloaded => ("The provider is overloaded.", true),
+            Code::ProviderRateLimited => ("The provider's rate limit is exceeded.", true),
+            Code::ProviderRejected => ("The provider rejected the request.", false),
+            Code::ProviderTruncated => ("The reply was cut off before its end.", true),
+            Code::ContextTooLong => ("The chat exceeds the model's context window.", false),
+            Code::ContentFiltered => ("The provider's content filter rejected the chat.", false),
+            Code::TimedOut => ("The provider timed out.", true),
+            Code::Interrupted => ("The server terminated while the reply was being generated.", true),
+            Code::Internal => ("Internal server error.", true),
         };
         Self { code: code.into(), message, is_retryable }
     }
 }
 
-/// What a reply took.
+/// The token usage, cost and duration of a reply.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct TokenUsage {
-    /// Tokens that the model read, those from a cache included.
+    /// The number of input tokens, including cached ones.
     input_tokens: i32,
-    /// Tokens that the model wrote, its reasoning included.
+    /// The number of output tokens, including reasoning.
     output_tokens: i32,
-    /// Tokens that came from the provider's cache.
+    /// The number of input tokens that were read from the provider's cache.
     cached_input_tokens: i32,
-    /// Whether the counts are this server's estimate, because the provider gave none.
+    /// Whether the token counts are estimated by this server, because the provider returned none.
     is_estimate: bool,
-    /// What the reply cost; 0 for a model without prices.
+    /// The cost of the reply. 0 for a model without prices.
     cost: Microdollars,
-    /// From the start of the reply to its first event, in milliseconds; null when none came.
+    /// The time from the start of the reply to its first event, in milliseconds. Null if there was none.
     time_to_first_token_ms: Option<i32>,
-    /// From the start of the reply to its end, in milliseconds.
+    /// The time from the start of the reply to its end, in milliseconds.
     duration_ms: Option<i32>,
 }
 
@@ -144,22 +145,22 @@ pub struct TokenUsage {
 pub struct Message {
     row: Arc<message::Model>,
     access: Option<ChatAccess>,
-    /// What it holds, looked up once, so that `content`, `parts` and `position` fit together.
+    /// The content, loaded once, so that `content`, `parts` and `position` are consistent.
     pieces: OnceCell<Arc<Vec<Piece>>>,
 }
 
 impl Message {
-    /// A message in a chat of the viewer.
+    /// Creates a message in a chat of the viewer.
     pub fn new(row: impl Into<Arc<message::Model>>) -> Self {
         Self { row: row.into(), access: None, pieces: OnceCell::new() }
     }
 
-    /// A message that was found with this access: what is asked for around it is looked up with the same.
+    /// Creates a message that was found with this access. Its fields are looked up with the same access.
     pub fn found(row: impl Into<Arc<message::Model>>, access: ChatAccess) -> Self {
         Self { row: row.into(), access: Some(access), pieces: OnceCell::new() }
     }
 
-    /// Without anything said, it is the viewer's own.
+    /// The access to the chat of the message: the viewer's own unless set.
     fn access(&self, ctx: &Context<'_>) -> Result<ChatAccess> {
         match self.access {
             Some(access) => Ok(access),
@@ -187,36 +188,36 @@ impl Message {
 /// A message of a chat.
 #[Object]
 impl Message {
-    /// Its id, with the prefix `msg`.
+    /// The message's ID, with the prefix `msg`.
     pub async fn id(&self) -> ID {
         ids::show(self.row.id)
     }
 
-    /// The chat that it stands in.
+    /// The chat that contains the message.
     async fn chat(&self, ctx: &Context<'_>) -> Result<Chat> {
         let access = self.access(ctx)?;
         let chat = ctx.loaders().load_one(Within(access, self.row.chat_id)).await?;
         chat.map(|chat| Chat::found(chat, access)).ok_or(Error::NotFound)
     }
 
-    /// What it follows; null for a first message.
+    /// The parent message. Null for a first message.
     async fn parent(&self, ctx: &Context<'_>) -> Result<Option<Message>> {
         let Some(id) = self.row.parent_id else { return Ok(None) };
         let access = self.access(ctx)?;
         Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
     }
 
-    /// Whose words it holds.
+    /// The author of the message.
     async fn role(&self) -> MessageRole {
         self.row.role.into()
     }
 
-    /// How far it is.
+    /// The state of the message.
     async fn status(&self) -> MessageStatus {
         self.row.status.into()
     }
 
-    /// All its text parts joined. Of a streaming reply, what has arrived.
+    /// All text parts, concatenated. For a reply that is STREAMING, the text received so far.
     async fn content(&self, ctx: &Context<'_>) -> Result<Text<'_>> {
         if self.is_plain() {
             return Ok(Text::from(&self.row.body));
@@ -227,15 +228,16 @@ impl Message {
         Ok(text.into())
     }
 
-    /// What it is made of, in order, as the events of `reply` brought it.
+    /// The parts of the message, in order, as delivered by the events of the `reply` subscription.
     async fn parts(&self, ctx: &Context<'_>) -> Result<List<MessagePart>> {
         let pieces = self.pieces(ctx).await?;
-        // They are copies.
+        // The parts are copies of the pieces.
         ctx.budget().bytes(pieces.iter().map(|piece| piece.body.len()).sum())?;
         Ok(parts::parts(pieces).into_iter().map(MessagePart::from).collect())
     }
 
-    /// How much of a reply `content` and `parts` here cover: pass it as `after` to `reply` to read on.
+    /// The position in the reply up to which `content` and `parts` extend. Pass it as `after` to the `reply`
+    /// subscription to continue reading.
     async fn position(&self, ctx: &Context<'_>) -> Result<i32> {
         if self.is_plain() {
             return Ok(i32::try_from(self.row.body.len()).unwrap_or(i32::MAX));
@@ -243,22 +245,22 @@ impl Message {
         Ok(self.pieces(ctx).await?.iter().fold(0, |sum, piece| sum.saturating_add(piece.span())))
     }
 
-    /// The model that wrote it; null for a person's words and for a greeting.
+    /// The ID of the model that generated the message. Null for a user message and for a greeting.
     async fn model_id(&self) -> Option<ID> {
         self.row.model_id.as_ref().map(ids::show)
     }
 
-    /// Why the model stopped; null unless the reply is COMPLETE.
+    /// The reason why the model ended the reply. Null unless the reply is COMPLETE.
     async fn finish_reason(&self) -> Option<FinishReason> {
         self.row.finish_reason.map(FinishReason::from)
     }
 
-    /// Why the reply failed or was interrupted; null otherwise.
+    /// The error of the reply. Null unless the reply is FAILED or INTERRUPTED.
     async fn error(&self) -> Option<ReplyError> {
         self.row.error_code.map(ReplyError::from)
     }
 
-    /// What the reply took; null until it has ended, and when nothing was written.
+    /// The usage of the reply. Null until the reply has ended, and if nothing was generated.
     async fn usage(&self) -> Option<TokenUsage> {
         Some(TokenUsage {
             input_tokens: self.row.input_tokens?,
@@ -271,19 +273,21 @@ impl Message {
         })
     }
 
-    /// The key that it was sent with, for matching an optimistic record; its owner's only.
+    /// The key that the message was sent with, for matching an optimistic record. Null for viewers other than the
+    /// message's owner.
     async fn idempotency_key(&self) -> Option<&str> {
         self.row.idempotency_key.as_deref().filter(|_| self.access.is_none_or(ChatAccess::is_own))
     }
 
-    /// The answers to a question, or the questions after an answer: oldest first, at most 100.
+    /// The child messages, oldest first: the replies to a user message, or the user messages that follow a reply. At
+    /// most 100.
     async fn children(&self, ctx: &Context<'_>) -> Result<List<Message>> {
         let access = self.access(ctx)?;
         let children = ctx.loaders().load_one(Within(access, ChildrenOf(self.row.id))).await?;
         Ok(children.unwrap_or_default().into_iter().map(|row| Message::found(row, access)).collect())
     }
 
-    /// Every message with the same parent, this one included: oldest first, at most 100.
+    /// All messages with the same parent, including this one, oldest first. At most 100.
     async fn siblings(&self, ctx: &Context<'_>) -> Result<List<Message>> {
         let access = self.access(ctx)?;
         let siblings = match self.row.parent_id {
@@ -293,12 +297,12 @@ impl Message {
         Ok(siblings.unwrap_or_default().into_iter().map(|row| Message::found(row, access)).collect())
     }
 
-    /// When it was made.
+    /// The time when the message was created.
     async fn created_at(&self) -> DateTime {
         DateTime(self.row.created_at)
     }
 
-    /// When it reached its final state; null while it streams.
+    /// The time when the message reached its final state. Null while it is STREAMING.
     async fn completed_at(&self) -> Option<DateTime> {
         self.row.completed_at.map(DateTime)
     }

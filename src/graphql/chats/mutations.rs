@@ -1,4 +1,4 @@
-//! The mutations of this slice.
+//! The mutations of chats.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
@@ -6,24 +6,26 @@ use super::Chat;
 use crate::domain::Result;
 use crate::domain::chats::{ChatChanges, NewChat};
 use crate::domain::input::Change;
+use crate::graphql::changes::change;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 
-/// A chat to be made.
+/// The input of `createChat`.
 #[derive(Debug, Clone, InputObject)]
 pub struct CreateChatInput {
-    /// Whom it is with; absent is the bare model. The character's greeting becomes the first message.
+    /// The ID of the character of the chat. If absent, the chat is with the model alone. The character's greeting
+    /// becomes the first message.
     pub character_id: Option<ID>,
-    /// Its title, 1 to 200 characters.
+    /// The chat's title. 1 to 200 characters.
     pub title: Option<String>,
-    /// The model of its replies; absent is the character's, or the server's default.
+    /// The ID of the model of the replies. If absent, the character's model or the server's default model.
     pub model_id: Option<ID>,
-    /// The same key with the same input answers the first call's chat again, for 24 hours. 1 to 255 characters.
+    /// For 24 hours, the same key with the same input returns the chat of the first call again. 1 to 255 characters.
     pub idempotency_key: Option<String>,
 }
 
 impl CreateChatInput {
-    /// Reads the ids. `prefix` is the path to the input.
+    /// Parses the IDs. `prefix` is the path to the input.
     pub(in crate::graphql) fn parse(self, prefix: &str) -> Result<NewChat> {
         Ok(NewChat {
             character_id: ids::parse_optional(self.character_id.as_ref(), &format!("{prefix}characterId"))?,
@@ -34,62 +36,62 @@ impl CreateChatInput {
     }
 }
 
-/// What an update changes: an absent field stays, null clears it.
+/// The input of `updateChat`. An absent field is left unchanged; null clears it.
 #[derive(Debug, Clone, InputObject)]
 pub struct UpdateChatInput {
-    /// The chat.
+    /// The ID of the chat.
     chat_id: ID,
-    /// Its title, 1 to 200 characters.
+    /// The chat's title. 1 to 200 characters.
     title: MaybeUndefined<String>,
-    /// The model of its next replies; cannot be null.
+    /// The ID of the model of the next replies. Cannot be null.
     model_id: MaybeUndefined<ID>,
-    /// Whom it is with from now on; null is the bare model.
+    /// The ID of the character of the chat from now on. With null, the chat is with the model alone.
     character_id: MaybeUndefined<ID>,
-    /// Whether it is kept on top; cannot be null.
+    /// Whether the chat is pinned. Cannot be null.
     is_pinned: MaybeUndefined<bool>,
-    /// Whether it is put away; cannot be null.
+    /// Whether the chat is archived. Cannot be null.
     is_archived: MaybeUndefined<bool>,
 }
 
-/// The chat to delete.
+/// The input of `deleteChat`.
 #[derive(Debug, Clone, InputObject)]
 pub struct DeleteChatInput {
-    /// The chat.
+    /// The ID of the chat.
     chat_id: ID,
 }
 
-/// What `createChat` made.
+/// The payload of `createChat`.
 #[derive(Debug, SimpleObject)]
 pub struct CreateChatPayload {
     /// The new chat.
     chat: Chat,
 }
 
-/// What `updateChat` changed.
+/// The payload of `updateChat`.
 #[derive(Debug, SimpleObject)]
 pub struct UpdateChatPayload {
-    /// The chat as it is now.
+    /// The changed chat.
     chat: Chat,
 }
 
-/// What `deleteChat` removed.
+/// The payload of `deleteChat`.
 #[derive(Debug, SimpleObject)]
 pub struct DeleteChatPayload {
-    /// The id of the chat that is gone.
+    /// The ID of the deleted chat.
     chat_id: ID,
 }
 
-/// The mutations of this slice.
+/// The mutations of chats.
 #[derive(Debug, Default)]
 pub struct ChatMutations;
 
 #[Object]
 impl ChatMutations {
-    /// Makes a chat.
+    /// Creates a chat.
     async fn create_chat(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The chat to be made.")] input: CreateChatInput,
+        #[graphql(desc = "The input of `createChat`.")] input: CreateChatInput,
     ) -> Result<Option<CreateChatPayload>> {
         let chat = ctx.state().chats.create(ctx.viewer()?, input.parse("")?).await?;
         Ok(Some(CreateChatPayload { chat: Chat::new(chat) }))
@@ -99,7 +101,7 @@ impl ChatMutations {
     async fn update_chat(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The chat, and what changes.")] input: UpdateChatInput,
+        #[graphql(desc = "The input of `updateChat`.")] input: UpdateChatInput,
     ) -> Result<Option<UpdateChatPayload>> {
         let viewer = ctx.viewer()?;
         let changes = ChatChanges {
@@ -117,23 +119,14 @@ impl ChatMutations {
         Ok(Some(UpdateChatPayload { chat: Chat::new(chat) }))
     }
 
-    /// Deletes a chat with all its messages, for good. A reply that is being written in it stops.
+    /// Deletes a chat and all its messages permanently. A reply in it that is STREAMING is stopped.
     async fn delete_chat(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The chat to delete.")] input: DeleteChatInput,
+        #[graphql(desc = "The input of `deleteChat`.")] input: DeleteChatInput,
     ) -> Result<Option<DeleteChatPayload>> {
         let viewer = ctx.viewer()?;
         ctx.state().chats.delete(viewer, ids::parse(&input.chat_id, "chatId")?).await?;
         Ok(Some(DeleteChatPayload { chat_id: input.chat_id }))
-    }
-}
-
-/// What a field of an update's input asks for.
-pub fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
-    match value {
-        MaybeUndefined::Undefined => Change::Keep,
-        MaybeUndefined::Null => Change::Clear,
-        MaybeUndefined::Value(value) => Change::Set(value),
     }
 }

@@ -20,54 +20,54 @@ pub enum MessagePart {
     ToolCall(ToolCall),
 }
 
-/// A stretch of text.
+/// A part of a message that is text.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct TextPart {
     /// The text.
     text: Text<'static>,
 }
 
-/// A stretch of the model's reasoning, where its provider shows it.
+/// A part of a message that is reasoning of the model, if the provider returns it.
 #[derive(Debug, Clone, SimpleObject)]
 pub struct ReasoningPart {
     /// The reasoning.
     text: Text<'static>,
 }
 
-/// How far a tool call is.
+/// The state of a tool call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 pub enum ToolCallStatus {
-    /// No result yet.
+    /// The tool is running; there is no result yet.
     Running,
-    /// It has a result.
+    /// The tool returned a result.
     Succeeded,
-    /// It has an error.
+    /// The tool failed with an error.
     Failed,
 }
 
-/// A call of a tool, and what came of it.
+/// A call of a tool by the model, with its result.
 #[derive(Debug, Clone)]
 pub struct ToolCall(pub parts::ToolCall);
 
-/// A call of a tool, and what came of it.
+/// A call of a tool by the model, with its result.
 #[Object]
 impl ToolCall {
-    /// Its id, with the prefix `call`.
+    /// The tool call's ID, with the prefix `call`.
     pub async fn id(&self) -> ID {
         ids::show(self.0.call.id)
     }
 
-    /// The tool.
+    /// The name of the tool.
     async fn name(&self) -> &str {
         &self.0.call.name
     }
 
-    /// What the tool was given; null until it has arrived whole.
+    /// The arguments of the call. Null until they have been received completely.
     async fn arguments(&self) -> Option<AnyJson<'_>> {
         Some(AnyJson(Cow::Borrowed(&self.0.call.arguments)))
     }
 
-    /// What the tool gave; null until it has, and when it failed.
+    /// The result of the call. Null while the tool is running, and if it failed.
     async fn result(&self) -> Option<AnyJson<'_>> {
         match &self.0.state {
             ToolCallState::Ended(result) => result.outcome.as_ref().ok().map(|result| AnyJson(Cow::Borrowed(result))),
@@ -75,7 +75,7 @@ impl ToolCall {
         }
     }
 
-    /// How far it is.
+    /// The state of the call.
     async fn status(&self) -> ToolCallStatus {
         match &self.0.state {
             ToolCallState::Running => ToolCallStatus::Running,
@@ -84,7 +84,7 @@ impl ToolCall {
         }
     }
 
-    /// Why it failed; null unless its status is FAILED.
+    /// The error of the call. Null unless the status is FAILED.
     async fn error(&self) -> Option<Text<'_>> {
         match &self.0.state {
             ToolCallState::Ended(result) => result.outcome.as_ref().err().map(Text::from),
@@ -92,12 +92,12 @@ impl ToolCall {
         }
     }
 
-    /// When it began.
+    /// The time when the call started.
     async fn started_at(&self) -> DateTime {
         DateTime(self.0.call.started_at)
     }
 
-    /// How long it took, in milliseconds; null while it runs.
+    /// The duration of the call, in milliseconds. Null while the tool is running.
     async fn duration_ms(&self) -> Option<i32> {
         match &self.0.state {
             ToolCallState::Ended(result) => Some(result.duration_ms),

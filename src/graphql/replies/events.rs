@@ -1,4 +1,4 @@
-//! The events of a reply.
+//! The events of the `reply` subscription.
 
 use async_graphql::{Interface, SimpleObject};
 
@@ -6,67 +6,72 @@ use crate::domain::replies;
 use crate::graphql::budget::Text;
 use crate::graphql::chats::{Message, ToolCall};
 
-/// What happens in a reply. `start` and `position` bound what the event brings; both only grow within one subscription and are
-/// otherwise opaque. An event that starts before the client's own position (a transport that reconnected by itself sends the
-/// old `after`) replaces what the client has from `start` on.
+/// An event of a reply. `start` and `position` are the positions before and after the content of the event. Within one
+/// subscription, both only increase; apart from that they are opaque. An event whose `start` is before the client's own
+/// position replaces the client's content from `start` on. This occurs when a transport reconnects by itself and sends
+/// the old `after`.
 #[derive(Debug, Interface)]
 #[expect(clippy::duplicated_attributes, reason = "two fields of one type")]
 #[graphql(
     field(name = "start", ty = "&i32", desc = "The position before the event."),
-    field(name = "position", ty = "&i32", desc = "The position after the event: pass it as `after` to read on.")
+    field(
+        name = "position",
+        ty = "&i32",
+        desc = "The position after the event. Pass it as `after` to continue reading."
+    )
 )]
 pub enum ReplyEvent {
-    /// More of the answer.
+    /// Text that was added to the reply.
     Text(ReplyText),
-    /// More of the reasoning.
+    /// Reasoning that was added to the reply.
     Reasoning(ReplyReasoning),
-    /// A tool call that began or ended.
+    /// A tool call that started or ended.
     ToolCall(ReplyToolCall),
-    /// The end.
+    /// The end of the reply.
     Finished(ReplyFinished),
 }
 
-/// More of the answer.
+/// Text that was added to the reply.
 #[derive(Debug, SimpleObject)]
 pub struct ReplyText {
     /// The position before the event.
     start: i32,
-    /// The position after the event: pass it as `after` to read on.
+    /// The position after the event. Pass it as `after` to continue reading.
     position: i32,
-    /// What is to be added to the text.
+    /// The added text, to be appended.
     text: Text<'static>,
 }
 
-/// More of the model's reasoning.
+/// Reasoning of the model that was added to the reply.
 #[derive(Debug, SimpleObject)]
 pub struct ReplyReasoning {
     /// The position before the event.
     start: i32,
-    /// The position after the event: pass it as `after` to read on.
+    /// The position after the event. Pass it as `after` to continue reading.
     position: i32,
-    /// What is to be added to the reasoning.
+    /// The added reasoning, to be appended.
     text: Text<'static>,
 }
 
-/// A tool call. It comes twice for each: RUNNING, then its end.
+/// A tool call of the reply. Sent twice for each tool call: first with status RUNNING, then with its final status.
 #[derive(Debug, SimpleObject)]
 pub struct ReplyToolCall {
     /// The position before the event.
     start: i32,
-    /// The position after the event: pass it as `after` to read on.
+    /// The position after the event. Pass it as `after` to continue reading.
     position: i32,
-    /// The call as it is now.
+    /// The tool call in its current state.
     tool_call: ToolCall,
 }
 
-/// Always the last event. The message is final: COMPLETE, STOPPED, FAILED (with its error) or INTERRUPTED; its parts are the
-/// truth.
+/// The end of the reply; always the last event. The message is in a final state: COMPLETE, STOPPED, FAILED (with its
+/// error) or INTERRUPTED. Its parts are authoritative.
 #[derive(Debug, SimpleObject)]
 pub struct ReplyFinished {
-    /// Where the reply ends.
+    /// The end position of the reply.
     start: i32,
-    /// Where the reply ends. Below the client's own position, the client holds text that a crash lost: take the message's
-    /// parts.
+    /// The end position of the reply. If it is before the client's own position, the client holds text that was lost in
+    /// a crash and must replace it with the parts of the message.
     position: i32,
     /// The final message.
     message: Message,

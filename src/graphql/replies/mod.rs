@@ -1,4 +1,4 @@
-//! Sending messages, and the replies to them.
+//! Sending messages, and streaming the replies to them.
 
 mod events;
 mod mutations;

@@ -1,4 +1,4 @@
-//! The mutations of this slice.
+//! The mutations of messages and replies.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
@@ -8,61 +8,61 @@ use crate::graphql::chats::{Chat, CreateChatInput, Message};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 
-/// A message to be sent. Exactly one of `chatId` and `newChat` is given.
+/// The input of `sendMessage`. Exactly one of `chatId` and `newChat` is required.
 #[derive(Debug, Clone, InputObject)]
 pub struct SendMessageInput {
-    /// The chat to send to.
+    /// The chat to send the message to.
     chat_id: Option<ID>,
-    /// Makes the chat and sends its first message, in one step.
+    /// Creates a chat and sends its first message in one step.
     new_chat: Option<CreateChatInput>,
-    /// The words: not blank, and at most `server { maxMessageLength }` characters.
+    /// The text of the message. Not blank, and at most `server { maxMessageLength }` Unicode characters.
     content: String,
-    /// The message that this follows; absent is the end of the active branch.
+    /// The parent message. If absent, the last message of the active branch.
     parent_id: Option<ID>,
-    /// The model of this reply; absent is the chat's.
+    /// The ID of the model of this reply. If absent, the chat's model.
     model_id: Option<ID>,
-    /// The same key with the same input answers the first call's payload again, for 24 hours, and starts nothing. 1 to 255
-    /// characters.
+    /// For 24 hours, the same key with the same input returns the payload of the first call again and starts nothing. 1
+    /// to 255 characters.
     idempotency_key: Option<String>,
 }
 
-/// What `sendMessage` made.
+/// The payload of `sendMessage`.
 #[derive(Debug, SimpleObject)]
 pub struct SendMessagePayload {
-    /// The chat.
+    /// The chat of the message.
     chat: Chat,
     /// The user's message.
     message: Message,
-    /// The assistant's message, STREAMING: read it with the `reply` subscription.
+    /// The assistant's message, with status STREAMING. Read it with the `reply` subscription.
     reply: Message,
 }
 
-/// The reply to stop.
+/// The input of `stopReply`.
 #[derive(Debug, Clone, InputObject)]
 pub struct StopReplyInput {
-    /// The reply.
+    /// The ID of the reply to stop.
     message_id: ID,
 }
 
-/// What `stopReply` left.
+/// The payload of `stopReply`.
 #[derive(Debug, SimpleObject)]
 pub struct StopReplyPayload {
     /// The reply in its final state.
     message: Message,
 }
 
-/// The mutations of this slice.
+/// The mutations of messages and replies.
 #[derive(Debug, Default)]
 pub struct ReplyMutations;
 
 #[Object]
 impl ReplyMutations {
-    /// Sends a message and begins the reply to it. The reply is written whether or not anybody reads it; only `stopReply`
-    /// stops it. CONFLICT while another reply is being written in the chat.
+    /// Sends a message and starts the reply to it. The reply is generated whether or not a client reads it; only
+    /// `stopReply` stops it. CONFLICT if another reply in the chat is STREAMING.
     async fn send_message(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The message to be sent.")] input: SendMessageInput,
+        #[graphql(desc = "The input of `sendMessage`.")] input: SendMessageInput,
     ) -> Result<Option<SendMessagePayload>> {
         let viewer = ctx.viewer()?;
         let input = SendMessage {
@@ -78,12 +78,12 @@ impl ReplyMutations {
         Ok(Some(SendMessagePayload { chat: Chat::new(sent.chat), message, reply }))
     }
 
-    /// Stops a reply; what had arrived is kept and counted. Works from any connection and any node; a reply that has ended
-    /// stays as it is.
+    /// Stops a reply, from any connection and any node. Idempotent: a reply that has ended is not changed. The content
+    /// received so far is kept and counted.
     async fn stop_reply(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "The reply to stop.")] input: StopReplyInput,
+        #[graphql(desc = "The input of `stopReply`.")] input: StopReplyInput,
     ) -> Result<Option<StopReplyPayload>> {
         let viewer = ctx.viewer()?;
         let message = ctx.state().replies.stop(viewer, ids::parse(&input.message_id, "messageId")?).await?;

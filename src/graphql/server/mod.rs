@@ -1,62 +1,62 @@
-//! What the server is, and its models.
+//! Information about the server, and its models.
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
+use crate::domain::{self, Registry};
 use crate::graphql::budget::List;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::scalars::Microdollars;
-use crate::llm::registry::{self, Registry};
 
-/// What the server says of itself.
+/// Information about the server.
 #[derive(Debug, SimpleObject)]
 pub struct Server {
-    /// Always the same, for clients' caches.
+    /// A constant ID, for client caches.
     id: ID,
     /// The server's name.
     name: &'static str,
-    /// The server's version, after semantic versioning.
+    /// The server's version (semantic versioning).
     version: &'static str,
-    /// Whether anybody may register.
+    /// Whether registration is open to everyone.
     is_registration_open: bool,
-    /// Whether only the demo models are set up, which need no key and no network.
+    /// Whether only the demo models are available, which need no API key and no network.
     is_demo: bool,
-    /// The longest message, in Unicode characters.
+    /// The maximum length of a message, in Unicode characters.
     max_message_length: i32,
 }
 
-/// A model that can write replies.
+/// A model that generates replies.
 #[derive(Debug, SimpleObject)]
 pub struct Model {
-    /// What chats and messages name.
+    /// The model's ID, as used in `modelId`. Not a global object ID.
     id: ID,
-    /// Who runs it.
+    /// The name of the provider.
     provider: String,
-    /// For people.
+    /// The display name.
     display_name: String,
-    /// How many tokens a chat and its reply may have together.
+    /// The context window: the maximum number of tokens of the prompt and the reply together.
     context_window: i32,
-    /// The most tokens of one reply; null when the provider alone decides.
+    /// The maximum number of tokens of one reply. Null if only the provider limits it.
     max_output_tokens: Option<i32>,
-    /// What a million tokens that it reads cost; null when that is not known.
+    /// The price of a million input tokens. Null if unknown.
     input_price_per_million_tokens: Option<Microdollars>,
-    /// What a million tokens that it writes cost; null when that is not known.
+    /// The price of a million output tokens. Null if unknown.
     output_price_per_million_tokens: Option<Microdollars>,
-    /// Whether chats that name no model use it.
+    /// Whether this is the default model, used by chats without another model.
     is_default: bool,
-    /// Whether its provider is set up.
+    /// Whether the model's provider is configured.
     is_available: bool,
 }
 
 impl Model {
-    /// Shows a model.
-    pub fn new(model: &registry::Model, all: &Registry) -> Self {
+    /// Converts a model of the registry.
+    pub fn new(model: &domain::Model, all: &Registry) -> Self {
         Self {
             id: ID(model.id.clone()),
             provider: model.provider.clone(),
             display_name: model.display_name.clone(),
             context_window: signed(model.context_window),
             max_output_tokens: model.max_output_tokens.map(signed),
-            // A picodollar a token is a microdollar a million tokens.
+            // One picodollar per token is one microdollar per million tokens.
             input_price_per_million_tokens: model.input_price.map(Microdollars),
             output_price_per_million_tokens: model.output_price.map(Microdollars),
             is_default: all.default_model().id == model.id,
@@ -65,13 +65,13 @@ impl Model {
     }
 }
 
-/// The queries of this slice.
+/// The queries about the server.
 #[derive(Debug, Default)]
 pub struct ServerQueries;
 
 #[Object]
 impl ServerQueries {
-    /// What the server says of itself.
+    /// Information about the server.
     async fn server(&self, ctx: &Context<'_>) -> Server {
         let state = ctx.state();
         Server {
@@ -84,7 +84,7 @@ impl ServerQueries {
         }
     }
 
-    /// The models that this server knows.
+    /// The models in the server's configuration.
     async fn models(&self, ctx: &Context<'_>) -> List<Model> {
         let models = &ctx.state().models;
         models.all().iter().map(|model| Model::new(model, models)).collect()

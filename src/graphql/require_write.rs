@@ -1,4 +1,4 @@
-//! Mutations are for who may write: the one place that asks.
+//! The check that a request may run mutations. It is made here only.
 
 use std::borrow::Cow;
 
@@ -9,11 +9,11 @@ use async_graphql::{Context, ContextSelectionSet, ObjectType, OutputType, Positi
 
 use crate::graphql::context::ContextExt as _;
 
-/// An object whose every field is FORBIDDEN to a token that carries no mutations; otherwise the object itself.
+/// An object whose fields are all FORBIDDEN to a personal access token without the scope WRITE.
 #[derive(Default)]
-pub struct ForWriters<T>(T);
+pub struct RequireWrite<T>(T);
 
-impl<T: ObjectType> ContainerType for ForWriters<T> {
+impl<T: ObjectType> ContainerType for RequireWrite<T> {
     async fn resolve_field(&self, ctx: &Context<'_>) -> ServerResult<Option<Value>> {
         let refused = |cause| ctx.set_error_path(async_graphql::Error::from(cause).into_server_error(ctx.item.pos));
         ctx.requester().may_write().map_err(refused)?;
@@ -21,7 +21,7 @@ impl<T: ObjectType> ContainerType for ForWriters<T> {
     }
 }
 
-impl<T: ObjectType> OutputType for ForWriters<T> {
+impl<T: ObjectType> OutputType for RequireWrite<T> {
     fn type_name() -> Cow<'static, str> {
         T::type_name()
     }
@@ -35,4 +35,4 @@ impl<T: ObjectType> OutputType for ForWriters<T> {
     }
 }
 
-impl<T: ObjectType> ObjectType for ForWriters<T> {}
+impl<T: ObjectType> ObjectType for RequireWrite<T> {}
