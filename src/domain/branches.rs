@@ -1,4 +1,4 @@
-//! Reading one branch of a chat, page by page. A page of the longest branch costs what a page of a short one costs.
+//! Reads one branch of a chat, page by page. The cost of a page does not depend on the length of the branch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,43 +12,43 @@ use crate::entity::message;
 use crate::storage::messages::{self, BranchPart, Spot};
 use crate::storage::page::{Page, Window};
 
-/// Where a message stands in the branch that a cursor was given for.
+/// A cursor in a branch: a message, and the branch that the cursor was created for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Place {
     /// The message.
     pub id: MessageId,
-    /// Its depth.
+    /// The depth of the message.
     pub depth: i32,
-    /// The end of the branch, as it was then.
+    /// The last message of the branch at the time the cursor was created.
     pub leaf_id: MessageId,
 }
 
-/// The most pages of branches that are read at once.
+/// The most pages that one call reads.
 pub const MAX_BRANCHES: usize = messages::MAX_PARTS;
-/// The statements that they take at most: where messages stand, the newest leaves (two), ancestors, and the messages.
+/// The most statements that one call takes: message positions, newest leaves (two), ancestors, and messages.
 pub const MAX_BRANCH_STATEMENTS: u64 = 5;
 
-/// Which page of which branch is wanted.
+/// A request for one page of a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BranchQuery {
     /// The chat.
     pub chat_id: ChatId,
-    /// The end of its active branch.
+    /// The last message of the chat's active branch.
     pub leaf_id: Option<MessageId>,
-    /// A message of the wanted branch; without it, the active one is wanted.
+    /// A message of the requested branch. If none, the active branch is read.
     pub through: Option<MessageId>,
-    /// The page.
+    /// The requested page.
     pub window: Window<Place>,
 }
 
-/// A page of a branch, oldest first.
+/// A page of a branch, oldest message first.
 #[derive(Debug, Clone)]
 pub struct BranchPage {
     /// The messages.
     pub page: Page<Arc<message::Model>>,
-    /// The end of the branch; none when the chat is empty.
+    /// The last message of the branch. None if the chat is empty.
     pub leaf_id: Option<MessageId>,
-    /// How many messages the whole branch has.
+    /// The number of messages in the whole branch.
     pub total: i32,
 }
 
@@ -64,7 +64,7 @@ impl BranchQuery {
         if self.through.is_some() { None } else { self.window.after.or(self.window.before) }
     }
 
-    /// The depths of the page in a branch of `total` messages: the first, and the one after the last.
+    /// The range of depths of the page in a branch of `total` messages: the first one, and one past the last.
     fn depths(&self, total: i32) -> (i32, i32) {
         let window = &self.window;
         let limit = i32::try_from(window.limit).unwrap_or(i32::MAX);
@@ -78,15 +78,16 @@ impl BranchQuery {
     }
 }
 
-/// Where messages stand.
+/// The positions of messages in their trees, by id.
 type Spots = HashMap<MessageId, Spot>;
 
 impl Chats {
-    /// Pages of branches, one for each query: of the branch through a message, else of the active one. A cursor pages its own
-    /// branch: the active one as long as its message stands on it, else the one that it was given for. A branch through what is
-    /// no message of the chat is empty: one dead id must not spoil the chat. A query with a cursor of another chat has no page.
+    /// Reads a page for each query: of the branch through the given message, or of the active branch. A cursor
+    /// continues on the active branch as long as its message is part of it, otherwise on the branch that it was created
+    /// for. The page is empty if `through` is not a message of the chat, so that one invalid id does not fail the whole
+    /// chat. The page is none if a cursor belongs to another chat.
     ///
-    /// At most [`MAX_BRANCHES`] queries; they take [`MAX_BRANCH_STATEMENTS`] at most.
+    /// Accepts at most [`MAX_BRANCHES`] queries and takes at most [`MAX_BRANCH_STATEMENTS`] statements.
     ///
     /// # Errors
     /// When the database fails.
@@ -124,7 +125,8 @@ impl Chats {
         Ok(pages)
     }
 
-    /// The end of the branch of each query: none where the branch is empty, and no answer for a cursor of another chat.
+    /// The last message of each query's branch. The inner option is none if the branch is empty, the outer one if a
+    /// cursor belongs to another chat.
     async fn leaves(&self, queries: &[BranchQuery], spots: &Spots) -> Result<Vec<Option<Option<Spot>>>> {
         let db = self.db.reader();
         let in_chat = |query: &BranchQuery, id: Option<MessageId>| {
@@ -151,7 +153,7 @@ impl Chats {
             }
             match query.cursor() {
                 None => Some(in_chat(query, query.leaf_id)),
-                // What a client made up may name any depth.
+                // A forged cursor can contain any depth.
                 Some(cursor) if !(0..i32::MAX).contains(&cursor.depth) => None,
                 Some(cursor) if on_active.get(&number) == Some(&cursor.id) => Some(in_chat(query, query.leaf_id)),
                 Some(cursor) => in_chat(query, Some(cursor.leaf_id)).map(Some),
@@ -161,7 +163,7 @@ impl Chats {
     }
 }
 
-/// Why a query has no page.
+/// The error for a query without a page.
 pub fn unknown_cursor() -> Error {
     Error::invalid("after", FieldErrorCode::Unknown, "The cursor is of another list.")
 }

@@ -1,4 +1,4 @@
-//! Chats: who may see one, making one, changing one, and letting it go.
+//! Chats: finding, listing, creating, updating and deleting them.
 
 use std::sync::Arc;
 
@@ -21,26 +21,26 @@ use crate::storage::{self, Database};
 
 /// The longest title, in characters.
 const MAX_TITLE: usize = 200;
-/// The most messages that a list without pages holds.
+/// The most messages in a list without pagination.
 pub const MAX_SIBLINGS: u64 = 100;
 /// Messages that a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;
 
-/// A chat to be made.
+/// The input for a new chat.
 #[derive(Debug, Clone, Default)]
 pub struct NewChat {
-    /// Whom it is with; none is the bare model.
+    /// The character. If none, the chat is with the bare model.
     pub character_id: Option<CharacterId>,
     /// Its title.
     pub title: Option<String>,
-    /// The model of its replies; none is the character's, or the server's default.
+    /// The model of the replies. If none, the character's model or the server's default is used.
     pub model_id: Option<String>,
-    /// Makes a repeat of the call answer the same.
+    /// The idempotency key. A repeated call with the same key returns the same chat.
     pub idempotency_key: Option<String>,
 }
 
 impl NewChat {
-    /// Checks what can be checked without the database. `prefix` is the path to the input (`newChat.`).
+    /// Checks everything that does not need the database. `prefix` is the path to the input (`newChat.`).
     pub fn check(&self, checks: &mut Checks, prefix: &str) {
         if let Some(title) = &self.title {
             checks.text(&format!("{prefix}title"), title, 1..=MAX_TITLE, Lines::One);
@@ -48,65 +48,65 @@ impl NewChat {
     }
 }
 
-/// What an update changes.
+/// The changes of an update.
 #[derive(Debug, Clone, Default)]
 pub struct ChatChanges {
     /// The title.
     pub title: Change<String>,
-    /// The model; cannot be cleared.
+    /// The model. Cannot be cleared.
     pub model_id: Change<String>,
-    /// The character; cleared, the chat is with the bare model.
+    /// The character. If cleared, the chat is with the bare model.
     pub character_id: Change<CharacterId>,
-    /// Kept on top; cannot be cleared.
+    /// Whether the chat is pinned. Cannot be cleared.
     pub is_pinned: Change<bool>,
-    /// Put away; cannot be cleared.
+    /// Whether the chat is archived. Cannot be cleared.
     pub is_archived: Change<bool>,
 }
 
-/// Chats. Cheap to clone.
+/// Reads and writes chats. Cheap to clone.
 #[derive(Clone)]
 pub struct Chats {
     /// The database.
     pub db: Database,
-    /// The time of day.
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// Generates ids.
     pub ids: Arc<IdGenerator>,
     /// The models.
     pub models: Arc<Registry>,
-    /// The replies that a deleted chat must stop.
+    /// The running replies, which are stopped when their chat is deleted.
     pub running: RunningReplies,
 }
 
 impl Chats {
-    /// The viewer's chat.
+    /// A chat of the viewer.
     ///
     /// # Errors
-    /// When the database fails; as everywhere below.
+    /// When the database fails. The same holds for the methods below.
     pub async fn find(&self, viewer: &Viewer, id: ChatId) -> Result<Option<chat::Model>> {
         Ok(storage::chats::find(self.db.reader(), viewer.user_id, id).await?)
     }
 
-    /// Those of these chats that may be read.
+    /// The readable ones of these chats.
     pub async fn find_all(&self, access: ChatAccess, ids: &[ChatId]) -> Result<Vec<chat::Model>> {
         Ok(storage::chats::find_all(self.db.reader(), access.readable(), ids).await?)
     }
 
-    /// A page of the viewer's chats, newest activity first.
+    /// A page of the viewer's chats, most recently active first.
     pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<chat::Model>> {
         Ok(storage::chats::page(self.db.reader(), ChatAccess::from(viewer).readable(), filter, window).await?)
     }
 
-    /// How many of the viewer's chats the filter lets through.
+    /// The number of the viewer's chats that match the filter.
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
         Ok(storage::chats::count(self.db.reader(), ChatAccess::from(viewer).readable(), filter).await?)
     }
 
-    /// Makes a chat; a character's greeting is its first message.
+    /// Creates a chat. If its character has a greeting, that becomes the first message.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::NotFound`] for a character that the viewer does not see; [`Error::Conflict`] when the key
-    /// was used for other input.
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a character that is not visible to the viewer; [`Error::Conflict`]
+    /// if the idempotency key was used with other input.
     pub async fn create(&self, viewer: &Viewer, input: NewChat) -> Result<chat::Model> {
         let mut checks = Checks::default();
         input.check(&mut checks, "");
@@ -129,10 +129,11 @@ impl Chats {
         Ok(plan.chat)
     }
 
-    /// Changes a chat.
+    /// Updates a chat.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::NotFound`] for a chat or character that the viewer does not see.
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a chat of another user or a character that is not visible to the
+    /// viewer.
     pub async fn update(&self, viewer: &Viewer, id: ChatId, changes: ChatChanges) -> Result<chat::Model> {
         let mut checks = Checks::default();
         if let Change::Set(title) = &changes.title {
@@ -177,10 +178,11 @@ impl Chats {
         Ok(chat)
     }
 
-    /// Lets a chat go: it is gone for every reader at once, a reply in it stops, and its messages are swept later.
+    /// Deletes a chat. It is hidden from all readers at once, its running reply is stopped, and its messages are
+    /// removed later by [`Chats::sweep`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the viewer has no such chat.
+    /// [`Error::NotFound`] if the viewer has no such chat.
     pub async fn delete(&self, viewer: &Viewer, id: ChatId) -> Result<()> {
         let tx = self.db.begin().await?;
         if !storage::chats::mark_deleted(&tx, viewer.user_id, id, self.clock.now()).await? {
@@ -192,7 +194,7 @@ impl Chats {
         Ok(())
     }
 
-    /// Lets every chat of a user go, as [`Chats::delete`] does one.
+    /// Deletes all chats of a user, as [`Chats::delete`] does.
     ///
     /// # Errors
     /// When the database fails.
@@ -205,8 +207,8 @@ impl Chats {
         Ok(())
     }
 
-    /// Removes what deleted chats held, in batches, so that the one writer is never held long. A restart goes on where this
-    /// left off.
+    /// Removes deleted chats and their messages in batches, so that SQLite's only writer is never held for long. After
+    /// a restart it continues where it stopped.
     ///
     /// # Errors
     /// When the database fails.
@@ -225,7 +227,7 @@ impl Chats {
         Ok(())
     }
 
-    /// Forgets idempotency keys that are older than their lifetime.
+    /// Removes expired idempotency keys.
     ///
     /// # Errors
     /// When the database fails.
@@ -235,13 +237,13 @@ impl Chats {
         Ok(tx.commit().await?)
     }
 
-    /// Those of these messages that stand in chats that may be read. Here and below: they are read until they have more than
-    /// `max_bytes` together; a caller that gets more asked for too much.
+    /// The readable ones of these messages. This and the methods below stop reading once the result has more than
+    /// `max_bytes`; a caller that receives more must treat its request as too large.
     pub async fn messages(&self, access: ChatAccess, ids: &[MessageId], max_bytes: u64) -> Result<Vec<message::Model>> {
         Ok(storage::messages::find_within(self.db.reader(), access.readable(), ids, max_bytes).await?)
     }
 
-    /// The messages right below each of these, oldest first, at most [`MAX_SIBLINGS`] each.
+    /// The direct children of each of these messages, oldest first, at most [`MAX_SIBLINGS`] each.
     pub async fn children(
         &self,
         access: ChatAccess,
@@ -252,25 +254,25 @@ impl Chats {
         Ok(storage::messages::children(db, readable, parents, MAX_SIBLINGS, max_bytes).await?)
     }
 
-    /// The first messages of each of these chats, oldest first, at most [`MAX_SIBLINGS`] each.
+    /// The messages without a parent in each of these chats, oldest first, at most [`MAX_SIBLINGS`] each.
     pub async fn roots(&self, access: ChatAccess, chats: &[ChatId], max_bytes: u64) -> Result<Vec<message::Model>> {
         let (db, readable) = (self.db.reader(), access.readable());
         Ok(storage::messages::roots(db, readable, chats, MAX_SIBLINGS, max_bytes).await?)
     }
 }
 
-/// A new chat's rows, ready to be written.
+/// The rows of a new chat, before they are inserted.
 pub struct NewChatPlan {
     /// The chat.
     pub chat: chat::Model,
     /// Its character.
     pub character: Option<character::Model>,
-    /// The character's greeting, its first message.
+    /// The character's greeting, which becomes the first message.
     pub greeting: Option<message::Model>,
 }
 
 impl NewChatPlan {
-    /// Resolves what the input names.
+    /// Checks the input against the database and builds the rows.
     ///
     /// # Errors
     /// As [`Chats::create`].
@@ -320,7 +322,7 @@ impl NewChatPlan {
         Ok(Self { chat, character, greeting })
     }
 
-    /// Writes the rows.
+    /// Inserts the rows.
     ///
     /// # Errors
     /// When the database fails.
@@ -333,7 +335,7 @@ impl NewChatPlan {
     }
 }
 
-/// A complete message that stands first, or in the place that the caller gives it below `parent`.
+/// A complete message: a root, or at the given position below `parent`.
 pub fn message(
     id: MessageId,
     chat_id: ChatId,
@@ -374,10 +376,10 @@ pub fn message(
     }
 }
 
-/// A model that can be used now.
+/// Checks that a model is available.
 ///
 /// # Errors
-/// [`Error::Invalid`] at `path` when there is no such model, or its provider is not set up.
+/// [`Error::Invalid`] at `path` if the model does not exist or its provider is not configured.
 pub fn available_model(models: &Registry, id: &str, path: &str) -> Result<Arc<Model>> {
     match models.get(id) {
         Some(model) if model.is_available => Ok(model),

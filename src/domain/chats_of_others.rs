@@ -1,5 +1,5 @@
-//! Reading other people's chats, for admins. A list is in the audit log before it is answered, and so is each chat of
-//! which messages are read.
+//! Access of admins to the chats of other users. A list is recorded in the audit log before it is returned, and so is
+//! each chat of which messages are read.
 
 use serde_json::json;
 
@@ -13,10 +13,10 @@ use crate::storage::chats::{Filter, Place};
 use crate::storage::page::{Page, Window};
 
 impl Chats {
-    /// A page of everybody's chats, or of one user's, newest activity first, without their messages.
+    /// A page of the chats of all users or of one user, most recently active first, without messages.
     ///
     /// # Errors
-    /// [`crate::domain::Error::Forbidden`] without CHATS_READ; as everywhere below.
+    /// [`crate::domain::Error::Forbidden`] without CHATS_READ. The same holds for the methods below.
     pub async fn page_of_others(
         &self,
         viewer: &Viewer,
@@ -39,7 +39,7 @@ impl Chats {
         Ok(page)
     }
 
-    /// Opens chats that were listed: the right to read their messages.
+    /// Grants access to the messages of chats that were listed, and records it.
     pub async fn open_listed(
         &self,
         viewer: &Viewer,
@@ -54,13 +54,13 @@ impl Chats {
         Ok(access)
     }
 
-    /// How many chats there are, or how many one user has.
+    /// The number of chats of all users or of one user.
     pub async fn count_of_others(&self, viewer: &Viewer, owner: Option<UserId>) -> Result<u64> {
         let access = ChatAccess::everybodys(viewer)?;
         Ok(storage::chats::count(self.db.reader(), access.readable(), &owned_by(owner)).await?)
     }
 
-    /// Anybody's chat.
+    /// A chat of any user.
     pub async fn find_of_others(
         &self,
         viewer: &Viewer,

@@ -1,4 +1,4 @@
-//! The rules: who may, what happens, in what order.
+//! The application logic: permissions, validation, and the use cases.
 
 pub mod accounts;
 pub mod audit;

@@ -1,4 +1,4 @@
-//! Where a message stands in its chat's tree.
+//! Positions of messages in the tree of a chat.
 
 use sea_orm::ConnectionTrait;
 
@@ -7,14 +7,14 @@ use crate::entity::ids::MessageId;
 use crate::entity::message;
 use crate::storage;
 
-/// The columns that say where a message stands.
+/// The columns that describe the position of a message in its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
-    /// What it follows.
+    /// The parent message. None for a root.
     pub(super) parent_id: Option<MessageId>,
-    /// How many messages stand above it.
+    /// The number of ancestors.
     pub(super) depth: i32,
-    /// An ancestor further up; see [`jump`].
+    /// A pointer to an ancestor; see [`jump`].
     pub(super) jump: Jump,
 }
 
@@ -33,19 +33,19 @@ impl Jump {
     }
 }
 
-/// Where the jump pointer of a child of `parent` goes: skew-binary, after Myers, "An applicative random-access stack" (1983).
-/// With it any ancestor is at most about twice the logarithm of the depth away. `beyond` is where the parent's own jump
-/// target jumps to.
+/// The jump pointer of a child of `parent`: a skew-binary pointer, after Myers, "An applicative random-access stack"
+/// (1983). With it, any ancestor is reached in at most about 2·log₂(depth) steps. `beyond` is the jump pointer of the
+/// parent's jump target.
 pub(super) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
     if parent.depth - parent_jump.depth == parent_jump.depth - beyond.depth { beyond } else { parent }
 }
 
-/// The place of a first message.
+/// The position of a message without a parent.
 pub(super) fn root(id: MessageId) -> Place {
     Place { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
 }
 
-/// The place of a message below `parent`.
+/// The position of a new child of `parent`.
 ///
 /// # Errors
 /// When the database fails.

@@ -11,7 +11,8 @@ use sea_orm::{
 use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user, user_role};
 
-/// Adds a user. Answers whether both names were free: when not, nothing is added, and the transaction is over.
+/// Inserts a user. Returns whether both names were free. If not, nothing is inserted, and the transaction is rolled
+/// back.
 pub async fn insert_user(db: &impl ConnectionTrait, user: user::Model) -> Result<bool, DbErr> {
     match user.into_active_model().insert(db).await {
         Ok(_) => Ok(true),
@@ -36,22 +37,22 @@ pub async fn taken(db: &impl ConnectionTrait, username_key: &str, email_key: &st
     ))
 }
 
-/// The user with that folded username.
+/// The user with this folded username.
 pub async fn user_by_username(db: &impl ConnectionTrait, key: &str) -> Result<Option<user::Model>, DbErr> {
     alive().filter(user::Column::UsernameKey.eq(key)).one(db).await
 }
 
-/// The user with that folded e-mail address.
+/// The user with this folded e-mail address.
 pub async fn user_by_email(db: &impl ConnectionTrait, key: &str) -> Result<Option<user::Model>, DbErr> {
     alive().filter(user::Column::EmailKey.eq(key)).one(db).await
 }
 
-/// The users that exist of those, in no order.
+/// The users with these ids, in no particular order.
 pub async fn users_by_ids(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<user::Model>, DbErr> {
     alive().filter(user::Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
-/// Whether anybody has the role.
+/// Whether any user has the role.
 pub async fn is_role_given(db: &impl ConnectionTrait, role_id: RoleId) -> Result<bool, DbErr> {
     Ok(user_role::Entity::find().filter(user_role::Column::RoleId.eq(role_id)).limit(1).count(db).await? > 0)
 }
@@ -61,7 +62,7 @@ pub async fn role(db: &impl ConnectionTrait, id: RoleId) -> Result<Option<role::
     role::Entity::find_by_id(id).one(db).await
 }
 
-/// Every role of those users, by name.
+/// The roles of these users, by name.
 pub async fn roles_of_users(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>, DbErr> {
     let has = role::Entity::belongs_to(user_role::Entity).from(role::Column::Id).to(user_role::Column::RoleId);
     let rows = role::Entity::find()
@@ -74,12 +75,12 @@ pub async fn roles_of_users(db: &impl ConnectionTrait, ids: &[UserId]) -> Result
     Ok(rows.into_iter().filter_map(|(role, has)| Some((has?.user_id, role))).collect())
 }
 
-/// Adds a session.
+/// Inserts a session.
 pub async fn insert_session(db: &impl ConnectionTrait, session: session::Model) -> Result<(), DbErr> {
     session.into_active_model().insert(db).await.map(drop)
 }
 
-/// A session, and whose it is.
+/// A session and its user.
 pub async fn session_with_user(
     db: &impl ConnectionTrait,
     id: SessionId,
@@ -94,22 +95,23 @@ pub async fn session_with_user(
     Ok(row.and_then(|(session, user)| Some((session, user?))))
 }
 
-/// What a request of a session needs to know, without its tokens.
+/// The part of a session that authentication needs, joined with one role of its user.
 #[derive(Debug, Clone, FromQueryResult)]
 pub struct Standing {
-    /// Whose session it is.
+    /// The user.
     pub user_id: UserId,
     /// When it was last used.
     pub last_used_at: DateTime<Utc>,
     /// When it expires.
     pub expires_at: DateTime<Utc>,
-    /// Whether its user may sign in.
+    /// Whether the user may sign in.
     pub is_active: bool,
-    /// What one of the user's roles allows; none where there is no role.
+    /// The permissions of one role of the user. None if the user has no roles.
     pub permissions: Option<String>,
 }
 
-/// Where a session stands, in one statement: as many rows as its user has roles, or one. None is no session.
+/// The state of a session, in one statement: one row per role of its user, or one row without a role. No rows if the
+/// session does not exist.
 pub async fn standing(db: &impl ConnectionTrait, id: SessionId) -> Result<Vec<Standing>, DbErr> {
     let owner = session::Entity::belongs_to(user::Entity).from(session::Column::UserId).to(user::Column::Id);
     let has = user::Entity::belongs_to(user_role::Entity).from(user::Column::Id).to(user_role::Column::UserId);
@@ -128,7 +130,7 @@ pub async fn standing(db: &impl ConnectionTrait, id: SessionId) -> Result<Vec<St
         .await
 }
 
-/// Puts the next refresh token in the place of the one of `from.generation`. Answers whether it was still that one's turn.
+/// Replaces the refresh token of `from.generation` by its successor. Returns false if it was replaced already.
 pub async fn rotate_session(
     db: &impl ConnectionTrait,
     from: &session::Model,
@@ -150,30 +152,30 @@ pub async fn rotate_session(
     Ok(updated.rows_affected == 1)
 }
 
-/// Ends a session. Answers whether it was there.
+/// Deletes a session. Returns whether it existed.
 pub async fn delete_session(db: &impl ConnectionTrait, id: SessionId) -> Result<bool, DbErr> {
     Ok(session::Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
 
-/// Removes sessions whose refresh token has expired.
+/// Deletes expired sessions.
 pub async fn delete_expired_sessions(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<u64, DbErr> {
     Ok(session::Entity::delete_many().filter(session::Column::ExpiresAt.lt(now)).exec(db).await?.rows_affected)
 }
 
-/// Notes that a session and its user were active now.
+/// Records that a session and its user were active at `now`.
 pub async fn touch(
     db: &impl ConnectionTrait,
     session_id: SessionId,
     user_id: UserId,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    // The user before the session: whoever ends sessions takes its locks in this order.
+    // The user before the session: transactions that delete sessions lock in this order.
     touch_user(db, user_id, now).await?;
     let used = session::Entity::update_many().col_expr(session::Column::LastUsedAt, Expr::value(now));
     used.filter(session::Column::Id.eq(session_id)).exec(db).await.map(drop)
 }
 
-/// Notes that a user was active now.
+/// Records that a user was active at `now`.
 pub(super) async fn touch_user(db: &impl ConnectionTrait, id: UserId, now: DateTime<Utc>) -> Result<(), DbErr> {
     let seen = user::Entity::update_many().col_expr(user::Column::LastSeenAt, Expr::value(now));
     seen.filter(user::Column::Id.eq(id)).exec(db).await.map(drop)

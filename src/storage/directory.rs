@@ -1,4 +1,4 @@
-//! The list of users, as admins search it.
+//! Queries on the list of users for admins.
 
 use sea_orm::Condition;
 use sea_orm::entity::prelude::*;
@@ -11,7 +11,7 @@ use crate::entity::user_role;
 use crate::storage::page::{Page, Window};
 use crate::storage::{escape_like, greater_than};
 
-/// Where a user stands in the list: by name.
+/// A cursor in the list of users, by username.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// The folded username.
@@ -26,14 +26,14 @@ impl From<&Model> for Place {
     }
 }
 
-/// Which users are wanted. Every field that is given must fit.
+/// The filter of a list. All given fields must match.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
-    /// Text that the username, the e-mail address or the full name holds; folded to lower case.
+    /// Text that the username, the e-mail address or the full name contains, folded to lower case.
     pub query: Option<String>,
-    /// Who may sign in, or may not.
+    /// Whether the user may sign in.
     pub is_active: Option<bool>,
-    /// With this role.
+    /// Users with this role.
     pub role_id: Option<RoleId>,
 }
 
@@ -60,10 +60,10 @@ impl Filter {
     }
 }
 
-/// A page of the users, by name.
+/// A page of the users, by username.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn page(db: &impl ConnectionTrait, filter: &Filter, window: Window<Place>) -> Result<Page<Model>, DbErr> {
     let compare = |place: &Place, is_greater: bool| {
         let values = [place.username_key.clone().into(), place.id.into()];
@@ -74,7 +74,7 @@ pub async fn page(db: &impl ConnectionTrait, filter: &Filter, window: Window<Pla
     Ok(window.page(rows))
 }
 
-/// How many users the filter lets through.
+/// The number of users that match the filter.
 pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
     Entity::find().filter(filter.condition()).count(db).await
 }

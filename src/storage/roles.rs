@@ -1,4 +1,4 @@
-//! Roles, and who has which.
+//! Queries on roles and their assignment to users.
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::LockType;
@@ -11,40 +11,41 @@ use crate::entity::user_role;
 /// Up to `limit` roles, by name.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn all(db: &impl ConnectionTrait, limit: u64) -> Result<Vec<Model>, DbErr> {
     Entity::find().order_by_asc(Column::NameKey).limit(limit).all(db).await
 }
 
-/// How many roles there are.
+/// The number of roles.
 pub async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     Entity::find().count(db).await
 }
 
-/// Those of these roles that there are, by id, locked until the transaction ends against a change, not against being given.
+/// The existing ones of these roles, by id, locked until the transaction ends. The lock prevents changes of the roles,
+/// but not their assignment.
 pub async fn lock_all(db: &impl ConnectionTrait, ids: &[RoleId]) -> Result<Vec<Model>, DbErr> {
     let roles = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
     roles.order_by_asc(Column::Id).lock(LockType::NoKeyUpdate).all(db).await
 }
 
-/// Adds a role. Answers whether its name was free: when not, nothing is added, and the transaction is over.
+/// Inserts a role. Returns whether its name was free. If not, nothing is inserted, and the transaction is rolled back.
 pub async fn insert(db: &impl ConnectionTrait, role: Model) -> Result<bool, DbErr> {
     was_free(Entity::insert(role.into_active_model().reset_all()).exec_without_returning(db).await.map(drop))
 }
 
-/// Writes all of a role's fields. Answers whether its name was free, as [`insert`].
+/// Writes all columns of a role. Returns whether its name was free, as [`insert`] does.
 pub async fn update(db: &impl ConnectionTrait, role: Model) -> Result<bool, DbErr> {
     let id = role.id;
     let update = Entity::update_many().set(ActiveModel::from(role).reset_all()).filter(Column::Id.eq(id));
     was_free(update.exec(db).await.map(drop))
 }
 
-/// Removes a role; nobody has it any more.
+/// Deletes a role and its assignments.
 pub async fn delete(db: &impl ConnectionTrait, id: RoleId) -> Result<(), DbErr> {
     Entity::delete_by_id(id).exec(db).await.map(drop)
 }
 
-/// Gives a user exactly these roles.
+/// Replaces a user's roles by exactly these.
 pub async fn set(db: &impl ConnectionTrait, user_id: UserId, roles: &[RoleId]) -> Result<(), DbErr> {
     user_role::Entity::delete_many().filter(user_role::Column::UserId.eq(user_id)).exec(db).await?;
     if roles.is_empty() {

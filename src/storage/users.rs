@@ -1,4 +1,4 @@
-//! Changing accounts and letting them go. One that is being swept is there for nobody.
+//! Queries that change and delete users. Deleted users that are not swept yet are excluded.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
@@ -9,16 +9,17 @@ use crate::entity::ids::{CharacterId, RoleId, SessionId, UserId};
 use crate::entity::user::{Column, Entity, Model};
 use crate::entity::{character, chat, role, session, user_role};
 
-/// A user, locked until the transaction ends: whoever changes an account, or begins a session of it, holds this lock.
+/// A user, locked until the transaction ends. Every transaction that changes an account or begins a session holds this
+/// lock.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn lock(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).filter(Column::DeletedAt.is_null()).lock_exclusive().one(db).await
 }
 
-/// Writes all of a user's fields. Answers whether both names were free: when not, nothing is written, and the transaction is
-/// over.
+/// Writes all columns of a user. Returns whether both names were free. If not, nothing is written, and the transaction
+/// is rolled back.
 pub async fn update(db: &impl ConnectionTrait, user: Model) -> Result<bool, DbErr> {
     match user.into_active_model().reset_all().update(db).await {
         Ok(_) => Ok(true),
@@ -27,12 +28,12 @@ pub async fn update(db: &impl ConnectionTrait, user: Model) -> Result<bool, DbEr
     }
 }
 
-/// Locks a role until the transaction ends; false when there is none.
+/// Locks a role until the transaction ends. Returns false if it does not exist.
 pub async fn lock_role(db: &impl ConnectionTrait, id: RoleId) -> Result<bool, DbErr> {
     Ok(role::Entity::find_by_id(id).lock_exclusive().one(db).await?.is_some())
 }
 
-/// Whether a user has a role, and whether anybody else who may sign in has it.
+/// Whether a user has a role, and whether any other active user has it.
 pub async fn who_has(db: &impl ConnectionTrait, role_id: RoleId, user_id: UserId) -> Result<(bool, bool), DbErr> {
     let owner = user_role::Entity::belongs_to(Entity).from(user_role::Column::UserId).to(Column::Id);
     let holders = user_role::Entity::find().filter(user_role::Column::RoleId.eq(role_id));
@@ -48,7 +49,7 @@ pub async fn who_has(db: &impl ConnectionTrait, role_id: RoleId, user_id: UserId
     Ok((has > 0, others > 0))
 }
 
-/// Every session of those users that has not expired, the last used first.
+/// The sessions of these users that have not expired, most recently used first.
 pub async fn sessions(
     db: &impl ConnectionTrait,
     users: &[UserId],
@@ -63,7 +64,7 @@ pub async fn sessions(
         .await
 }
 
-/// Ends every session of a user but one; answers which.
+/// Deletes all sessions of a user except `but`, and returns their ids.
 pub async fn delete_sessions(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -78,7 +79,7 @@ pub async fn delete_sessions(
     Ok(ids)
 }
 
-/// Ends those sessions of a user that were used longest ago, beyond the `kept` others; answers which.
+/// Deletes all but the `kept` most recently used sessions of a user, and returns their ids.
 pub async fn delete_sessions_beyond(
     db: &impl ConnectionTrait,
     user_id: UserId,
@@ -97,12 +98,12 @@ pub async fn delete_sessions_beyond(
     Ok(ids)
 }
 
-/// Takes every role from a user.
+/// Removes all roles of a user.
 pub async fn delete_roles(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
     user_role::Entity::delete_many().filter(user_role::Column::UserId.eq(user_id)).exec(db).await.map(drop)
 }
 
-/// Some deleted user that waits to be swept, after that one.
+/// The next deleted user that is not swept yet, by id.
 pub async fn find_deleted(db: &impl ConnectionTrait, after: Option<UserId>) -> Result<Option<UserId>, DbErr> {
     Entity::find()
         .filter(Column::DeletedAt.is_not_null())
@@ -115,14 +116,15 @@ pub async fn find_deleted(db: &impl ConnectionTrait, after: Option<UserId>) -> R
         .await
 }
 
-/// Hides the characters of a user from everybody but who may see all.
+/// Makes the characters of a user private.
 pub async fn hide_characters(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
     let hidden = character::Entity::update_many().col_expr(character::Column::IsPublic, Expr::value(false));
     let hidden = hidden.filter(character::Column::OwnerId.eq(owner)).filter(character::Column::IsPublic.eq(true));
     hidden.exec(db).await.map(drop)
 }
 
-/// Removes up to `limit` characters of a user; the chats of others with them go on without. False when none was left.
+/// Deletes up to `limit` characters of a user. Chats of other users with them continue without a character. Returns
+/// false when there are none left.
 pub async fn sweep_characters(db: &impl ConnectionTrait, owner: UserId, limit: u64) -> Result<bool, DbErr> {
     let batch = character::Entity::find().filter(character::Column::OwnerId.eq(owner)).limit(limit);
     let batch: Vec<CharacterId> = batch.select_only().column(character::Column::Id).into_tuple().all(db).await?;
@@ -133,7 +135,7 @@ pub async fn sweep_characters(db: &impl ConnectionTrait, owner: UserId, limit: u
     Ok(true)
 }
 
-/// Removes a deleted user that owns no chat any more. Answers whether it is gone.
+/// Deletes a deleted user's row if the user owns no chats any more. Returns whether the row is gone.
 pub async fn delete(db: &impl ConnectionTrait, id: UserId) -> Result<bool, DbErr> {
     if chat::Entity::find().filter(chat::Column::OwnerId.eq(id)).limit(1).count(db).await? > 0 {
         return Ok(false);

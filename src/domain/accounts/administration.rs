@@ -1,6 +1,6 @@
-//! What admins do to other people's accounts. Nobody can touch a user who may do what they may not, nor grant it; each
-//! act is in the audit log. Every change requires a session: all of them are [`Error::Forbidden`] with a personal
-//! access token.
+//! Administration of other users' accounts. A viewer can neither change a user who has a permission that the viewer
+//! lacks nor grant such a permission. Every change is recorded in the audit log and requires a session: all of them are
+//! [`Error::Forbidden`] with a personal access token.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -23,7 +23,7 @@ use crate::storage::{accounts as rows, directory, password_resets, roles, users}
 pub const MAX_ROLES_OF_USER: usize = 50;
 
 impl Accounts {
-    /// A page of the users, by name.
+    /// A page of the users, by username.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without USERS_READ.
@@ -32,7 +32,7 @@ impl Accounts {
         Ok(directory::page(self.0.database.reader(), filter, window).await?)
     }
 
-    /// How many users the filter lets through.
+    /// The number of users that match the filter.
     ///
     /// # Errors
     /// As [`Accounts::users`].
@@ -41,11 +41,11 @@ impl Accounts {
         Ok(directory::count(self.0.database.reader(), filter).await?)
     }
 
-    /// Makes an account for somebody, with these roles besides the one that everybody has.
+    /// Creates an account with these roles and the built-in role `user`.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a role that allows what the viewer may not; [`Error::NotFound`] for a
-    /// role that is not there; [`Error::Invalid`]; [`Error::Conflict`] when a name is taken.
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a role with a permission that the viewer lacks;
+    /// [`Error::NotFound`] for a role that does not exist; [`Error::Invalid`]; [`Error::Conflict`] if a name is taken.
     pub async fn create_user_for(
         &self,
         viewer: &Viewer,
@@ -71,12 +71,12 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Gives a user exactly these roles, and the one that everybody has. It holds for their live sessions within a
-    /// second. A password reset of a user who gains a permission ends.
+    /// Replaces a user's roles by these and the built-in role `user`. The user's sessions follow within a second. If
+    /// the user gains a permission, their password reset token is deleted.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without ROLES_WRITE, and for a user or a role that may do what the viewer may not;
-    /// [`Error::NotFound`]; [`Error::Conflict`] when it would demote the last admin.
+    /// [`Error::Forbidden`] without ROLES_WRITE, and for a user or a role with a permission that the viewer lacks;
+    /// [`Error::NotFound`]; [`Error::Conflict`] if it would demote the last admin.
     pub async fn set_user_roles(
         &self,
         viewer: &Viewer,
@@ -97,7 +97,7 @@ impl Accounts {
         roles::set(&transaction, user_id, &wanted).await?;
         let (had, has) = (permissions_of(&before), permissions_of(&after));
         if has.iter().any(|permission| !had.contains(permission)) {
-            // It was issued by somebody who may not be able to touch the user any more.
+            // Its issuer may not have the permissions that are now required to change this user.
             password_resets::delete(&transaction, user_id).await?;
         }
         let detail = json!({ "roles": names(&after), "before": { "roles": names(&before) } });
@@ -108,11 +108,11 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Lets a user sign in, or no longer: then every session of theirs ends too. What they own stays.
+    /// Activates or deactivates an account. Deactivation ends all of the user's sessions and keeps their data.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a user who may do what the viewer may not; [`Error::NotFound`];
-    /// [`Error::Conflict`] for the viewer themself and for the last admin.
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user with a permission that the viewer lacks;
+    /// [`Error::NotFound`]; [`Error::Conflict`] for the viewer's own account and for the last admin.
     pub async fn set_user_active(
         &self,
         viewer: &Viewer,
@@ -143,7 +143,7 @@ impl Accounts {
         Ok(after)
     }
 
-    /// Removes a user with all that they own: gone for every reader at once, swept later.
+    /// Deletes a user and all of their data. Both are hidden from all readers at once and removed later.
     ///
     /// # Errors
     /// As [`Accounts::set_user_active`].
@@ -160,11 +160,12 @@ impl Accounts {
         Ok(())
     }
 
-    /// Makes a one-time token with which a user chooses a new password. Not for the viewer, who has to know the current one.
+    /// Issues a one-time token with which a user sets a new password. Not for the viewer's own account: a change of the
+    /// own password requires the current one.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a user who may do what the viewer may not; [`Error::NotFound`];
-    /// [`Error::Conflict`] for the viewer themself.
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user with a permission that the viewer lacks;
+    /// [`Error::NotFound`]; [`Error::Conflict`] for the viewer's own account.
     pub async fn issue_password_reset_for(
         &self,
         viewer: &Viewer,
@@ -175,7 +176,8 @@ impl Accounts {
         not_oneself(viewer, user_id)?;
         let transaction = self.0.database.begin().await?;
         let (user, before) = lock_subject(&transaction, viewer, user_id).await?;
-        // What they allow does not change until the token is there for the change to end it.
+        // The locks keep the permissions of these roles unchanged until the token is committed; a later change deletes
+        // the token.
         let role_ids: Vec<RoleId> = before.iter().map(|role| role.id).collect();
         viewer.require_all(&permissions_of(&roles::lock_all(&transaction, &role_ids).await?))?;
         let reset = self.issue_password_reset(&transaction, user_id).await?;
@@ -185,10 +187,12 @@ impl Accounts {
         Ok((user, reset))
     }
 
-    /// Ends every session of a user: tokens are dead and sockets close, at once. Answers how many there were.
+    /// Ends all sessions of a user: their tokens stop working and their WebSocket connections close at once. Returns
+    /// the number of sessions.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a user who may do what the viewer may not; [`Error::NotFound`].
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user with a permission that the viewer lacks;
+    /// [`Error::NotFound`].
     pub async fn end_user_sessions(
         &self,
         viewer: &Viewer,
@@ -208,11 +212,11 @@ impl Accounts {
     }
 }
 
-/// A user whom the viewer is about to change, and their roles. Nobody else changes them, or who is an admin, until the
-/// transaction ends: whoever does takes these two locks in this order.
+/// Locks a user that the viewer is about to change, and returns the user with their roles. Until the transaction ends,
+/// no other transaction changes the user or the set of admins, because all of them take these two locks in this order.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] when the user may do what the viewer may not.
+/// [`Error::NotFound`]; [`Error::Forbidden`] if the user has a permission that the viewer lacks.
 pub(super) async fn lock_subject(
     db: &impl ConnectionTrait,
     viewer: &Viewer,
@@ -226,7 +230,7 @@ pub(super) async fn lock_subject(
     Ok((user, roles))
 }
 
-/// The roles that are meant: each once, with the one that everybody has.
+/// The requested roles without duplicates, and the built-in role `user`.
 fn wanted_roles(ids: &[RoleId]) -> Result<Vec<RoleId>> {
     if ids.len() > MAX_ROLES_OF_USER {
         let message = format!("A user has at most {MAX_ROLES_OF_USER} roles.");
@@ -240,7 +244,7 @@ fn wanted_roles(ids: &[RoleId]) -> Result<Vec<RoleId>> {
 }
 
 /// # Errors
-/// [`Error::NotFound`] when one of the wanted is missing.
+/// [`Error::NotFound`] if one of the requested roles does not exist.
 fn complete(found: Vec<role::Model>, wanted: &[RoleId]) -> Result<Vec<role::Model>> {
     if found.len() == wanted.len() { Ok(found) } else { Err(Error::NotFound) }
 }

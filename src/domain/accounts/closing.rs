@@ -1,4 +1,4 @@
-//! Closing an account: for a while, or for ever.
+//! Deactivating and deleting accounts.
 
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
@@ -14,23 +14,24 @@ use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
 use crate::storage::{password_resets, personal_access_tokens, users};
 
-/// Characters that a sweep removes in one transaction; each may stand in many chats of others.
+/// Characters that a sweep removes in one transaction. Each may be used by many chats of other users.
 const SWEEP_BATCH: u64 = 10;
 
-/// What ended with an account, to be told to everybody when the transaction is committed.
+/// The sessions and tokens that ended with an account. Pass it to [`Accounts::close_all`] after the commit.
 #[must_use]
 pub struct Ended {
-    /// The sessions, which are gone.
+    /// The sessions that were deleted.
     pub sessions: Vec<SessionId>,
     tokens: Vec<personal_access_token::Model>,
 }
 
 impl Accounts {
-    /// Signs the viewer out everywhere and hides the account. An admin can undo it.
+    /// Deactivates the viewer's account and ends all of its sessions. An admin can activate it again.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] for a wrong password, [`Error::LockedOut`] after too many of these, [`Error::Forbidden`] with
-    /// a personal access token, [`Error::Conflict`] for the last admin, [`Error::Unavailable`] when too many wait.
+    /// [`Error::InvalidCredentials`] for a wrong password, [`Error::LockedOut`] after too many of them,
+    /// [`Error::Forbidden`] with a personal access token, [`Error::Conflict`] for the last admin,
+    /// [`Error::Unavailable`] if too many requests wait for a password check.
     pub async fn deactivate_account(&self, viewer: &Viewer, password: String, client: &Client) -> Result<UserId> {
         let checked = self.check_password(viewer, password, client).await?;
         let transaction = self.0.database.begin().await?;
@@ -44,8 +45,8 @@ impl Accounts {
         Ok(checked.id)
     }
 
-    /// Closes an account whose row is locked and ends its sessions; its personal access tokens rest. When the transaction is
-    /// committed, [`Accounts::close_all`] is told.
+    /// Deactivates an account whose row is locked, and deletes its sessions. Its personal access tokens are kept but do
+    /// not work until it is activated. The caller must call [`Accounts::close_all`] after the commit.
     ///
     /// # Errors
     /// When the database fails.
@@ -58,7 +59,7 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Removes the viewer's account with all that it owns: gone for every reader at once, swept later.
+    /// Deletes the viewer's account and all of its data. Both are hidden from all readers at once and removed later.
     ///
     /// # Errors
     /// As [`Accounts::deactivate_account`].
@@ -80,7 +81,7 @@ impl Accounts {
         Ok(checked.id)
     }
 
-    /// Closes what ended sessions and resting tokens hold open here.
+    /// Closes the connections on this node that belong to ended sessions and suspended tokens.
     pub async fn close_all(&self, ended: Ended) {
         let Ended { sessions, tokens } = ended;
         self.close_sessions(sessions).await;
@@ -89,7 +90,7 @@ impl Accounts {
         }
     }
 
-    /// Removes what deleted users owned, in batches, and at last the users. A restart goes on where this left off.
+    /// Removes the data of deleted users in batches, and then the users. After a restart it continues where it stopped.
     ///
     /// # Errors
     /// When the database fails.
@@ -97,7 +98,8 @@ impl Accounts {
         let mut last = None;
         while let Some(id) = users::find_deleted(self.0.database.reader(), last).await? {
             last = Some(id);
-            // Again: a request that was on its way may have made one, and a crash may have come between.
+            // Repeated here, because a request in progress may have created a chat since, or a crash may have prevented
+            // the first call.
             chats.delete_all(id).await?;
             chats.sweep(stop).await?;
             let mut has_more = true;
@@ -116,7 +118,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Marks an account whose row is locked: nobody finds it from now on, and its names are free.
+    /// Marks an account whose row is locked as deleted. From the commit on, no query finds it, and its names are free.
     pub(super) async fn mark_deleted(
         &self,
         tx: &impl ConnectionTrait,
@@ -134,8 +136,8 @@ impl Accounts {
         Ok(ended)
     }
 
-    /// Closes what a deleted account holds open. The chats have a transaction of their own: in one with the account's row, it
-    /// would wait for somebody who writes to a chat and waits for that row.
+    /// Closes the connections of a deleted account and hides its chats. The chats have their own transaction: with the
+    /// user's row locked, it could deadlock with a transaction that has locked a chat and waits for that row.
     pub(super) async fn let_go(&self, id: UserId, ended: Ended, chats: &Chats) {
         self.close_all(ended).await;
         if let Err(cause) = chats.delete_all(id).await {
@@ -144,7 +146,8 @@ impl Accounts {
     }
 }
 
-/// What is left of a deleted user until everything that refers to it is swept. No name has a colon.
+/// The row of a deleted user until all data that refers to it is removed. No username contains a colon, so the
+/// replacement is unique.
 fn without_person(user: user::Model, now: DateTime<Utc>) -> user::Model {
     let nobody = format!("deleted:{}", user.id);
     user::Model {

@@ -1,4 +1,4 @@
-//! A user's sessions, and ending them from afar.
+//! Listing a user's sessions and revoking them.
 
 use serde_json::json;
 
@@ -10,12 +10,13 @@ use crate::entity::session;
 use crate::storage::{accounts as rows, users};
 
 impl Accounts {
-    /// Every session of those users, the last used first. Who may see them, [`account_of`](super::account_of) says.
+    /// The sessions of these users, most recently used first. The caller checks with [`account_of`](super::account_of)
+    /// which of them the viewer may see.
     pub async fn sessions_of(&self, ids: &[UserId]) -> Result<Vec<session::Model>> {
         Ok(users::sessions(self.0.database.reader(), ids, self.0.clock.now()).await?)
     }
 
-    /// Ends a session of the viewer's: its tokens are dead and its sockets close, at once.
+    /// Ends a session of the viewer: its tokens stop working and its WebSocket connections close at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] with a personal access token.
@@ -33,7 +34,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends every session of the viewer, this one too; answers how many there were.
+    /// Ends all sessions of the viewer, including the current one. Returns the number of sessions.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with a personal access token.

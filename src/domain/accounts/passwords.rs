@@ -1,4 +1,4 @@
-//! Passwords: which are good enough, how they are kept, and how much of the machine that may take.
+//! Passwords: rules for their strength, hashing, and the limits of its cost.
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,25 +12,27 @@ use zxcvbn::{Score, zxcvbn};
 
 use crate::domain::{Error, FieldErrorCode, Result};
 
-/// Shortest password, in Unicode characters (OWASP Authentication Cheat Sheet).
+/// The shortest password, in Unicode characters (OWASP Authentication Cheat Sheet).
 const MIN_LENGTH: usize = 8;
-/// Longest password, in Unicode characters.
+/// The longest password, in Unicode characters.
 const MAX_LENGTH: usize = 128;
-/// What weighs a password looks at so many characters of each text: its time grows faster than the text.
+/// The number of characters of each text that the strength check reads. The running time of the check grows faster than
+/// the length.
 const WEIGHED_LENGTH: usize = 100;
-/// How long a sign-in may wait for its turn at the hash.
+/// The longest time that a request waits for a free hashing thread.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// Buffers of 19 MiB that are kept while nobody hashes.
+/// The number of unused 19 MiB buffers that are kept.
 const IDLE_BUFFERS: usize = 4;
-/// Memory that a stored hash may ask for, in KiB; more than any parameters that this server ever wrote.
+/// The largest memory parameter that is accepted in a stored hash, in KiB. Larger than any that this server has
+/// written.
 const MAX_STORED_MEMORY: u32 = 64 * 1024;
-/// Of the threads that hash, about a tenth of a core that others want.
+/// The nice value of the hashing threads: about a tenth of a core when other threads need it.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
-/// Hashes and weighs passwords on threads of low priority, never more at once than the machine can take. Cheap to clone.
+/// Hashes passwords and checks their strength on threads of low priority, with a limit on their number. Cheap to clone.
 #[derive(Clone)]
 pub struct PasswordHasher(Arc<Inner>);
 
@@ -40,7 +42,7 @@ struct Inner {
 }
 
 impl Default for PasswordHasher {
-    /// One hash at a time for each core but one, which is left to everything else.
+    /// One concurrent hash per core, except for one core, which stays free for other work.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
         Self(Arc::new(Inner { turns: Arc::new(Semaphore::new((cores - 1).max(1))), idle: Mutex::default() }))
@@ -48,10 +50,10 @@ impl Default for PasswordHasher {
 }
 
 impl PasswordHasher {
-    /// An argon2id hash in PHC string format, with a random salt.
+    /// Hashes a password with argon2id and a random salt, in PHC string format.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::Unavailable`] if no thread becomes free in time.
     pub async fn hash(&self, password: String) -> Result<String> {
         let mut salt = [0; SALT_BYTES];
         getrandom::fill(&mut salt).map_err(Error::internal)?;
@@ -70,11 +72,11 @@ impl PasswordHasher {
         .await
     }
 
-    /// Whether the password is the one that was hashed. Without a hash (nobody has that name) it takes the same time and
-    /// answers no.
+    /// Whether the password matches the hash. Without a hash (for an unknown login) it takes the same time and returns
+    /// false.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many wait; [`Error::Internal`] when the stored hash is damaged.
+    /// [`Error::Unavailable`] if no thread becomes free in time; [`Error::Internal`] if the stored hash is malformed.
     pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool> {
         self.run(move |memory| {
             let Some(stored) = stored else {
@@ -95,10 +97,11 @@ impl PasswordHasher {
         .await
     }
 
-    /// What is wrong with a new password, if anything. `known` is what an attacker would try first: the user's own names.
+    /// Checks a new password, and returns why it is unacceptable, if it is. `known` are texts that an attacker would
+    /// try first: the user's own names.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::Unavailable`] if no thread becomes free in time.
     pub async fn weigh(&self, password: &str, known: &[&str]) -> Result<Option<(FieldErrorCode, String)>> {
         if let Some(mistake) = check_length(password) {
             return Ok(Some(mistake));
@@ -112,8 +115,8 @@ impl PasswordHasher {
         .await
     }
 
-    /// Waits for a turn and works on a thread that stands behind the others. The turn and the buffer go along: a caller that goes
-    /// away gives neither back early.
+    /// Waits for a permit and runs `work` on a thread of low priority. The permit and the buffer move to the thread, so
+    /// that a cancelled caller does not release them early.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
@@ -124,7 +127,8 @@ impl PasswordHasher {
         let turn = tokio::time::timeout(MAX_WAIT, turn).await.map_err(overloaded)?.map_err(Error::internal)?;
         let inner = Arc::clone(&self.0);
         let (answer, outcome) = oneshot::channel();
-        // A thread of its own for each: it takes a thousandth of the hash to start, and its priority cannot be raised again.
+        // A new thread per call: starting it takes a thousandth of the time of a hash, and an unprivileged thread
+        // cannot raise its priority again.
         let thread = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
             step_back();
             let mut memory = inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
@@ -134,7 +138,7 @@ impl PasswordHasher {
                 idle.push(memory);
             }
             drop((idle, turn));
-            // Whoever waited may have gone.
+            // The caller may have been cancelled.
             let _ = answer.send(outcome);
         });
         thread.map_err(Error::internal)?;
@@ -142,8 +146,8 @@ impl PasswordHasher {
     }
 }
 
-/// Lets everything else go first: a flood of sign-ins must not slow what the people do who are in. On Linux a priority is the
-/// thread's own.
+/// Lowers the priority of the current thread, so that many sign-ins do not slow down the requests of signed-in users.
+/// On Linux, the priority belongs to the thread.
 fn step_back() {
     #[cfg(target_os = "linux")]
     if let Err(cause) = rustix::process::setpriority_process(None, NICENESS) {
@@ -164,7 +168,7 @@ fn check_length(password: &str) -> Option<(FieldErrorCode, String)> {
     }
 }
 
-/// Why a password is easily guessed, and what would help. None when it is not: from a score of 3 on, zxcvbn has no advice.
+/// Why a password is easy to guess, and advice. None for a score of 3 or more, for which zxcvbn has no advice.
 fn advice(password: &str, known: &[&str]) -> Option<String> {
     let entropy = zxcvbn(password, known);
     if entropy.score() >= Score::Three {
@@ -178,7 +182,7 @@ fn advice(password: &str, known: &[&str]) -> Option<String> {
     Some(sentences.join(" "))
 }
 
-/// OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, two passes, one lane.
+/// The OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, two passes and one lane.
 fn current_params() -> Result<Params> {
     Params::new(19 * 1024, 2, 1, Some(HASH_BYTES)).map_err(Error::internal)
 }
@@ -219,7 +223,8 @@ mod tests {
 
     #[tokio::test]
     async fn verifies_what_another_implementation_hashed() {
-        // The reference implementation's own test: `hashtest(version, 2, 16, 1, "password", "somesalt", …, Argon2_id)`.
+        // A test vector of the reference implementation: `hashtest(version, 2, 16, 1, "password", "somesalt", …,
+        // Argon2_id)`.
         let reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let hasher = PasswordHasher::default();
         assert!(hasher.verify("password".to_owned(), Some(reference.to_owned())).await.unwrap());

@@ -1,4 +1,4 @@
-//! What users change about themselves.
+//! Changes of the viewer's own profile.
 
 use serde_json::json;
 
@@ -11,12 +11,12 @@ use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer, audit};
 use crate::entity::user;
 use crate::storage::{accounts as rows, users};
 
-/// What an update changes.
+/// The changes of an update.
 #[derive(Clone, Default)]
 pub struct ProfileChanges {
-    /// As at registration; cannot be cleared. Another one needs a session.
+    /// As at registration. Cannot be cleared. A change requires a session.
     pub username: Change<String>,
-    /// As at registration; cannot be cleared. Another one needs the current password and a session.
+    /// As at registration. Cannot be cleared. A change requires the current password and a session.
     pub email: Change<String>,
     /// The current password.
     pub current_password: Option<String>,
@@ -27,12 +27,12 @@ pub struct ProfileChanges {
 }
 
 impl Accounts {
-    /// Changes the viewer's profile.
+    /// Updates the viewer's profile.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail
-    /// address [`Error::InvalidCredentials`] with a wrong password and [`Error::LockedOut`] after too many of these;
-    /// for another e-mail address or username [`Error::Forbidden`] with a personal access token.
+    /// [`Error::Invalid`] with all invalid fields; [`Error::Conflict`] if a name is taken. A new e-mail address:
+    /// [`Error::InvalidCredentials`] for a wrong password and [`Error::LockedOut`] after too many of them. A new e-mail
+    /// address or username: [`Error::Forbidden`] with a personal access token.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
@@ -85,7 +85,7 @@ impl Accounts {
     }
 }
 
-/// The fields that were given, checked.
+/// The given fields, validated.
 struct Wanted {
     username: Option<String>,
     email: Option<String>,

@@ -1,4 +1,4 @@
-//! Making accounts: by people themselves, by an operator, and the first admin.
+//! Creating accounts: by registration, by an operator, and the default admin.
 
 use super::{Accounts, SignedIn, names};
 use crate::config::auth::DefaultAdmin;
@@ -9,42 +9,42 @@ use crate::entity::ids::UserId;
 use crate::entity::{role, user};
 use crate::storage::accounts as rows;
 
-/// What a new account is made of.
+/// The input for a new account.
 #[derive(Clone)]
 pub struct NewUser {
     /// 3 to 32 ASCII letters, digits, dots, hyphens and underscores; unique without regard to case.
     pub username: String,
-    /// Unique without regard to case.
+    /// An e-mail address; unique without regard to case.
     pub email: String,
-    /// 8 to 128 characters that are not easily guessed.
+    /// 8 to 128 characters. Must not be easy to guess.
     pub password: String,
     /// At most 100 characters.
     pub full_name: Option<String>,
 }
 
-/// A new account, and the device that signs in with it.
+/// The input for a new account and its first session.
 #[derive(Clone)]
 pub struct Registration {
     /// The account.
     pub user: NewUser,
-    /// What the client calls the device; at most 100 characters.
+    /// A name for the device; at most 100 characters.
     pub device: Option<String>,
 }
 
-/// Whether a password's strength is looked at.
+/// Whether the strength of a password is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
     Required,
-    /// Settings said already what they put up with.
+    /// Not checked here: the configuration has its own rules for this password.
     OperatorsChoice,
 }
 
 impl Accounts {
-    /// Makes an account and signs in with it.
+    /// Creates an account and signs it in.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] where registration is closed, [`Error::Invalid`] with every mistake at once, [`Error::Conflict`] when
-    /// a name is taken.
+    /// [`Error::Forbidden`] if registration is closed, [`Error::Invalid`] with all invalid fields, [`Error::Conflict`]
+    /// if a name is taken.
     pub async fn register(&self, registration: Registration, client: &Client) -> Result<SignedIn> {
         if !self.0.is_registration_open {
             return Err(Error::Forbidden);
@@ -68,18 +68,19 @@ impl Accounts {
         self.signed_in(user, session).await
     }
 
-    /// Makes an account without signing in, for an operator at the command line.
+    /// Creates an account without signing in, for the command line.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every mistake at once, [`Error::Conflict`] when a name is taken.
+    /// [`Error::Invalid`] with all invalid fields, [`Error::Conflict`] if a name is taken.
     pub async fn create_user(&self, user: NewUser, is_admin: bool) -> Result<user::Model> {
         self.create(user, is_admin, Strength::Required).await
     }
 
-    /// Makes the default admin, unless there is an admin. Answers whether it did.
+    /// Creates the default admin, unless an admin exists. Returns whether it was created.
     ///
     /// # Errors
-    /// As [`Accounts::create_user`]; the strength of the password is left to the settings, which are strict in production.
+    /// As [`Accounts::create_user`]. The strength of the password is not checked: the configuration does that in
+    /// production.
     pub async fn create_default_admin(&self, admin: DefaultAdmin) -> Result<bool> {
         if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? {
             return Ok(false);
@@ -88,7 +89,7 @@ impl Accounts {
         let user = NewUser { username, email, password: password.expose().to_owned(), full_name: None };
         match self.create(user, true, Strength::OperatorsChoice).await {
             Ok(_) => Ok(true),
-            // Another node that started at the same moment was faster.
+            // Another node that started at the same time has created it.
             Err(Error::Conflict { .. }) if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? => {
                 Ok(false)
             }
@@ -111,7 +112,7 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Checks everything and hashes the password: what is left is to insert it.
+    /// Validates the input and hashes the password. The result only needs to be inserted.
     pub(super) async fn prepare(&self, mut checks: Checks, new: NewUser, strength: Strength) -> Result<user::Model> {
         let username = names::username(&mut checks, "username", &new.username);
         let email = names::email(&mut checks, "email", &new.email);
@@ -140,7 +141,7 @@ impl Accounts {
             last_seen_at: None,
             deleted_at: None,
         };
-        // Before the hash, which costs more; the unique indexes decide in the end.
+        // Checked before the hash, which is expensive. The unique indexes have the final say.
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         if username || email {
             return Err(taken(username, email));
@@ -149,14 +150,14 @@ impl Accounts {
         Ok(user)
     }
 
-    /// What a unique index refused.
+    /// The error for a user that violates a unique index.
     pub(super) async fn conflict(&self, user: &user::Model) -> Result<Error> {
         let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         Ok(taken(username, email))
     }
 }
 
-/// What is wrong when these are somebody else's.
+/// The error for a taken username or e-mail address.
 pub(super) fn taken(username: bool, email: bool) -> Error {
     let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
     let fields = [

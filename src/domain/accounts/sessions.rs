@@ -1,4 +1,4 @@
-//! Signing in, staying signed in, and signing out.
+//! Signing in, refreshing sessions, signing out, and authenticating requests.
 
 use std::sync::Arc;
 
@@ -18,56 +18,57 @@ use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{session, user};
 use crate::storage::{accounts as rows, users};
 
-/// How long a refresh token that was just used answers its successor again, for a client that lost the answer.
+/// The time for which a used refresh token can be used again, for a client that did not receive the response.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::seconds(10);
-/// How exactly it is known when a session or a token was last used.
+/// The precision of the last-used time of sessions and tokens.
 pub(super) const TOUCH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
 /// The most sessions of one user.
 pub const MAX_SESSIONS: u64 = 100;
 
-/// What a user signs in with.
+/// The input for a sign-in.
 #[derive(Clone)]
 pub struct Credentials {
-    /// A username or an e-mail address, without regard to case.
+    /// The username or e-mail address, without regard to case.
     pub login: String,
     /// The password.
     pub password: String,
-    /// What the client calls the device; at most 100 characters.
+    /// A name for the device; at most 100 characters.
     pub device: Option<String>,
 }
 
-/// What a sign-in gives.
+/// The result of a sign-in or a refresh.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
-    /// Who signed in.
+    /// The user.
     pub user: user::Model,
-    /// The session that began or went on.
+    /// The session.
     pub session: session::Model,
-    /// The same as a viewer, for what else the request asks for.
+    /// The authenticated viewer, for the remaining fields of the request.
     pub viewer: Arc<Viewer>,
     /// A JWT.
     pub access_token: String,
-    /// When it expires.
+    /// When the access token expires.
     pub access_token_expires_at: DateTime<Utc>,
-    /// Opaque; works once.
+    /// An opaque token that can be used once.
     pub refresh_token: String,
-    /// When it expires, and the session with it.
+    /// When the refresh token, and with it the session, expires.
     pub refresh_token_expires_at: DateTime<Utc>,
 }
 
-/// A session's row, and the refresh token that only its client will know.
+/// The row of a new session, and its refresh token, which is not stored.
 pub(super) struct NewSession {
     pub(super) row: session::Model,
     refresh_token: String,
 }
 
 impl Accounts {
-    /// Begins a session; beyond the hundredth of a user, the one that was used longest ago ends. An unknown login, a wrong password and an account that may not sign in are told apart by neither the
-    /// answer nor its time.
+    /// Signs in and begins a session. If the user has more than [`MAX_SESSIONS`], the least recently used one ends.
+    /// Neither the response nor its time reveals whether the login is unknown, the password is wrong or the account is
+    /// deactivated.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`]; [`Error::LockedOut`] after too many of these; [`Error::Invalid`] for what could be nobody's;
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::InvalidCredentials`]; [`Error::LockedOut`] after too many of them; [`Error::Invalid`] for malformed
+    /// input; [`Error::Unavailable`] if too many requests wait for a password check.
     pub async fn login(&self, credentials: Credentials, client: &Client) -> Result<SignedIn> {
         let Credentials { login, password, device } = credentials;
         let mut checks = Checks::default();
@@ -93,7 +94,7 @@ impl Accounts {
         self.check_turn(&attempt).await?;
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
-        // The hash took its time: who changed the password or closed the account meanwhile lets nobody in.
+        // The password may have been changed or the account deactivated during the hash.
         match lock_checked(&transaction, &user).await {
             Err(Error::InvalidCredentials) => {
                 drop(transaction);
@@ -112,19 +113,19 @@ impl Accounts {
         self.signed_in(user, session).await
     }
 
-    /// Gives a new pair of tokens for a refresh token, which works once. Who asks again within ten seconds, because the answer
-    /// was lost, gets the same answer, until its token is used. Any other use of an old token ends the session: somebody else
-    /// has it (RFC 9700, section 4.14.2).
+    /// Exchanges a refresh token, which can be used once, for a new pair of tokens. A repeat within ten seconds, after
+    /// a lost response, returns the same tokens until the new refresh token is used. Any other use of an old token ends
+    /// the session, because it indicates theft (RFC 9700, section 4.14.2).
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason.
+    /// [`Error::InvalidCredentials`] for an invalid token, whatever the reason.
     pub async fn refresh_session(&self, refresh_token: &str, client: &Client) -> Result<SignedIn> {
         let token = self.0.tokens.read_refresh(refresh_token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.next_refresh(&token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.write_refresh(&next);
         let next_hash = refresh_hash(&next);
         let now = self.0.clock.now();
-        // Twice at most: who loses the race for the rotation finds the winner's.
+        // At most two attempts: if a concurrent rotation wins the race, the second attempt sees its result.
         for _ in 0..2 {
             let found = rows::session_with_user(self.0.database.reader(), token.session_id()).await?;
             let Some((row, user)) = found.filter(|(row, user)| row.expires_at > now && user.is_active) else {
@@ -148,7 +149,7 @@ impl Accounts {
         Err(Error::InvalidCredentials)
     }
 
-    /// Ends the viewer's session: its tokens are dead and its sockets close, at once.
+    /// Ends the viewer's session: its tokens stop working and its WebSocket connections close at once.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] without a viewer, [`Error::Forbidden`] with a personal access token.
@@ -160,7 +161,7 @@ impl Accounts {
         Ok(session_id)
     }
 
-    /// Who asks, by the value of an `Authorization` header (RFC 6750) or of a socket's `connection_init`.
+    /// Authenticates by the value of an `Authorization` header (RFC 6750) or of `connection_init` on a WebSocket.
     pub async fn authenticate(&self, authorization: Option<&str>) -> Requester {
         let Some(value) = authorization else { return Requester::Anonymous };
         let token = value.trim().split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -179,7 +180,7 @@ impl Accounts {
         }
     }
 
-    /// The viewer behind an access token; none when it does not work, whatever the reason.
+    /// The viewer of an access token. None if the token is invalid, whatever the reason.
     async fn session_viewer(&self, token: &str) -> Result<Option<Viewer>> {
         let Some(access) = self.0.tokens.read_access(token, self.0.clock.now()) else { return Ok(None) };
         let viewer = self.viewer(access.session_id, access.expires_at).await?;
@@ -191,7 +192,7 @@ impl Accounts {
         let now = self.0.clock.now();
         let id = SessionId(self.0.ids.next(now));
         let refresh_token = self.0.tokens.write_refresh(&self.0.tokens.first_refresh(id)?);
-        // Headers may hold what PostgreSQL does not take in a text.
+        // PostgreSQL rejects NUL in a text, and headers may contain it.
         let user_agent = client.user_agent.as_ref().map(|agent| agent.replace(char::is_control, ""));
         let row = session::Model {
             id,
@@ -210,7 +211,7 @@ impl Accounts {
         Ok(NewSession { row, refresh_token })
     }
 
-    /// The answer to a sign-in whose session is in the database.
+    /// The result of a sign-in whose session is committed.
     pub(super) async fn signed_in(&self, user: user::Model, session: NewSession) -> Result<SignedIn> {
         let NewSession { row, refresh_token } = session;
         let now = self.0.clock.now();
@@ -227,7 +228,7 @@ impl Accounts {
         })
     }
 
-    /// Ends a session here and in the database, and says in the audit log why.
+    /// Deletes a session, writes the audit entry, and closes the session's connections on this node.
     async fn end_session(&self, id: SessionId, entry: Entry) -> Result<()> {
         let transaction = self.0.database.begin().await?;
         rows::delete_session(&transaction, id).await?;
@@ -237,7 +238,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// The row after its rotation, or none when another request was faster.
+    /// The row after the rotation. None if a concurrent request was faster.
     async fn rotate(
         &self,
         row: session::Model,
@@ -270,7 +271,7 @@ impl Accounts {
         Ok(user)
     }
 
-    /// The viewer behind a session; none when it has ended or its user may not sign in.
+    /// The viewer of a session. None if the session has ended or its user is deactivated.
     async fn viewer(&self, session_id: SessionId, token_expires_at: DateTime<Utc>) -> Result<Option<Viewer>> {
         self.0.live.get(session_id.into(), Some(token_expires_at), || self.load_session(session_id)).await
     }
@@ -294,7 +295,7 @@ impl Accounts {
         }))
     }
 
-    /// Notes the use without letting the request wait for the writer.
+    /// Records the use in the background, so that the request does not wait for the database writer.
     fn touch_later(&self, session_id: SessionId, user_id: UserId, now: DateTime<Utc>) {
         let database = self.0.database.clone();
         self.0.tracker.spawn(async move {
@@ -310,16 +311,16 @@ impl Accounts {
     }
 }
 
-/// What a genuine refresh token is to its session.
+/// The state of a genuine refresh token in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// The one that works now.
+    /// The current token.
     Current,
-    /// The one before, a moment ago, and its successor is unused.
+    /// The previous token, replaced moments ago by a token that is still unused.
     Repeated,
-    /// Used before.
+    /// A token that was used before.
     Reused,
-    /// None that this session ever had: a restored database, or secrets that were exchanged meanwhile.
+    /// A token that the session never had: after restoring a database, or after a change of the signing secrets.
     Foreign,
 }
 
@@ -335,7 +336,7 @@ fn standing(token: &VerifiedRefreshToken, next_hash: &[u8], row: &session::Model
     let is_previous =
         generation + 1 == current && row.previous_refresh_hash.as_deref().is_some_and(|hash| is(hash, token.hash()));
     if is_previous && now - row.rotated_at <= REPEAT_WINDOW {
-        // Its successor is another one only where the secrets were exchanged in between.
+        // The successor differs only if the signing secrets were changed in between.
         return if is(&row.refresh_hash, next_hash) { Standing::Repeated } else { Standing::Foreign };
     }
     Standing::Reused

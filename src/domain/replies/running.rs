@@ -1,4 +1,4 @@
-//! The replies that this server writes now, and the limits of how many.
+//! The registry of the replies that this node is writing, and the limits of their number.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,15 +20,15 @@ pub struct Running {
     pub chat_id: ChatId,
     /// Whose chat it is.
     pub owner: UserId,
-    /// What it has written.
+    /// The log.
     pub log: ReplyLog,
-    /// Stops the writing.
+    /// Cancelled to stop the reply.
     pub stop: CancellationToken,
-    /// Whether its row is committed.
+    /// Whether the reply's row is committed.
     pub is_committed: AtomicBool,
 }
 
-/// All of them. Cheap to clone.
+/// All running replies. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RunningReplies {
     replies: Arc<Mutex<HashMap<MessageId, Arc<Running>>>>,
@@ -36,7 +36,7 @@ pub struct RunningReplies {
     max: usize,
 }
 
-/// Keeps a reply registered. Dropped without an end of the log, it tells the readers that the reply is lost.
+/// Keeps a reply registered. If it is dropped before the log has ended, the readers are told that the reply is lost.
 #[derive(Debug)]
 pub struct Registration {
     reply: Arc<Running>,
@@ -44,15 +44,15 @@ pub struct Registration {
 }
 
 impl RunningReplies {
-    /// None yet, with these limits.
+    /// An empty registry with these limits.
     pub fn new(max_per_user: usize, max: usize) -> Self {
         Self { replies: Arc::default(), max_per_user, max }
     }
 
-    /// Takes a place for a reply.
+    /// Registers a reply.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] when the user has no place left, [`Error::Unavailable`] when the server has none.
+    /// [`Error::RateLimited`] at the limit of the user, [`Error::Unavailable`] at the limit of the server.
     pub fn register(&self, id: MessageId, chat_id: ChatId, owner: UserId) -> Result<Registration> {
         let mut replies = self.lock();
         let retry_after = Some(Duration::from_secs(1));
@@ -71,27 +71,27 @@ impl RunningReplies {
         Ok(Registration { reply, all: self.clone() })
     }
 
-    /// A reply that is being written here.
+    /// A reply that this node is writing.
     pub fn get(&self, id: MessageId) -> Option<Arc<Running>> {
         self.lock().get(&id).cloned()
     }
 
-    /// All whose rows are committed.
+    /// All replies whose rows are committed.
     pub fn all(&self) -> Vec<Arc<Running>> {
         self.lock().values().filter(|reply| reply.is_committed.load(Ordering::Acquire)).cloned().collect()
     }
 
-    /// Whether none is registered.
+    /// Whether no reply is registered.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Stops what is being written in a chat.
+    /// Stops the replies in a chat.
     pub fn stop_chat(&self, chat: ChatId) {
         self.lock().values().filter(|reply| reply.chat_id == chat).for_each(|reply| reply.stop.cancel());
     }
 
-    /// Stops what is being written for a user.
+    /// Stops the replies of a user.
     pub fn stop_user(&self, owner: UserId) {
         self.lock().values().filter(|reply| reply.owner == owner).for_each(|reply| reply.stop.cancel());
     }
@@ -107,7 +107,7 @@ impl Registration {
         &self.reply
     }
 
-    /// Notes that the reply's row is committed.
+    /// Records that the reply's row is committed.
     pub fn committed(&self) {
         self.reply.is_committed.store(true, Ordering::Release);
     }

@@ -1,5 +1,5 @@
-//! Sending a message: one transaction makes the rows, registers the log and takes the idempotency key; then the writing
-//! begins on a task of its own.
+//! Sending a message: one transaction inserts the rows, registers the log and stores the idempotency key. A separate
+//! task then writes the reply.
 
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
@@ -20,40 +20,40 @@ use crate::storage::chats::Readable;
 
 pub use crate::domain::chats::NewChat;
 
-/// What a user sends. Exactly one of `chat_id` and `new_chat` is given.
+/// The input for sending a message. Exactly one of `chat_id` and `new_chat` is given.
 #[derive(Debug, Clone, Default)]
 pub struct SendMessage {
     /// The chat to send to.
     pub chat_id: Option<ChatId>,
-    /// The chat to make for it.
+    /// The chat to create.
     pub new_chat: Option<NewChat>,
-    /// The words.
+    /// The text.
     pub content: String,
-    /// The message that this follows; none is the end of the active branch.
+    /// The message to follow. If none, the last message of the active branch.
     pub parent_id: Option<MessageId>,
-    /// The model of this reply; none is the chat's.
+    /// The model of this reply. If none, the chat's model.
     pub model_id: Option<String>,
-    /// Makes a repeat of the call answer the same.
+    /// The idempotency key. A repeated call with the same key returns the same result.
     pub idempotency_key: Option<String>,
 }
 
-/// What sending made.
+/// The result of sending a message.
 #[derive(Debug, Clone)]
 pub struct Sent {
     /// The chat.
     pub chat: chat::Model,
     /// The user's message.
     pub message: message::Model,
-    /// The assistant's, which is being written.
+    /// The assistant's message, which is now being written.
     pub reply: message::Model,
 }
 
-/// The chat that a message goes to, and where in it.
+/// The chat and the parent of a new message.
 struct Target {
     chat: chat::Model,
     character: Option<character::Model>,
     parent: Option<message::Model>,
-    /// What must be written first when the chat is new.
+    /// For a new chat, the rows that must be inserted first.
     plan: Option<NewChatPlan>,
 }
 
@@ -61,10 +61,10 @@ impl Replies {
     /// Sends a message and begins the reply to it.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`] for a chat, parent or character that is not there for the viewer,
-    /// [`Error::Conflict`] while a reply is written in the chat or when the key was used for other input,
-    /// [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are being written, [`Error::Unavailable`] while this
-    /// node does not hold its lease.
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a chat, parent or character that is not visible to the viewer;
+    /// [`Error::Conflict`] while a reply is streaming in the chat, or if the idempotency key was used with other input;
+    /// [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are running; [`Error::Unavailable`]
+    /// while this node does not hold its lease.
     pub async fn send(&self, viewer: &Viewer, input: SendMessage) -> Result<Sent> {
         let engine = &self.0;
         engine.check(&input)?;
@@ -194,7 +194,7 @@ impl Engine {
         chats::available_model(&self.models, input.model_id.as_deref().unwrap_or(&chat.model_id), "modelId")
     }
 
-    /// What the first call with a key made, as it is now.
+    /// The current state of the objects that the first call with an idempotency key created.
     async fn sent_before(&self, tx: &impl ConnectionTrait, viewer: &Viewer, first: Answer) -> Result<Sent> {
         let ids: Vec<MessageId> = first.message_id.into_iter().chain(first.reply_id).collect();
         let messages = storage::messages::find_all(tx, Readable::Of(viewer.user_id), &ids).await?;

@@ -1,5 +1,6 @@
-//! Checkpoints: what all running replies have written since the last one is saved as chunks. A token costs its own bytes, never
-//! the reply's. A checkpoint is a series of short transactions, so that no request waits long for SQLite's one writer.
+//! Checkpoints: save as chunks what the running replies have written since the last checkpoint. The cost of a token
+//! does not depend on the length of its reply. A checkpoint is a series of short transactions, so that no request waits
+//! long for SQLite's only writer.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,11 +15,11 @@ use super::{Journal, step};
 use crate::domain::Result;
 use crate::entity::reply_chunk;
 
-/// How often checkpoints are made: what a crash may lose of a reply.
+/// The interval between checkpoints. A crash loses at most this much of a reply.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// The most replies of one transaction.
+/// The most replies in one transaction.
 const MAX_REPLIES: usize = 32;
-/// The most bytes of one transaction, and of one reply in it.
+/// The most bytes in one transaction, and of one reply in it.
 const MAX_BYTES: usize = 64 * 1024;
 
 impl Journal {
@@ -67,7 +68,8 @@ impl Journal {
         let owned: HashSet<_> = step(self.store.append(self.boot, chunks, calls)).await?.into_iter().collect();
         for (reply, end, is_all) in batch {
             if !owned.contains(&reply.id) {
-                // Ended by a node that took this one for dead. The end finds the final row.
+                // Another node has ended the reply, because this node's lease expired. The end of the reply will find
+                // that final row.
                 reply.stop.cancel();
                 continue;
             }
