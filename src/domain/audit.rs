@@ -16,7 +16,7 @@ use crate::domain::{Result, Viewer};
 use crate::entity::audit_entry::Model;
 use crate::entity::enums::Permission;
 use crate::entity::ids::{AuditEntryId, UserId};
-use crate::storage::audit::{Filter, Place};
+use crate::storage::audit::{AuditCursor, Filter};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
@@ -232,7 +232,7 @@ pub async fn record_failure(database: &Database, entry: Entry) {
     }
     .await;
     if let Err(cause) = recorded {
-        tracing::error!(action, error = &cause as &dyn std::error::Error, "a failure is not in the audit log");
+        tracing::error!(action, error = &cause as &dyn std::error::Error, "failure not recorded in the audit log");
     }
 }
 
@@ -249,7 +249,7 @@ pub fn detail(row: &Model) -> Value {
 #[derive(Clone)]
 pub struct AuditLog {
     /// The database.
-    pub db: Database,
+    pub database: Database,
     /// The clock.
     pub clock: Arc<dyn Clock>,
 }
@@ -259,9 +259,9 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`crate::domain::Error::Forbidden`] without AUDIT_READ.
-    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<Model>> {
+    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<AuditCursor>) -> Result<Page<Model>> {
         viewer.require(Permission::AuditRead)?;
-        Ok(storage::audit::page(self.db.reader(), filter, window).await?)
+        Ok(storage::audit::page(self.database.reader(), filter, window).await?)
     }
 
     /// The number of entries that match the filter.
@@ -270,7 +270,7 @@ impl AuditLog {
     /// As [`AuditLog::page`].
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
         viewer.require(Permission::AuditRead)?;
-        Ok(storage::audit::count(self.db.reader(), filter).await?)
+        Ok(storage::audit::count(self.database.reader(), filter).await?)
     }
 
     /// An entry. None without AUDIT_READ.
@@ -281,7 +281,7 @@ impl AuditLog {
         if !viewer.may(Permission::AuditRead) {
             return Ok(None);
         }
-        Ok(storage::audit::find(self.db.reader(), id).await?)
+        Ok(storage::audit::find(self.database.reader(), id).await?)
     }
 
     /// Removes entries older than a year and all but the newest `max_failures` failures, in batches, until `stop`.
@@ -289,16 +289,16 @@ impl AuditLog {
     /// # Errors
     /// When the database fails.
     pub async fn sweep(&self, max_failures: u64, stop: &CancellationToken) -> Result<()> {
-        let (reader, expired) = (self.db.reader(), self.clock.now() - LIFETIME);
+        let (reader, expired) = (self.database.reader(), self.clock.now() - LIFETIME);
         while !stop.is_cancelled() {
             let mut batch = storage::audit::older(reader, expired, SWEEP_BATCH).await?;
             if batch.is_empty() {
                 let Some(last) = storage::audit::failure_beyond(reader, max_failures).await? else { break };
                 batch = storage::audit::failures_up_to(reader, last, SWEEP_BATCH).await?;
             }
-            let tx = self.db.begin().await?;
-            storage::audit::delete(&tx, batch).await?;
-            tx.commit().await?;
+            let transaction = self.database.begin().await?;
+            storage::audit::delete(&transaction, batch).await?;
+            transaction.commit().await?;
         }
         Ok(())
     }
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_one_by_account_source_and_minute() {
+    fn failures_of_one_account_source_and_minute_share_a_key() {
         let action = Action::UserLoginFailed;
         let first = key(action, Some("user_1"), "192.0.2.7", 0);
         assert_eq!(first, key(action, Some("user_1"), "::ffff:192.0.2.7", 59));
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lower_case_with_dots() {
+    fn action_names_are_lower_case_with_one_dot() {
         for action in Action::iter() {
             let name = action.as_str();
             assert!(name.split('.').count() == 2 && name.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c)));

@@ -9,12 +9,12 @@ use crate::domain::chats::Chats;
 use crate::domain::{ChatAccess, Error, FieldErrorCode, Result};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message;
-use crate::storage::messages::{self, BranchPart, Spot};
+use crate::storage::messages::{self, BranchPart, MessageDepth};
 use crate::storage::page::{Page, Window};
 
 /// A cursor in a branch: a message, and the branch that the cursor was created for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct BranchCursor {
     /// The message.
     pub id: MessageId,
     /// The depth of the message.
@@ -38,7 +38,7 @@ pub struct BranchQuery {
     /// A message of the requested branch. If none, the active branch is read.
     pub through: Option<MessageId>,
     /// The requested page.
-    pub window: Window<Place>,
+    pub window: Window<BranchCursor>,
 }
 
 /// A page of a branch, oldest message first.
@@ -53,14 +53,14 @@ pub struct BranchPage {
 }
 
 impl BranchPage {
-    fn new(leaf: Option<Spot>) -> Self {
+    fn new(leaf: Option<MessageDepth>) -> Self {
         let page = Page { rows: Vec::new(), has_previous: false, has_next: false };
         Self { page, leaf_id: leaf.map(|leaf| leaf.id), total: leaf.map_or(0, |leaf| leaf.depth + 1) }
     }
 }
 
 impl BranchQuery {
-    fn cursor(&self) -> Option<Place> {
+    fn cursor(&self) -> Option<BranchCursor> {
         if self.through.is_some() { None } else { self.window.after.or(self.window.before) }
     }
 
@@ -68,8 +68,8 @@ impl BranchQuery {
     fn depths(&self, total: i32) -> (i32, i32) {
         let window = &self.window;
         let limit = i32::try_from(window.limit).unwrap_or(i32::MAX);
-        let from = window.after.map_or(0, |place| place.depth.saturating_add(1)).clamp(0, total);
-        let to = window.before.map_or(total, |place| place.depth).clamp(from, total);
+        let from = window.after.map_or(0, |cursor| cursor.depth.saturating_add(1)).clamp(0, total);
+        let to = window.before.map_or(total, |cursor| cursor.depth).clamp(from, total);
         if window.from_end {
             (from.max(to.saturating_sub(limit)), to)
         } else {
@@ -79,7 +79,7 @@ impl BranchQuery {
 }
 
 /// The positions of messages in their trees, by id.
-type Spots = HashMap<MessageId, Spot>;
+type Depths = HashMap<MessageId, MessageDepth>;
 
 impl Chats {
     /// Reads a page for each query: of the branch through the given message, or of the active branch. A cursor
@@ -97,14 +97,14 @@ impl Chats {
         queries: &[BranchQuery],
         max_bytes: u64,
     ) -> Result<Vec<Option<BranchPage>>> {
-        let db = self.db.reader();
+        let db = self.database.reader();
         let ids = queries.iter().flat_map(|query| {
             [query.through, query.leaf_id, query.cursor().map(|cursor| cursor.leaf_id)].into_iter().flatten()
         });
         let ids: Vec<MessageId> = ids.collect();
-        let spots = messages::spots(db, access.readable(), &ids).await?;
-        let spots: Spots = spots.into_iter().map(|spot| (spot.id, spot)).collect();
-        let leaves = self.leaves(queries, &spots).await?;
+        let depths = messages::depths(db, access.readable(), &ids).await?;
+        let depths: Depths = depths.into_iter().map(|message| (message.id, message)).collect();
+        let leaves = self.leaves(queries, &depths).await?;
 
         let mut pages: Vec<Option<BranchPage>> = leaves.iter().map(|leaf| leaf.map(BranchPage::new)).collect();
         let (mut parts, mut owners) = (Vec::new(), Vec::new());
@@ -127,13 +127,13 @@ impl Chats {
 
     /// The last message of each query's branch. The inner option is none if the branch is empty, the outer one if a
     /// cursor belongs to another chat.
-    async fn leaves(&self, queries: &[BranchQuery], spots: &Spots) -> Result<Vec<Option<Option<Spot>>>> {
-        let db = self.db.reader();
+    async fn leaves(&self, queries: &[BranchQuery], depths: &Depths) -> Result<Vec<Option<Option<MessageDepth>>>> {
+        let db = self.database.reader();
         let in_chat = |query: &BranchQuery, id: Option<MessageId>| {
-            spots.get(&id?).copied().filter(|spot| spot.chat_id == query.chat_id)
+            depths.get(&id?).copied().filter(|message| message.chat_id == query.chat_id)
         };
         let through = |query: &BranchQuery| query.through.and_then(|id| in_chat(query, Some(id)));
-        let targets: Vec<MessageId> = queries.iter().filter_map(through).map(|spot| spot.id).collect();
+        let targets: Vec<MessageId> = queries.iter().filter_map(through).map(|message| message.id).collect();
         let newest = messages::newest_leaves_below(db, &targets).await?;
 
         let active = |query: &BranchQuery| {
@@ -149,7 +149,7 @@ impl Chats {
 
         let leaf = |(number, query): (usize, &BranchQuery)| {
             if query.through.is_some() {
-                return Some(through(query).and_then(|spot| newest.get(&spot.id).copied()));
+                return Some(through(query).and_then(|message| newest.get(&message.id).copied()));
             }
             match query.cursor() {
                 None => Some(in_chat(query, query.leaf_id)),
@@ -165,5 +165,5 @@ impl Chats {
 
 /// The error for a query without a page.
 pub fn unknown_cursor() -> Error {
-    Error::invalid("after", FieldErrorCode::Unknown, "The cursor is of another list.")
+    Error::invalid("after", FieldErrorCode::Unknown, "The cursor belongs to another list.")
 }

@@ -7,7 +7,7 @@ use crate::domain::{FieldErrorCode, Result, Viewer};
 use crate::entity::character;
 use crate::entity::enums::Permission;
 use crate::entity::ids::CharacterId;
-use crate::storage::characters::{Filter, Place, Visible};
+use crate::storage::characters::{CharacterCursor, Filter, Visible};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
@@ -18,7 +18,7 @@ const MAX_TAGS: usize = 10;
 #[derive(Clone)]
 pub struct Characters {
     /// The database.
-    pub db: Database,
+    pub database: Database,
 }
 
 impl Characters {
@@ -27,12 +27,12 @@ impl Characters {
     /// # Errors
     /// When the database fails. The same holds for the methods below.
     pub async fn find(&self, viewer: &Viewer, id: CharacterId) -> Result<Option<character::Model>> {
-        find_in(self.db.reader(), viewer, id).await
+        find_in(self.database.reader(), viewer, id).await
     }
 
     /// The visible ones of these characters.
     pub async fn find_all(&self, visible: Visible, ids: &[CharacterId]) -> Result<Vec<character::Model>> {
-        Ok(storage::characters::find_all(self.db.reader(), visible, ids).await?)
+        Ok(storage::characters::find_all(self.database.reader(), visible, ids).await?)
     }
 
     /// A page of the characters that are visible to the viewer, by name.
@@ -40,19 +40,19 @@ impl Characters {
         &self,
         viewer: &Viewer,
         filter: &Filter,
-        window: Window<Place>,
+        window: Window<CharacterCursor>,
     ) -> Result<Page<character::Model>> {
-        Ok(storage::characters::page(self.db.reader(), visible_to(viewer), filter, window).await?)
+        Ok(storage::characters::page(self.database.reader(), visible_to(viewer), filter, window).await?)
     }
 
     /// The number of visible characters that match the filter.
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
-        Ok(storage::characters::count(self.db.reader(), visible_to(viewer), filter).await?)
+        Ok(storage::characters::count(self.database.reader(), visible_to(viewer), filter).await?)
     }
 
     /// The tags of these characters, with the id of their character, in the order of each character.
     pub async fn tags(&self, ids: &[CharacterId]) -> Result<Vec<(CharacterId, String)>> {
-        Ok(storage::characters::tags(self.db.reader(), ids).await?)
+        Ok(storage::characters::tags(self.database.reader(), ids).await?)
     }
 }
 
@@ -73,7 +73,7 @@ pub fn may_see_instructions(viewer: &Viewer, character: &character::Model) -> bo
 pub fn check_tags(tags: Vec<String>) -> Result<Vec<String>> {
     let mut checks = Checks::default();
     if tags.len() > MAX_TAGS {
-        checks.fail("filter.tags", FieldErrorCode::TooLong, format!("At most {MAX_TAGS} tags are allowed here."));
+        checks.fail("filter.tags", FieldErrorCode::TooLong, format!("At most {MAX_TAGS} tags are allowed."));
     }
     for tag in &tags {
         checks.search("filter.tags", tag);

@@ -14,7 +14,7 @@ impl ChatAccess {
     ///
     /// # Errors
     /// [`crate::domain::Error::Forbidden`] without [`Permission::ChatsRead`].
-    pub(super) fn everybodys(viewer: &Viewer) -> Result<Self> {
+    pub(super) fn of_all_users(viewer: &Viewer) -> Result<Self> {
         viewer.require(Permission::ChatsRead)?;
         Ok(Self(Readable::All))
     }

@@ -15,7 +15,7 @@ use crate::entity::enums::{MessageRole, MessageStatus};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{character, chat, message};
 use crate::llm::registry::{Model, Registry};
-use crate::storage::chats::{Filter, Place};
+use crate::storage::chats::{ChatCursor, Filter};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
@@ -67,7 +67,7 @@ pub struct ChatChanges {
 #[derive(Clone)]
 pub struct Chats {
     /// The database.
-    pub db: Database,
+    pub database: Database,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Generates ids.
@@ -84,22 +84,27 @@ impl Chats {
     /// # Errors
     /// When the database fails. The same holds for the methods below.
     pub async fn find(&self, viewer: &Viewer, id: ChatId) -> Result<Option<chat::Model>> {
-        Ok(storage::chats::find(self.db.reader(), viewer.user_id, id).await?)
+        Ok(storage::chats::find(self.database.reader(), viewer.user_id, id).await?)
     }
 
     /// The readable ones of these chats.
     pub async fn find_all(&self, access: ChatAccess, ids: &[ChatId]) -> Result<Vec<chat::Model>> {
-        Ok(storage::chats::find_all(self.db.reader(), access.readable(), ids).await?)
+        Ok(storage::chats::find_all(self.database.reader(), access.readable(), ids).await?)
     }
 
     /// A page of the viewer's chats, most recently active first.
-    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<chat::Model>> {
-        Ok(storage::chats::page(self.db.reader(), ChatAccess::from(viewer).readable(), filter, window).await?)
+    pub async fn page(
+        &self,
+        viewer: &Viewer,
+        filter: &Filter,
+        window: Window<ChatCursor>,
+    ) -> Result<Page<chat::Model>> {
+        Ok(storage::chats::page(self.database.reader(), ChatAccess::from(viewer).readable(), filter, window).await?)
     }
 
     /// The number of the viewer's chats that match the filter.
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
-        Ok(storage::chats::count(self.db.reader(), ChatAccess::from(viewer).readable(), filter).await?)
+        Ok(storage::chats::count(self.database.reader(), ChatAccess::from(viewer).readable(), filter).await?)
     }
 
     /// Creates a chat. If its character has a greeting, that becomes the first message.
@@ -115,17 +120,17 @@ impl Chats {
         let now = self.clock.now();
         let chat_id = ChatId(self.ids.next(now));
 
-        let tx = self.db.begin().await?;
+        let transaction = self.database.begin().await?;
         if let Some(key) = create_key(viewer, &input) {
             let answer = Answer { chat_id, message_id: None, reply_id: None };
-            if let Some(first) = idempotency::take(&tx, key, answer, now).await? {
-                let chat = storage::chats::find(&tx, viewer.user_id, first.chat_id).await?;
+            if let Some(first) = idempotency::take(&transaction, key, answer, now).await? {
+                let chat = storage::chats::find(&transaction, viewer.user_id, first.chat_id).await?;
                 return chat.ok_or(Error::NotFound);
             }
         }
-        let plan = NewChatPlan::make(&tx, viewer, &input, "", chat_id, &self.models, &self.ids, now).await?;
-        plan.write(&tx).await?;
-        tx.commit().await?;
+        let plan = NewChatPlan::make(&transaction, viewer, &input, "", chat_id, &self.models, &self.ids, now).await?;
+        plan.write(&transaction).await?;
+        transaction.commit().await?;
         Ok(plan.chat)
     }
 
@@ -149,8 +154,8 @@ impl Chats {
         }
         checks.finish()?;
 
-        let tx = self.db.begin().await?;
-        let mut chat = storage::chats::lock(&tx, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
+        let transaction = self.database.begin().await?;
+        let mut chat = storage::chats::lock(&transaction, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
         match changes.title {
             Change::Keep => {}
             Change::Clear => (chat.title, chat.title_key) = (None, None),
@@ -160,7 +165,8 @@ impl Chats {
             Change::Keep => {}
             Change::Clear => chat.character_id = None,
             Change::Set(character) => {
-                chat.character_id = Some(characters::find_in(&tx, viewer, character).await?.ok_or(Error::NotFound)?.id);
+                chat.character_id =
+                    Some(characters::find_in(&transaction, viewer, character).await?.ok_or(Error::NotFound)?.id);
             }
         }
         if let Change::Set(model) = changes.model_id {
@@ -173,8 +179,8 @@ impl Chats {
             chat.is_archived = is_archived;
         }
         chat.updated_at = self.clock.now();
-        storage::chats::update(&tx, chat.clone()).await?;
-        tx.commit().await?;
+        storage::chats::update(&transaction, chat.clone()).await?;
+        transaction.commit().await?;
         Ok(chat)
     }
 
@@ -184,12 +190,12 @@ impl Chats {
     /// # Errors
     /// [`Error::NotFound`] if the viewer has no such chat.
     pub async fn delete(&self, viewer: &Viewer, id: ChatId) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if !storage::chats::mark_deleted(&tx, viewer.user_id, id, self.clock.now()).await? {
+        let transaction = self.database.begin().await?;
+        if !storage::chats::mark_deleted(&transaction, viewer.user_id, id, self.clock.now()).await? {
             return Err(Error::NotFound);
         }
-        storage::messages::request_stop_in(&tx, id).await?;
-        tx.commit().await?;
+        storage::messages::request_stop_in(&transaction, id).await?;
+        transaction.commit().await?;
         self.running.stop_chat(id);
         Ok(())
     }
@@ -199,10 +205,10 @@ impl Chats {
     /// # Errors
     /// When the database fails.
     pub async fn delete_all(&self, owner: UserId) -> Result<()> {
-        let tx = self.db.begin().await?;
-        storage::chats::mark_all_deleted(&tx, owner, self.clock.now()).await?;
-        storage::messages::request_stop_of(&tx, owner).await?;
-        tx.commit().await?;
+        let transaction = self.database.begin().await?;
+        storage::chats::mark_all_deleted(&transaction, owner, self.clock.now()).await?;
+        storage::messages::request_stop_of(&transaction, owner).await?;
+        transaction.commit().await?;
         self.running.stop_user(owner);
         Ok(())
     }
@@ -213,12 +219,12 @@ impl Chats {
     /// # Errors
     /// When the database fails.
     pub async fn sweep(&self, stop: &CancellationToken) -> Result<()> {
-        while let Some(id) = storage::chats::find_deleted(self.db.reader()).await? {
+        while let Some(id) = storage::chats::find_deleted(self.database.reader()).await? {
             let mut has_more = true;
             while has_more && !stop.is_cancelled() {
-                let tx = self.db.begin().await?;
-                has_more = storage::chats::sweep(&tx, id, SWEEP_BATCH).await?;
-                tx.commit().await?;
+                let transaction = self.database.begin().await?;
+                has_more = storage::chats::sweep(&transaction, id, SWEEP_BATCH).await?;
+                transaction.commit().await?;
             }
             if stop.is_cancelled() {
                 break;
@@ -232,15 +238,15 @@ impl Chats {
     /// # Errors
     /// When the database fails.
     pub async fn forget_old_keys(&self) -> Result<()> {
-        let tx = self.db.begin().await?;
-        storage::idempotency::delete_older(&tx, self.clock.now() - idempotency::LIFETIME).await?;
-        Ok(tx.commit().await?)
+        let transaction = self.database.begin().await?;
+        storage::idempotency::delete_older(&transaction, self.clock.now() - idempotency::LIFETIME).await?;
+        Ok(transaction.commit().await?)
     }
 
     /// The readable ones of these messages. This and the methods below stop reading once the result has more than
     /// `max_bytes`; a caller that receives more must treat its request as too large.
     pub async fn messages(&self, access: ChatAccess, ids: &[MessageId], max_bytes: u64) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::find_within(self.db.reader(), access.readable(), ids, max_bytes).await?)
+        Ok(storage::messages::find_within(self.database.reader(), access.readable(), ids, max_bytes).await?)
     }
 
     /// The direct children of each of these messages, oldest first, at most [`MAX_SIBLINGS`] each.
@@ -250,13 +256,13 @@ impl Chats {
         parents: &[MessageId],
         max_bytes: u64,
     ) -> Result<Vec<message::Model>> {
-        let (db, readable) = (self.db.reader(), access.readable());
+        let (db, readable) = (self.database.reader(), access.readable());
         Ok(storage::messages::children(db, readable, parents, MAX_SIBLINGS, max_bytes).await?)
     }
 
     /// The messages without a parent in each of these chats, oldest first, at most [`MAX_SIBLINGS`] each.
     pub async fn roots(&self, access: ChatAccess, chats: &[ChatId], max_bytes: u64) -> Result<Vec<message::Model>> {
-        let (db, readable) = (self.db.reader(), access.readable());
+        let (db, readable) = (self.database.reader(), access.readable());
         Ok(storage::messages::roots(db, readable, chats, MAX_SIBLINGS, max_bytes).await?)
     }
 }
@@ -276,7 +282,7 @@ impl NewChatPlan {
     ///
     /// # Errors
     /// As [`Chats::create`].
-    #[expect(clippy::too_many_arguments, reason = "what a chat is made of, for the two mutations that make one")]
+    #[expect(clippy::too_many_arguments, reason = "the inputs of the two mutations that create chats")]
     pub async fn make(
         db: &impl ConnectionTrait,
         viewer: &Viewer,
@@ -344,14 +350,14 @@ pub fn message(
     parent: Option<&message::Model>,
     now: DateTime<Utc>,
 ) -> message::Model {
-    let place = tree::root(id);
+    let position = tree::root(id);
     message::Model {
         id,
         chat_id,
-        parent_id: place.parent_id,
-        depth: place.depth,
-        jump_id: place.jump.id,
-        jump_depth: place.jump.depth,
+        parent_id: position.parent_id,
+        depth: position.depth,
+        jump_id: position.jump.id,
+        jump_depth: position.jump.depth,
         is_leaf: true,
         role,
         status: MessageStatus::Complete,
@@ -383,8 +389,12 @@ pub fn message(
 pub fn available_model(models: &Registry, id: &str, path: &str) -> Result<Arc<Model>> {
     match models.get(id) {
         Some(model) if model.is_available => Ok(model),
-        Some(_) => Err(Error::invalid(path, FieldErrorCode::NotAllowed, "This model is not available on this server.")),
-        None => Err(Error::invalid(path, FieldErrorCode::Unknown, "There is no such model on this server.")),
+        Some(_) => Err(Error::invalid(
+            path,
+            FieldErrorCode::NotAllowed,
+            "This model is not available: its provider is not configured.",
+        )),
+        None => Err(Error::invalid(path, FieldErrorCode::Unknown, "This model does not exist.")),
     }
 }
 

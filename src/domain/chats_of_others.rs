@@ -9,7 +9,7 @@ use crate::domain::{ChatAccess, Client, Result, Viewer};
 use crate::entity::chat;
 use crate::entity::ids::{ChatId, UserId};
 use crate::storage;
-use crate::storage::chats::{Filter, Place};
+use crate::storage::chats::{ChatCursor, Filter};
 use crate::storage::page::{Page, Window};
 
 impl Chats {
@@ -22,10 +22,10 @@ impl Chats {
         viewer: &Viewer,
         client: &Client,
         owner: Option<UserId>,
-        window: Window<Place>,
+        window: Window<ChatCursor>,
     ) -> Result<Page<chat::Model>> {
-        let access = ChatAccess::everybodys(viewer)?;
-        let page = storage::chats::page(self.db.reader(), access.readable(), &owned_by(owner), window).await?;
+        let access = ChatAccess::of_all_users(viewer)?;
+        let page = storage::chats::page(self.database.reader(), access.readable(), &owned_by(owner), window).await?;
         let entry = self.audit(Action::ChatsListed, viewer, client);
         let entry = match owner {
             Some(owner) => entry.on(owner),
@@ -46,7 +46,7 @@ impl Chats {
         client: &Client,
         chats: &[(ChatId, UserId)],
     ) -> Result<ChatAccess> {
-        let access = ChatAccess::everybodys(viewer)?;
+        let access = ChatAccess::of_all_users(viewer)?;
         let entry = |&(id, owner_id)| {
             self.audit(Action::ChatRead, viewer, client).on(id).detail(json!({ "ownerId": owner_id }))
         };
@@ -56,8 +56,8 @@ impl Chats {
 
     /// The number of chats of all users or of one user.
     pub async fn count_of_others(&self, viewer: &Viewer, owner: Option<UserId>) -> Result<u64> {
-        let access = ChatAccess::everybodys(viewer)?;
-        Ok(storage::chats::count(self.db.reader(), access.readable(), &owned_by(owner)).await?)
+        let access = ChatAccess::of_all_users(viewer)?;
+        Ok(storage::chats::count(self.database.reader(), access.readable(), &owned_by(owner)).await?)
     }
 
     /// A chat of any user.
@@ -67,7 +67,7 @@ impl Chats {
         client: &Client,
         id: ChatId,
     ) -> Result<Option<(chat::Model, ChatAccess)>> {
-        let access = ChatAccess::everybodys(viewer)?;
+        let access = ChatAccess::of_all_users(viewer)?;
         let Some(chat) = self.find_all(access, &[id]).await?.pop() else { return Ok(None) };
         let entry = self.audit(Action::ChatRead, viewer, client).on(id);
         self.record(vec![entry.detail(json!({ "ownerId": chat.owner_id }))]).await?;
@@ -79,9 +79,9 @@ impl Chats {
     }
 
     async fn record(&self, entries: Vec<Entry>) -> Result<()> {
-        let tx = self.db.begin().await?;
-        audit::record_all(&tx, entries).await?;
-        Ok(tx.commit().await?)
+        let transaction = self.database.begin().await?;
+        audit::record_all(&transaction, entries).await?;
+        Ok(transaction.commit().await?)
     }
 }
 

@@ -81,7 +81,7 @@ pub async fn take(db: &impl ConnectionTrait, key: Key, answer: Answer, now: Date
     };
     let Some(first) = storage::idempotency::take(db, row, now - LIFETIME).await? else { return Ok(None) };
     if first.input_hash != key.input_hash {
-        let message = "This key was used for other input.";
+        let message = "This idempotency key was used with other input.";
         let field = FieldError::new("idempotencyKey", FieldErrorCode::Taken, message);
         return Err(Error::Conflict { message, fields: vec![field] });
     }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fingerprints_tell_neighbours_and_absence_apart() {
+    fn fingerprints_distinguish_boundaries_and_absent_values() {
         let inputs: [&[Option<&str>]; 5] = [
             &[Some("ab"), Some("c")],
             &[Some("a"), Some("bc")],

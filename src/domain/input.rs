@@ -44,16 +44,16 @@ impl Checks {
         let is_blank = *length.start() > 0 && text.chars().all(char::is_whitespace);
         if is_blank || count < *length.start() {
             let code = if is_blank { FieldErrorCode::Required } else { FieldErrorCode::TooShort };
-            self.fail(path, code, format!("At least {} characters are needed here.", length.start()));
+            self.fail(path, code, format!("At least {} characters are required.", length.start()));
         } else if count > *length.end() {
-            self.fail(path, FieldErrorCode::TooLong, format!("At most {} characters are allowed here.", length.end()));
+            self.fail(path, FieldErrorCode::TooLong, format!("At most {} characters are allowed.", length.end()));
         }
         let is_control = |character: char| match lines {
             Lines::One => character.is_control(),
             Lines::Many => character.is_control() && !matches!(character, '\n' | '\r' | '\t'),
         };
         if text.chars().any(is_control) {
-            self.fail(path, FieldErrorCode::Malformed, "Control characters are not allowed here.");
+            self.fail(path, FieldErrorCode::Malformed, "Control characters are not allowed.");
         }
     }
 

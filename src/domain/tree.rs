@@ -9,7 +9,7 @@ use crate::storage;
 
 /// The columns that describe the position of a message in its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct TreePosition {
     /// The parent message. None for a root.
     pub(super) parent_id: Option<MessageId>,
     /// The number of ancestors.
@@ -41,19 +41,19 @@ pub(super) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
 }
 
 /// The position of a message without a parent.
-pub(super) fn root(id: MessageId) -> Place {
-    Place { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
+pub(super) fn root(id: MessageId) -> TreePosition {
+    TreePosition { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
 }
 
 /// The position of a new child of `parent`.
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<Place> {
+pub(super) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<TreePosition> {
     let target = storage::messages::find_any(db, parent.jump_id).await?;
     let beyond = target.as_ref().map_or(Jump::of(parent), Jump::of);
     let jump = jump(Jump { id: parent.id, depth: parent.depth }, Jump::of(parent), beyond);
-    Ok(Place { parent_id: Some(parent.id), depth: parent.depth + 1, jump })
+    Ok(TreePosition { parent_id: Some(parent.id), depth: parent.depth + 1, jump })
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_ancestor_is_a_logarithm_away() {
+    fn every_ancestor_is_reached_in_logarithmic_steps() {
         let id = |depth: i32| MessageId(Uuid::from_u128(depth.unsigned_abs().into()));
         let mut jumps = vec![Jump { id: id(0), depth: 0 }];
         for depth in 1..5_000 {

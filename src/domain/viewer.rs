@@ -157,7 +157,7 @@ impl Requester {
             Self::Viewer(viewer) => Ok(viewer),
             Self::Anonymous | Self::Dead => Err(Error::Unauthenticated),
             Self::Unknown => Err(Error::Unavailable {
-                message: "The server is too busy to see who asks.",
+                message: "The server is too busy to check the credentials. Try again.",
                 retry_after: Some(Duration::from_secs(1)),
             }),
         }
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_an_address_or_a_64() {
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64() {
         for (ip, wanted) in [
             ("192.0.2.7", "192.0.2.7"),
             ("::ffff:192.0.2.7", "192.0.2.7"),

@@ -154,14 +154,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_shows() {
+    fn ids_round_trip() {
         let id: UserId = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
         assert_eq!(id.0.to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
         assert_eq!(id.to_string(), "user_01h455vb4pex5vsknk084sn02q");
     }
 
     #[test]
-    fn refuses_another_type_and_what_is_no_id() {
+    fn refuses_other_types_and_malformed_ids() {
         for text in [
             "chat_01h455vb4pex5vsknk084sn02q",
             "user_",

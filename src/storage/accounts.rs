@@ -97,7 +97,7 @@ pub async fn session_with_user(
 
 /// The part of a session that authentication needs, joined with one role of its user.
 #[derive(Debug, Clone, FromQueryResult)]
-pub struct Standing {
+pub struct SessionState {
     /// The user.
     pub user_id: UserId,
     /// When it was last used.
@@ -112,7 +112,7 @@ pub struct Standing {
 
 /// The state of a session, in one statement: one row per role of its user, or one row without a role. No rows if the
 /// session does not exist.
-pub async fn standing(db: &impl ConnectionTrait, id: SessionId) -> Result<Vec<Standing>, DbErr> {
+pub async fn session_state(db: &impl ConnectionTrait, id: SessionId) -> Result<Vec<SessionState>, DbErr> {
     let owner = session::Entity::belongs_to(user::Entity).from(session::Column::UserId).to(user::Column::Id);
     let has = user::Entity::belongs_to(user_role::Entity).from(user::Column::Id).to(user_role::Column::UserId);
     let role = user_role::Entity::belongs_to(role::Entity).from(user_role::Column::RoleId).to(role::Column::Id);

@@ -13,12 +13,12 @@ use crate::storage::page::{Page, Window};
 
 /// A cursor in the log, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct AuditCursor {
     /// The id, which includes the time.
     pub id: AuditEntryId,
 }
 
-impl From<&Model> for Place {
+impl From<&Model> for AuditCursor {
     fn from(entry: &Model) -> Self {
         Self { id: entry.id }
     }
@@ -71,10 +71,14 @@ pub async fn find(db: &impl ConnectionTrait, id: AuditEntryId) -> Result<Option<
 }
 
 /// A page of the log, newest first.
-pub async fn page(db: &impl ConnectionTrait, filter: &Filter, window: Window<Place>) -> Result<Page<Model>, DbErr> {
-    let compare = |place: &Place, is_greater: bool| match is_greater {
-        true => Column::Id.gt(place.id),
-        false => Column::Id.lt(place.id),
+pub async fn page(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    window: Window<AuditCursor>,
+) -> Result<Page<Model>, DbErr> {
+    let compare = |cursor: &AuditCursor, is_greater: bool| match is_greater {
+        true => Column::Id.gt(cursor.id),
+        false => Column::Id.lt(cursor.id),
     };
     let query = Entity::find().filter(filter.condition());
     let rows = window.apply(query, &[Column::Id], true, compare).all(db).await?;

@@ -49,13 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_run_learns_who_died_here() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_next_run_learns_its_predecessor() {
+        let directory = tempfile::tempdir().unwrap();
         let [one, two] = [1, 2].map(|number| BootId(Uuid::from_u128(number)));
-        let first = BootFile::claim(folder.path(), one).unwrap().unwrap();
+        let first = BootFile::claim(directory.path(), one).unwrap().unwrap();
         assert_eq!(first.predecessor, None);
-        assert!(BootFile::claim(folder.path(), two).unwrap().is_none(), "somebody lives here");
+        assert!(BootFile::claim(directory.path(), two).unwrap().is_none(), "another server has the lock");
         drop(first);
-        assert_eq!(BootFile::claim(folder.path(), two).unwrap().unwrap().predecessor, Some(one));
+        assert_eq!(BootFile::claim(directory.path(), two).unwrap().unwrap().predecessor, Some(one));
     }
 }

@@ -13,14 +13,14 @@ use crate::storage::{escape_like, greater_than};
 
 /// A cursor in the list of characters, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct CharacterCursor {
     /// The folded name.
     pub name_key: String,
     /// The id, which orders characters with the same name.
     pub id: CharacterId,
 }
 
-impl From<&Model> for Place {
+impl From<&Model> for CharacterCursor {
     fn from(character: &Model) -> Self {
         Self { name_key: character.name_key.clone(), id: character.id }
     }
@@ -96,11 +96,11 @@ pub async fn page(
     db: &impl ConnectionTrait,
     visible: Visible,
     filter: &Filter,
-    window: Window<Place>,
+    window: Window<CharacterCursor>,
 ) -> Result<Page<Model>, DbErr> {
     let query = Entity::find().filter(filter.condition(visible));
-    let compare = |place: &Place, is_greater: bool| {
-        greater_than([Column::NameKey, Column::Id], [place.name_key.clone().into(), place.id.into()], is_greater)
+    let compare = |cursor: &CharacterCursor, is_greater: bool| {
+        greater_than([Column::NameKey, Column::Id], [cursor.name_key.clone().into(), cursor.id.into()], is_greater)
     };
     let rows = window.apply(query, &[Column::NameKey, Column::Id], false, compare).all(db).await?;
     Ok(window.page(rows))

@@ -14,7 +14,7 @@ use crate::storage::{escape_like, greater_than};
 
 /// A cursor in a list of chats, most recently active first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct ChatCursor {
     /// The time of the last activity.
     #[serde(with = "chrono::serde::ts_milliseconds")]
     pub active_at: DateTime<Utc>,
@@ -22,7 +22,7 @@ pub struct Place {
     pub id: ChatId,
 }
 
-impl From<&Model> for Place {
+impl From<&Model> for ChatCursor {
     fn from(chat: &Model) -> Self {
         Self { active_at: chat.active_at, id: chat.id }
     }
@@ -100,11 +100,11 @@ pub async fn page(
     db: &impl ConnectionTrait,
     readable: Readable,
     filter: &Filter,
-    window: Window<Place>,
+    window: Window<ChatCursor>,
 ) -> Result<Page<Model>, DbErr> {
     let query = Entity::find().filter(filter.condition(readable));
-    let compare = |place: &Place, is_greater: bool| {
-        greater_than([Column::ActiveAt, Column::Id], [place.active_at.into(), place.id.into()], is_greater)
+    let compare = |cursor: &ChatCursor, is_greater: bool| {
+        greater_than([Column::ActiveAt, Column::Id], [cursor.active_at.into(), cursor.id.into()], is_greater)
     };
     let rows = window.apply(query, &[Column::ActiveAt, Column::Id], true, compare).all(db).await?;
     Ok(window.page(rows))

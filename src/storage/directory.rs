@@ -13,14 +13,14 @@ use crate::storage::{escape_like, greater_than};
 
 /// A cursor in the list of users, by username.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct UserCursor {
     /// The folded username.
     pub username_key: String,
     /// The id.
     pub id: UserId,
 }
 
-impl From<&Model> for Place {
+impl From<&Model> for UserCursor {
     fn from(user: &Model) -> Self {
         Self { username_key: user.username_key.clone(), id: user.id }
     }
@@ -64,9 +64,13 @@ impl Filter {
 ///
 /// # Errors
 /// When the database fails. The same holds for the functions below.
-pub async fn page(db: &impl ConnectionTrait, filter: &Filter, window: Window<Place>) -> Result<Page<Model>, DbErr> {
-    let compare = |place: &Place, is_greater: bool| {
-        let values = [place.username_key.clone().into(), place.id.into()];
+pub async fn page(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    window: Window<UserCursor>,
+) -> Result<Page<Model>, DbErr> {
+    let compare = |cursor: &UserCursor, is_greater: bool| {
+        let values = [cursor.username_key.clone().into(), cursor.id.into()];
         greater_than([Column::UsernameKey, Column::Id], values, is_greater)
     };
     let query = Entity::find().filter(filter.condition());

@@ -151,7 +151,7 @@ pub async fn branch(db: &impl ConnectionTrait, below: MessageId, from: i32, to: 
 
 /// The position of a message, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
-pub struct Spot {
+pub struct MessageDepth {
     /// The message.
     pub id: MessageId,
     /// Its chat.
@@ -161,9 +161,13 @@ pub struct Spot {
 }
 
 /// The positions of those of these messages that are in readable chats.
-pub async fn spots(db: &impl ConnectionTrait, readable: Readable, ids: &[MessageId]) -> Result<Vec<Spot>, DbErr> {
+pub async fn depths(
+    db: &impl ConnectionTrait,
+    readable: Readable,
+    ids: &[MessageId],
+) -> Result<Vec<MessageDepth>, DbErr> {
     let found = in_chats(readable).filter(Column::Id.is_in(ids.iter().copied()));
-    found.select_only().columns([Column::Id, Column::ChatId, Column::Depth]).into_model::<Spot>().all(db).await
+    found.select_only().columns([Column::Id, Column::ChatId, Column::Depth]).into_model::<MessageDepth>().all(db).await
 }
 
 /// A range of a branch, as in [`branch`].
@@ -279,7 +283,7 @@ struct LeafBelow {
 pub async fn newest_leaves_below(
     db: &impl ConnectionTrait,
     messages: &[MessageId],
-) -> Result<HashMap<MessageId, Spot>, DbErr> {
+) -> Result<HashMap<MessageId, MessageDepth>, DbErr> {
     const NEWEST: u64 = 32;
     let mut newest = HashMap::new();
     let climb = |keys: &str| {
@@ -319,9 +323,9 @@ pub async fn newest_leaves_below(
         let sql = sql(&placeholders(1, missing.len()));
         let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, missing);
         for LeafBelow { target, id, chat_id, depth } in LeafBelow::find_by_statement(statement).all(db).await? {
-            let leaf = newest.entry(target).or_insert(Spot { id, chat_id, depth });
+            let leaf = newest.entry(target).or_insert(MessageDepth { id, chat_id, depth });
             if id > leaf.id {
-                *leaf = Spot { id, chat_id, depth };
+                *leaf = MessageDepth { id, chat_id, depth };
             }
         }
     }

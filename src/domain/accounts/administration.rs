@@ -15,7 +15,7 @@ use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, UserId};
 use crate::entity::{role, user};
-use crate::storage::directory::{Filter, Place};
+use crate::storage::directory::{Filter, UserCursor};
 use crate::storage::page::{Page, Window};
 use crate::storage::{accounts as rows, directory, password_resets, roles, users};
 
@@ -27,7 +27,12 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::Forbidden`] without USERS_READ.
-    pub async fn users(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<user::Model>> {
+    pub async fn users(
+        &self,
+        viewer: &Viewer,
+        filter: &Filter,
+        window: Window<UserCursor>,
+    ) -> Result<Page<user::Model>> {
         viewer.require(Permission::UsersRead)?;
         Ok(directory::page(self.0.database.reader(), filter, window).await?)
     }
@@ -126,7 +131,7 @@ impl Accounts {
         if user.is_active == is_active {
             return Ok(user);
         }
-        not_oneself(viewer, user_id)?;
+        refuse_own_account(viewer, user_id)?;
         let after = user::Model { is_active, ..user.clone() };
         let (action, ended) = if is_active {
             users::update(&transaction, after.clone()).await?;
@@ -149,14 +154,14 @@ impl Accounts {
     /// As [`Accounts::set_user_active`].
     pub async fn delete_user(&self, viewer: &Viewer, client: &Client, user_id: UserId, chats: &Chats) -> Result<()> {
         viewer.require_in_session(Permission::UsersWrite)?;
-        not_oneself(viewer, user_id)?;
+        refuse_own_account(viewer, user_id)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         ensure_another_admin(&transaction, user_id).await?;
         let entry = self.audit(Action::UserDeleted, client).by(viewer.user_id).on(user_id);
         let ended = self.mark_deleted(&transaction, user, entry).await?;
         transaction.commit().await?;
-        self.let_go(user_id, ended, chats).await;
+        self.close_deleted(user_id, ended, chats).await;
         Ok(())
     }
 
@@ -173,7 +178,7 @@ impl Accounts {
         user_id: UserId,
     ) -> Result<(user::Model, PasswordReset)> {
         viewer.require_in_session(Permission::UsersWrite)?;
-        not_oneself(viewer, user_id)?;
+        refuse_own_account(viewer, user_id)?;
         let transaction = self.0.database.begin().await?;
         let (user, before) = lock_subject(&transaction, viewer, user_id).await?;
         // The locks keep the permissions of these roles unchanged until the token is committed; a later change deletes
@@ -233,7 +238,7 @@ pub(super) async fn lock_subject(
 /// The requested roles without duplicates, and the built-in role `user`.
 fn wanted_roles(ids: &[RoleId]) -> Result<Vec<RoleId>> {
     if ids.len() > MAX_ROLES_OF_USER {
-        let message = format!("A user has at most {MAX_ROLES_OF_USER} roles.");
+        let message = format!("At most {MAX_ROLES_OF_USER} roles per user are allowed.");
         return Err(Error::invalid("roleIds", FieldErrorCode::TooLong, message));
     }
     let mut wanted = ids.to_vec();
@@ -249,11 +254,11 @@ fn complete(found: Vec<role::Model>, wanted: &[RoleId]) -> Result<Vec<role::Mode
     if found.len() == wanted.len() { Ok(found) } else { Err(Error::NotFound) }
 }
 
-fn not_oneself(viewer: &Viewer, user_id: UserId) -> Result<()> {
+fn refuse_own_account(viewer: &Viewer, user_id: UserId) -> Result<()> {
     if viewer.user_id != user_id {
         return Ok(());
     }
-    Err(Error::Conflict { message: "Your own account is not changed this way.", fields: Vec::new() })
+    Err(Error::Conflict { message: "This cannot be done to your own account.", fields: Vec::new() })
 }
 
 fn names(roles: &[role::Model]) -> Vec<&str> {

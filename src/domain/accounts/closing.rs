@@ -50,12 +50,12 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn deactivate(&self, tx: &impl ConnectionTrait, user: user::Model) -> Result<Ended> {
+    pub async fn deactivate(&self, transaction: &impl ConnectionTrait, user: user::Model) -> Result<Ended> {
         let ended = Ended {
-            sessions: users::delete_sessions(tx, user.id, None).await?,
-            tokens: personal_access_tokens::of_users(tx, &[user.id]).await?,
+            sessions: users::delete_sessions(transaction, user.id, None).await?,
+            tokens: personal_access_tokens::of_users(transaction, &[user.id]).await?,
         };
-        users::update(tx, user::Model { is_active: false, ..user }).await?;
+        users::update(transaction, user::Model { is_active: false, ..user }).await?;
         Ok(ended)
     }
 
@@ -77,7 +77,7 @@ impl Accounts {
         let user = lock_checked(&transaction, &checked).await?;
         let ended = self.mark_deleted(&transaction, user, entry).await?;
         transaction.commit().await?;
-        self.let_go(checked.id, ended, chats).await;
+        self.close_deleted(checked.id, ended, chats).await;
         Ok(checked.id)
     }
 
@@ -121,34 +121,34 @@ impl Accounts {
     /// Marks an account whose row is locked as deleted. From the commit on, no query finds it, and its names are free.
     pub(super) async fn mark_deleted(
         &self,
-        tx: &impl ConnectionTrait,
+        transaction: &impl ConnectionTrait,
         user: user::Model,
         entry: Entry,
     ) -> Result<Ended> {
-        let tokens = personal_access_tokens::of_users(tx, &[user.id]).await?;
-        personal_access_tokens::delete_all(tx, user.id).await?;
-        let ended = Ended { sessions: users::delete_sessions(tx, user.id, None).await?, tokens };
-        password_resets::delete(tx, user.id).await?;
-        users::delete_roles(tx, user.id).await?;
-        users::hide_characters(tx, user.id).await?;
-        users::update(tx, without_person(user, self.0.clock.now())).await?;
-        audit::record(tx, entry).await?;
+        let tokens = personal_access_tokens::of_users(transaction, &[user.id]).await?;
+        personal_access_tokens::delete_all(transaction, user.id).await?;
+        let ended = Ended { sessions: users::delete_sessions(transaction, user.id, None).await?, tokens };
+        password_resets::delete(transaction, user.id).await?;
+        users::delete_roles(transaction, user.id).await?;
+        users::hide_characters(transaction, user.id).await?;
+        users::update(transaction, anonymized(user, self.0.clock.now())).await?;
+        audit::record(transaction, entry).await?;
         Ok(ended)
     }
 
     /// Closes the connections of a deleted account and hides its chats. The chats have their own transaction: with the
     /// user's row locked, it could deadlock with a transaction that has locked a chat and waits for that row.
-    pub(super) async fn let_go(&self, id: UserId, ended: Ended, chats: &Chats) {
+    pub(super) async fn close_deleted(&self, id: UserId, ended: Ended, chats: &Chats) {
         self.close_all(ended).await;
         if let Err(cause) = chats.delete_all(id).await {
-            tracing::error!(user = %id, error = &cause as &dyn std::error::Error, "the sweep will hide a deleted user's chats");
+            tracing::error!(user = %id, error = &cause as &dyn std::error::Error, "chats of a deleted user not hidden yet; the sweep tries again");
         }
     }
 }
 
 /// The row of a deleted user until all data that refers to it is removed. No username contains a colon, so the
 /// replacement is unique.
-fn without_person(user: user::Model, now: DateTime<Utc>) -> user::Model {
+fn anonymized(user: user::Model, now: DateTime<Utc>) -> user::Model {
     let nobody = format!("deleted:{}", user.id);
     user::Model {
         username: nobody.clone(),

@@ -12,10 +12,12 @@ use crate::storage::users;
 ///
 /// # Errors
 /// [`Error::Conflict`] if the user is the last active admin.
-pub async fn ensure_another_admin(tx: &impl ConnectionTrait, user_id: UserId) -> Result<()> {
-    users::lock_role(tx, role::ADMIN).await?;
-    match users::who_has(tx, role::ADMIN, user_id).await? {
-        (true, false) => Err(Error::Conflict { message: "This is the last admin.", fields: Vec::new() }),
+pub async fn ensure_another_admin(transaction: &impl ConnectionTrait, user_id: UserId) -> Result<()> {
+    users::lock_role(transaction, role::ADMIN).await?;
+    match users::who_has(transaction, role::ADMIN, user_id).await? {
+        (true, false) => {
+            Err(Error::Conflict { message: "The last admin cannot be removed or deactivated.", fields: Vec::new() })
+        }
         _ => Ok(()),
     }
 }

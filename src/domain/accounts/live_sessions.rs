@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_seen_at_once_by_every_viewer() {
+    async fn all_viewers_see_the_end_of_a_session_at_once() {
         let live = live();
         let first = live.get(KEY, None, || async { someone() }).await.unwrap().unwrap();
         let second = live.get(KEY, None, || async { someone() }).await.unwrap().unwrap();
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_load_is_not_remembered() {
+    async fn failed_loads_are_not_cached() {
         let live = live();
         let busy = || Error::Unavailable { message: "busy", retry_after: None };
         assert!(matches!(live.get(KEY, None, || async { Err(busy()) }).await, Err(Error::Unavailable { .. })));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_permission_that_goes_is_gone_for_who_has_been_here_long() {
+    async fn existing_viewers_lose_revoked_permissions() {
         let live = live();
         let viewer = live.get(KEY, None, || async { with(&[Permission::AuditRead]) }).await.unwrap().unwrap();
         assert!(viewer.may(Permission::AuditRead));
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_loaded_before_a_change_of_roles_is_loaded_again() {
+    async fn a_load_during_a_role_change_is_repeated() {
         let live = live();
         let loads = AtomicU32::new(0);
         let during = live.get(KEY, None, || async {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_for_a_token_that_is_made_up() {
+    async fn made_up_tokens_use_no_capacity() {
         let live = live();
         assert!(live.get(Key::Token([9; 32]), None, || async { Ok(None) }).await.unwrap().is_none());
         live.shared.run_pending_tasks().await;

@@ -141,7 +141,7 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::LockedOut`] after too many failures.
-    pub(super) async fn check_turn(&self, attempt: &Attempt) -> Result<()> {
+    pub(super) async fn check_attempt_limit(&self, attempt: &Attempt) -> Result<()> {
         let transaction = self.0.database.begin().await?;
         let counted = self.count(&transaction, attempt).await?;
         drop(transaction);
@@ -149,7 +149,7 @@ impl Accounts {
     }
 
     /// Counts an attempt for its source and for all sources, unless the account is locked or slow for it.
-    async fn count(&self, tx: &impl ConnectionTrait, attempt: &Attempt) -> Result<Counted> {
+    async fn count(&self, transaction: &impl ConnectionTrait, attempt: &Attempt) -> Result<Counted> {
         let Some(policy) = self.0.lockout else { return Ok(Counted::Yes) };
         let now = self.0.clock.now();
         let failure = |source: &str| login_failure::Model {
@@ -159,13 +159,14 @@ impl Accounts {
             failures: 1,
             expires_at: now + policy.lasts,
         };
-        let here = login_failures::count(tx, failure(&attempt.source), policy.attempts, now, now).await?;
-        let (limit, quiet) = if self.knows(tx, attempt).await? {
+        let here = login_failures::count(transaction, failure(&attempt.source), policy.attempts, now, now).await?;
+        let (limit, quiet) = if self.knows(transaction, attempt).await? {
             (i32::MAX, now)
         } else {
             (policy.attempts.saturating_mul(SLOW_FACTOR), now + policy.lasts - SLOW_INTERVAL)
         };
-        let everywhere = login_failures::count(tx, failure(login_failures::EVERYWHERE), limit, quiet, now).await?;
+        let everywhere =
+            login_failures::count(transaction, failure(login_failures::EVERYWHERE), limit, quiet, now).await?;
         Ok(match (here, everywhere) {
             (Some(failures), Some(_)) if failures == policy.attempts => Counted::Last,
             (Some(_), Some(_)) => Counted::Yes,

@@ -161,7 +161,7 @@ impl Accounts {
             let roles = self.roles_of(&ids).await.unwrap_or_else(|cause| {
                 // Without a known state, nobody may keep permissions that were revoked. The next request loads them
                 // again.
-                tracing::error!(error = &cause as &dyn std::error::Error, "roles changed and cannot be read");
+                tracing::error!(error = &cause as &dyn std::error::Error, "changed roles cannot be read");
                 Vec::new()
             });
             for (id, permissions) in some {
@@ -225,11 +225,11 @@ pub fn is_visible(viewer: &Viewer, user: &user::Model) -> bool {
 
 /// The permissions of several roles, without duplicates.
 pub fn permissions_of(roles: &[role::Model]) -> Vec<Permission> {
-    together(roles.iter().map(|role| role.permissions.as_str()))
+    union(roles.iter().map(|role| role.permissions.as_str()))
 }
 
 /// The permissions in several role rows, without duplicates.
-fn together<'a>(lists: impl Iterator<Item = &'a str>) -> Vec<Permission> {
+fn union<'a>(lists: impl Iterator<Item = &'a str>) -> Vec<Permission> {
     let mut all: Vec<Permission> = lists.flat_map(Permission::parse_list).collect();
     all.sort_unstable();
     all.dedup();

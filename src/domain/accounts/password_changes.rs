@@ -60,15 +60,19 @@ impl Accounts {
     ///
     /// # Errors
     /// [`Error::NotFound`] if the user does not exist.
-    pub async fn issue_password_reset(&self, tx: &impl ConnectionTrait, user_id: UserId) -> Result<PasswordReset> {
-        users::lock(tx, user_id).await?.ok_or(Error::NotFound)?;
+    pub async fn issue_password_reset(
+        &self,
+        transaction: &impl ConnectionTrait,
+        user_id: UserId,
+    ) -> Result<PasswordReset> {
+        users::lock(transaction, user_id).await?.ok_or(Error::NotFound)?;
         let reset = PasswordReset {
             token: opaque_tokens::make(RESET_PREFIX)?,
             expires_at: self.0.clock.now() + RESET_LIFETIME,
         };
         let token_hash = opaque_tokens::hash(&reset.token).to_vec();
         let row = password_reset::Model { user_id, token_hash, expires_at: reset.expires_at };
-        password_resets::replace(tx, row).await?;
+        password_resets::replace(transaction, row).await?;
         Ok(reset)
     }
 
@@ -109,7 +113,7 @@ impl Accounts {
 
     async fn weigh_new(&self, user: &user::Model, password: &str) -> Result<()> {
         let known = [user.username.as_str(), user.email.as_str(), user.full_name.as_deref().unwrap_or_default()];
-        match self.0.passwords.weigh(password, &known).await? {
+        match self.0.passwords.check_strength(password, &known).await? {
             Some((code, advice)) => Err(Error::invalid("newPassword", code, advice)),
             None => Ok(()),
         }
@@ -125,8 +129,12 @@ impl Accounts {
 
 /// Stores the new password, deletes the user's reset token and all of their sessions except one, and returns the
 /// deleted sessions.
-async fn set_password(tx: &impl ConnectionTrait, user: &user::Model, but: Option<SessionId>) -> Result<Vec<SessionId>> {
-    users::update(tx, user.clone()).await?;
-    password_resets::delete(tx, user.id).await?;
-    Ok(users::delete_sessions(tx, user.id, but).await?)
+async fn set_password(
+    transaction: &impl ConnectionTrait,
+    user: &user::Model,
+    but: Option<SessionId>,
+) -> Result<Vec<SessionId>> {
+    users::update(transaction, user.clone()).await?;
+    password_resets::delete(transaction, user.id).await?;
+    Ok(users::delete_sessions(transaction, user.id, but).await?)
 }

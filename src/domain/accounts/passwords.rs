@@ -18,7 +18,7 @@ const MIN_LENGTH: usize = 8;
 const MAX_LENGTH: usize = 128;
 /// The number of characters of each text that the strength check reads. The running time of the check grows faster than
 /// the length.
-const WEIGHED_LENGTH: usize = 100;
+const CHECKED_LENGTH: usize = 100;
 /// The longest time that a request waits for a free hashing thread.
 const MAX_WAIT: Duration = Duration::from_secs(2);
 /// The number of unused 19 MiB buffers that are kept.
@@ -89,7 +89,7 @@ impl PasswordHasher {
             };
             let params = Params::try_from(&stored).map_err(Error::internal)?;
             if stored.algorithm != ARGON2ID_IDENT || params.m_cost() > MAX_STORED_MEMORY {
-                return Err(Error::internal("a stored password hash has foreign parameters"));
+                return Err(Error::internal("a stored password hash has unsupported parameters"));
             }
             let output = argon2id(&params, password.as_bytes(), &salt, memory)?;
             Ok(bool::from(output.as_bytes().ct_eq(expected.as_bytes())))
@@ -102,11 +102,11 @@ impl PasswordHasher {
     ///
     /// # Errors
     /// [`Error::Unavailable`] if no thread becomes free in time.
-    pub async fn weigh(&self, password: &str, known: &[&str]) -> Result<Option<(FieldErrorCode, String)>> {
+    pub async fn check_strength(&self, password: &str, known: &[&str]) -> Result<Option<(FieldErrorCode, String)>> {
         if let Some(mistake) = check_length(password) {
             return Ok(Some(mistake));
         }
-        let cut = |text: &str| -> String { text.chars().take(WEIGHED_LENGTH).collect() };
+        let cut = |text: &str| -> String { text.chars().take(CHECKED_LENGTH).collect() };
         let (password, known) = (cut(password), known.iter().map(|text| cut(text)).collect::<Vec<_>>());
         self.run(move |_| {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -122,7 +122,7 @@ impl PasswordHasher {
         work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let overloaded =
-            |_| Error::Unavailable { message: "Too many sign-ins at once. Try again.", retry_after: Some(MAX_WAIT) };
+            |_| Error::Unavailable { message: "Too many concurrent sign-ins. Try again.", retry_after: Some(MAX_WAIT) };
         let turn = Arc::clone(&self.0.turns).acquire_owned();
         let turn = tokio::time::timeout(MAX_WAIT, turn).await.map_err(overloaded)?.map_err(Error::internal)?;
         let inner = Arc::clone(&self.0);
@@ -130,7 +130,7 @@ impl PasswordHasher {
         // A new thread per call: starting it takes a thousandth of the time of a hash, and an unprivileged thread
         // cannot raise its priority again.
         let thread = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
-            step_back();
+            lower_priority();
             let mut memory = inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
             let outcome = work(&mut memory);
             let mut idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -148,21 +148,21 @@ impl PasswordHasher {
 
 /// Lowers the priority of the current thread, so that many sign-ins do not slow down the requests of signed-in users.
 /// On Linux, the priority belongs to the thread.
-fn step_back() {
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(cause) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%cause, "a password is hashed at full priority");
+        tracing::debug!(%cause, "priority of a hashing thread not lowered");
     }
 }
 
 fn check_length(password: &str) -> Option<(FieldErrorCode, String)> {
     match password.chars().count() {
-        0 => Some((FieldErrorCode::Required, "Choose a password.".to_owned())),
+        0 => Some((FieldErrorCode::Required, "A password is required.".to_owned())),
         length if length < MIN_LENGTH => {
-            Some((FieldErrorCode::TooShort, format!("A password has at least {MIN_LENGTH} characters.")))
+            Some((FieldErrorCode::TooShort, format!("At least {MIN_LENGTH} characters are required.")))
         }
         length if length > MAX_LENGTH => {
-            Some((FieldErrorCode::TooLong, format!("A password has at most {MAX_LENGTH} characters.")))
+            Some((FieldErrorCode::TooLong, format!("At most {MAX_LENGTH} characters are allowed.")))
         }
         _ => None,
     }
@@ -174,7 +174,7 @@ fn advice(password: &str, known: &[&str]) -> Option<String> {
     if entropy.score() >= Score::Three {
         return None;
     }
-    let mut sentences = vec!["This password is easily guessed.".to_owned()];
+    let mut sentences = vec!["This password is easy to guess.".to_owned()];
     if let Some(feedback) = entropy.feedback() {
         sentences.extend(feedback.warning().map(|warning| warning.to_string()));
         sentences.extend(feedback.suggestions().iter().map(ToString::to_string));
@@ -203,7 +203,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn verifies_what_it_hashed_and_nothing_else() {
+    async fn verifies_only_the_hashed_password() {
         let hasher = PasswordHasher::default();
         let stored = hasher.hash("velvet otter".to_owned()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
@@ -215,14 +215,14 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn hashes_behind_everything_else() {
+    async fn hashing_threads_have_low_priority() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let hashing = PasswordHasher::default().run(move |_| Ok(niceness())).await.unwrap();
         assert!(hashing > niceness(), "{hashing}");
     }
 
     #[tokio::test]
-    async fn verifies_what_another_implementation_hashed() {
+    async fn verifies_hashes_of_the_reference_implementation() {
         // A test vector of the reference implementation: `hashtest(version, 2, 16, 1, "password", "somesalt", …,
         // Argon2_id)`.
         let reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_damaged_hash_is_a_fault_and_no_refusal() {
+    async fn a_malformed_stored_hash_is_an_internal_error() {
         let greedy = "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let other = "$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         for stored in ["", "plain", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ", greedy, other] {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_too_long_is_turned_away() {
+    async fn a_long_wait_is_refused() {
         let hasher = PasswordHasher::default();
         let all = u32::try_from(hasher.0.turns.available_permits()).unwrap();
         let held = Arc::clone(&hasher.0.turns).acquire_many_owned(all).await.unwrap();
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn weighs_length_and_strength() {
+    async fn checks_length_and_strength() {
         let hasher = PasswordHasher::default();
         let names = ["adalovelace", "ada@lovelace.example"];
         for (password, code) in [
@@ -277,18 +277,18 @@ mod tests {
             (&"aB3$ éß".repeat(18), None),
             (&"x".repeat(129), Some(FieldErrorCode::TooLong)),
         ] {
-            let mistake = hasher.weigh(password, &names).await.unwrap();
+            let mistake = hasher.check_strength(password, &names).await.unwrap();
             assert_eq!(mistake.as_ref().map(|(code, _)| *code), code, "{password}: {mistake:?}");
         }
-        let (_, advice) = hasher.weigh("qwertyuiop", &names).await.unwrap().unwrap();
-        assert!(advice.len() > "This password is easily guessed.".len(), "{advice}");
+        let (_, advice) = hasher.check_strength("qwertyuiop", &names).await.unwrap().unwrap();
+        assert!(advice.len() > "This password is easy to guess.".len(), "{advice}");
     }
 
     #[test]
-    fn the_longest_texts_are_weighed_in_bounded_time() {
+    fn checks_the_longest_texts_in_bounded_time() {
         let start = std::time::Instant::now();
         for nasty in ["a".repeat(128), "1a".repeat(64), "qwer1234".repeat(16), "@$1l".repeat(32)] {
-            let cut: String = nasty.chars().take(WEIGHED_LENGTH).collect();
+            let cut: String = nasty.chars().take(CHECKED_LENGTH).collect();
             advice(&cut, &[&cut, &cut]);
         }
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());

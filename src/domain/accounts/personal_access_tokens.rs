@@ -44,12 +44,12 @@ impl Accounts {
         let mut checks = Checks::default();
         let name = names::token_name(&mut checks, "name", &new.name);
         if new.scopes.is_empty() {
-            checks.fail("scopes", FieldErrorCode::Required, "A token needs a scope.");
+            checks.fail("scopes", FieldErrorCode::Required, "At least one scope is required.");
         } else if new.scopes.len() > MAX_SCOPES {
-            checks.fail("scopes", FieldErrorCode::TooLong, format!("At most {MAX_SCOPES} scopes are allowed here."));
+            checks.fail("scopes", FieldErrorCode::TooLong, format!("At most {MAX_SCOPES} scopes are allowed."));
         }
         if new.expires_at.is_some_and(|at| at <= now) {
-            checks.fail("expiresAt", FieldErrorCode::OutOfRange, "A token expires in the future.");
+            checks.fail("expiresAt", FieldErrorCode::OutOfRange, "Must be in the future.");
         }
         checks.finish()?;
         let secret = opaque_tokens::make(PREFIX)?;
@@ -68,7 +68,7 @@ impl Accounts {
         // If the session ended meanwhile, for example by a new password, it must not leave a token behind.
         accounts::session_with_user(&transaction, session).await?.ok_or(Error::Unauthenticated)?;
         if rows::count(&transaction, viewer.user_id).await? >= MAX_TOKENS {
-            let message = "A user has at most 50 personal access tokens.";
+            let message = "At most 50 personal access tokens per user are allowed.";
             return Err(Error::Conflict { message, fields: Vec::new() });
         }
         rows::insert(&transaction, token.clone()).await?;
@@ -150,7 +150,7 @@ impl Accounts {
                 transaction.commit().await
             };
             if let Err(cause) = touched.await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "a token's last use is not noted");
+                tracing::warn!(error = &cause as &dyn std::error::Error, "last use of a token not recorded");
             }
         });
     }

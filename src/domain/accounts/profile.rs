@@ -47,7 +47,7 @@ impl Accounts {
             viewer.session()?;
         }
         if is_new_email && changes.current_password.is_none() {
-            let why = "Another e-mail address needs the current password.";
+            let why = "Required to change the e-mail address.";
             checks.fail("currentPassword", FieldErrorCode::Required, why);
         }
         checks.finish()?;

@@ -35,7 +35,7 @@ impl Accounts {
         let attempt = self.attempt(&user.username_key, Some(&user), client);
         self.check_lock(self.0.database.reader(), &attempt).await?;
         if self.0.passwords.verify(password, Some(user.password_hash.clone())).await? {
-            self.check_turn(&attempt).await?;
+            self.check_attempt_limit(&attempt).await?;
             return Ok(user);
         }
         let entry = self.audit(Action::PasswordCheckFailed, client).by(user.id).on(user.id);
@@ -48,7 +48,7 @@ impl Accounts {
 /// # Errors
 /// [`Error::InvalidCredentials`] if the password was changed since the check, or the account was deactivated or
 /// deleted.
-pub(super) async fn lock_checked(tx: &impl ConnectionTrait, checked: &user::Model) -> Result<user::Model> {
-    let now = users::lock(tx, checked.id).await?;
+pub(super) async fn lock_checked(transaction: &impl ConnectionTrait, checked: &user::Model) -> Result<user::Model> {
+    let now = users::lock(transaction, checked.id).await?;
     now.filter(|now| now.is_active && now.password_hash == checked.password_hash).ok_or(Error::InvalidCredentials)
 }

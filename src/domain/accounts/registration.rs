@@ -36,7 +36,7 @@ pub struct Registration {
 pub(super) enum Strength {
     Required,
     /// Not checked here: the configuration has its own rules for this password.
-    OperatorsChoice,
+    Unchecked,
 }
 
 impl Accounts {
@@ -87,7 +87,7 @@ impl Accounts {
         }
         let DefaultAdmin { username, email, password } = admin;
         let user = NewUser { username, email, password: password.expose().to_owned(), full_name: None };
-        match self.create(user, true, Strength::OperatorsChoice).await {
+        match self.create(user, true, Strength::Unchecked).await {
             Ok(_) => Ok(true),
             // Another node that started at the same time has created it.
             Err(Error::Conflict { .. }) if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? => {
@@ -119,7 +119,7 @@ impl Accounts {
         let full_name = names::full_name(&mut checks, "fullName", new.full_name.as_deref());
         if strength == Strength::Required {
             let known = [username.as_str(), email.as_str(), full_name.as_deref().unwrap_or_default()];
-            if let Some((code, advice)) = self.0.passwords.weigh(&new.password, &known).await? {
+            if let Some((code, advice)) = self.0.passwords.check_strength(&new.password, &known).await? {
                 checks.fail("password", code, advice);
             }
         }
@@ -162,7 +162,7 @@ pub(super) fn taken(username: bool, email: bool) -> Error {
     let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
     let fields = [
         field(username, "username", "This username is taken."),
-        field(email, "email", "There is an account with this e-mail address."),
+        field(email, "email", "This e-mail address is taken."),
     ];
     let message = "The username or the e-mail address is taken.";
     Error::Conflict { message, fields: fields.into_iter().flatten().collect() }

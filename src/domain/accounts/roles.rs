@@ -75,7 +75,7 @@ impl Accounts {
         };
         let transaction = self.0.database.begin().await?;
         if rows::count(&transaction).await? >= MAX_ROLES {
-            let message = "There are as many roles as a server may have.";
+            let message = "The maximum number of roles is reached.";
             return Err(Error::Conflict { message, fields: Vec::new() });
         }
         if !rows::insert(&transaction, role.clone()).await? {
@@ -201,7 +201,7 @@ fn required<T>(checks: &mut Checks, path: &str, change: Change<T>) -> Option<T> 
 /// every account.
 fn keep_built_in(old: &role::Model, new: &role::Model) -> Result<()> {
     let changed = [("name", old.name != new.name), ("permissions", old.permissions != new.permissions)];
-    let message = "The name and the permissions of a built-in role cannot change.";
+    let message = "The name and the permissions of a built-in role cannot be changed.";
     let fields: Vec<FieldError> = changed
         .into_iter()
         .filter(|(_, is_changed)| old.is_built_in && *is_changed)
@@ -211,6 +211,6 @@ fn keep_built_in(old: &role::Model, new: &role::Model) -> Result<()> {
 }
 
 fn name_taken() -> Error {
-    let message = "There is a role with this name.";
+    let message = "This name is taken.";
     Error::Conflict { message, fields: vec![FieldError::new("name", FieldErrorCode::Taken, message)] }
 }

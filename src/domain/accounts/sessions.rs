@@ -10,7 +10,7 @@ use super::live_sessions::LiveSession;
 use super::personal_access_tokens::is_token;
 use super::reauthentication::lock_checked;
 use super::tokens::{VerifiedRefreshToken, refresh_hash};
-use super::{Accounts, names, together};
+use super::{Accounts, names, union};
 use crate::domain::audit::{Action, Entry};
 use crate::domain::input::Checks;
 use crate::domain::{Client, Credential, Error, FieldErrorCode, Requester, Result, Viewer, audit};
@@ -78,7 +78,7 @@ impl Accounts {
                 checks.fail(
                     field,
                     FieldErrorCode::Required,
-                    "Sign in with a username or an e-mail address and a password.",
+                    "A username or e-mail address and a password are required.",
                 );
             }
         }
@@ -91,7 +91,7 @@ impl Accounts {
         let Some(user) = user.filter(|user| is_right && user.is_active) else {
             return Err(self.login_failed(&attempt, client).await);
         };
-        self.check_turn(&attempt).await?;
+        self.check_attempt_limit(&attempt).await?;
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
         // The password may have been changed or the account deactivated during the hash.
@@ -131,19 +131,21 @@ impl Accounts {
             let Some((row, user)) = found.filter(|(row, user)| row.expires_at > now && user.is_active) else {
                 return Err(Error::InvalidCredentials);
             };
-            match standing(&token, &next_hash, &row, now) {
-                Standing::Current => {
+            match refresh_token_state(&token, &next_hash, &row, now) {
+                RefreshTokenState::Current => {
                     let Some(row) = self.rotate(row, &next_hash, now).await? else { continue };
                     return self.signed_in(user, NewSession { row, refresh_token: next }).await;
                 }
-                Standing::Repeated => return self.signed_in(user, NewSession { row, refresh_token: next }).await,
-                Standing::Reused => {
-                    tracing::warn!(session = %row.id, user = %row.user_id, "a used refresh token came again; the session ends");
+                RefreshTokenState::Repeated => {
+                    return self.signed_in(user, NewSession { row, refresh_token: next }).await;
+                }
+                RefreshTokenState::Reused => {
+                    tracing::warn!(session = %row.id, user = %row.user_id, "a refresh token was used twice; the session is ended");
                     let entry = self.audit(Action::SessionReuseDetected, client).on(row.id);
                     self.end_session(row.id, entry.detail(json!({ "userId": row.user_id }))).await?;
                     return Err(Error::InvalidCredentials);
                 }
-                Standing::Foreign => return Err(Error::InvalidCredentials),
+                RefreshTokenState::Foreign => return Err(Error::InvalidCredentials),
             }
         }
         Err(Error::InvalidCredentials)
@@ -174,7 +176,7 @@ impl Accounts {
             Ok(Some(viewer)) => Requester::Viewer(Arc::new(viewer)),
             Ok(None) => Requester::Dead,
             Err(cause) => {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "authentication failed without an answer");
+                tracing::warn!(error = &cause as &dyn std::error::Error, "credentials could not be checked");
                 Requester::Unknown
             }
         }
@@ -247,9 +249,9 @@ impl Accounts {
     ) -> Result<Option<session::Model>> {
         let expires_at = now + self.0.refresh_lifetime;
         let transaction = self.0.database.begin().await?;
-        let was_its_turn = rows::rotate_session(&transaction, &row, next_hash, expires_at, now).await?;
+        let is_rotated = rows::rotate_session(&transaction, &row, next_hash, expires_at, now).await?;
         transaction.commit().await?;
-        Ok(was_its_turn.then(|| session::Model {
+        Ok(is_rotated.then(|| session::Model {
             generation: row.generation + 1,
             previous_refresh_hash: Some(row.refresh_hash),
             refresh_hash: next_hash.to_vec(),
@@ -278,14 +280,14 @@ impl Accounts {
 
     async fn load_session(&self, id: SessionId) -> Result<Option<LiveSession>> {
         let now = self.0.clock.now();
-        let standing = rows::standing(self.0.database.reader(), id).await?;
-        let Some(session) = standing.first().filter(|session| session.expires_at > now && session.is_active) else {
+        let states = rows::session_state(self.0.database.reader(), id).await?;
+        let Some(session) = states.first().filter(|session| session.expires_at > now && session.is_active) else {
             return Ok(None);
         };
         if now - session.last_used_at >= TOUCH_INTERVAL {
             self.touch_later(id, session.user_id, now);
         }
-        let permissions = together(standing.iter().filter_map(|role| role.permissions.as_deref()));
+        let permissions = union(states.iter().filter_map(|role| role.permissions.as_deref()));
         Ok(Some(LiveSession {
             user_id: session.user_id,
             credential: Credential::Session(id),
@@ -305,7 +307,7 @@ impl Accounts {
                 transaction.commit().await
             };
             if let Err(cause) = touched.await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "a session's last use is not noted");
+                tracing::warn!(error = &cause as &dyn std::error::Error, "last use of a session not recorded");
             }
         });
     }
@@ -313,7 +315,7 @@ impl Accounts {
 
 /// The state of a genuine refresh token in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum RefreshTokenState {
     /// The current token.
     Current,
     /// The previous token, replaced moments ago by a token that is still unused.
@@ -324,20 +326,25 @@ enum Standing {
     Foreign,
 }
 
-fn standing(token: &VerifiedRefreshToken, next_hash: &[u8], row: &session::Model, now: DateTime<Utc>) -> Standing {
+fn refresh_token_state(
+    token: &VerifiedRefreshToken,
+    next_hash: &[u8],
+    row: &session::Model,
+    now: DateTime<Utc>,
+) -> RefreshTokenState {
     let is = |stored: &[u8], hash: &[u8]| bool::from(stored.ct_eq(hash));
     let (generation, current) = (token.generation(), i64::from(row.generation));
     if generation == current && is(&row.refresh_hash, token.hash()) {
-        return Standing::Current;
+        return RefreshTokenState::Current;
     }
     if generation >= current {
-        return Standing::Foreign;
+        return RefreshTokenState::Foreign;
     }
     let is_previous =
         generation + 1 == current && row.previous_refresh_hash.as_deref().is_some_and(|hash| is(hash, token.hash()));
     if is_previous && now - row.rotated_at <= REPEAT_WINDOW {
         // The successor differs only if the signing secrets were changed in between.
-        return if is(&row.refresh_hash, next_hash) { Standing::Repeated } else { Standing::Foreign };
+        return if is(&row.refresh_hash, next_hash) { RefreshTokenState::Repeated } else { RefreshTokenState::Foreign };
     }
-    Standing::Reused
+    RefreshTokenState::Reused
 }

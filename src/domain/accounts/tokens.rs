@@ -110,7 +110,8 @@ impl Tokens {
         header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
         header.kid = Some(self.signer.id.clone());
         let token = encode(&header, &claims, &self.signer.encoding).map_err(Error::internal)?;
-        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or_else(|| Error::internal("no such time"))?;
+        let expires_at =
+            DateTime::from_timestamp(claims.exp, 0).ok_or_else(|| Error::internal("expiry out of range"))?;
         Ok((token, expires_at))
     }
 

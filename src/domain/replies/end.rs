@@ -121,7 +121,7 @@ fn close_calls(mut pieces: Vec<Piece>) -> Vec<Piece> {
         calls.filter_map(|piece| parts::tool_call(&pieces, piece)).filter(|call| call.state == ToolCallState::Running);
     let ends: Vec<Piece> = open
         .map(|call| {
-            let outcome = Err("The reply ended before the tool answered.".to_owned());
+            let outcome = Err("The reply ended before the tool returned a result.".to_owned());
             let result = CallResult { id: call.call.id, outcome, duration_ms: 0 };
             Piece { kind: PieceKind::Result, body: serde_json::to_string(&result).unwrap_or_default() }
         })

@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_takes_what_is_new_and_nothing_twice() {
+    fn checkpoints_contain_only_new_content() {
         let log = ReplyLog::default();
         log.append(text("abc"));
         let first = log.propose(100);
@@ -344,7 +344,7 @@ mod tests {
     proptest! {
         /// A reader receives the stored content, wherever it reconnects and wherever checkpoints are made.
         #[test]
-        fn any_cut_reads_on(pieces in proptest::collection::vec(any_piece(), 0..30), cut in 0_usize..200) {
+        fn readers_resume_at_any_position(pieces in proptest::collection::vec(any_piece(), 0..30), cut in 0_usize..200) {
             let log = ReplyLog::default();
             let mut chunks = Vec::new();
             for (index, piece) in pieces.iter().enumerate() {

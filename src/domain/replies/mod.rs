@@ -41,7 +41,7 @@ pub struct Replies(Arc<Engine>);
 /// The dependencies and settings of the engine.
 pub struct Parts {
     /// The database.
-    pub db: Database,
+    pub database: Database,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Generates ids.
@@ -72,7 +72,7 @@ struct Engine {
 impl Replies {
     /// An engine without running replies.
     pub fn new(parts: Parts) -> Self {
-        let store = DatabaseStore { database: parts.db.clone(), clock: Arc::clone(&parts.clock) };
+        let store = DatabaseStore { database: parts.database.clone(), clock: Arc::clone(&parts.clock) };
         let journal = Arc::new(Journal::new(JournalParts {
             boot: parts.boot,
             store: Box::new(store),

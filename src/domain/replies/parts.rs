@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_meets_its_result() {
+    fn calls_are_matched_with_their_results() {
         let id = ToolCallId(uuid::Uuid::from_u128(7));
         let call = Call { id, name: "clock".to_owned(), arguments: Value::Null, started_at: DateTime::UNIX_EPOCH };
         let result = CallResult { id, outcome: Ok(Value::from(12)), duration_ms: 3 };
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_wants_back_is_stored_unchanged_and_no_part_has_it() {
+    fn provider_data_is_stored_unchanged_and_hidden_from_parts() {
         let id = ToolCallId(uuid::Uuid::from_u128(7));
         let call = Call { id, name: "clock".to_owned(), arguments: Value::Null, started_at: DateTime::UNIX_EPOCH };
         let reasoning_blocks = vec![

@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_that_came_to_nothing_are_left_out() {
+    fn empty_replies_are_left_out() {
         let prompt = Prompt::new(None, &branch(&["one", "", "two", " \n"]));
         assert_eq!(contents(&prompt.request(&demo(1_000, None))), ["one", "two"]);
     }

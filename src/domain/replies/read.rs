@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::log::{Next, Outcome, ReplyLog};
 use super::parts::{self, Call, CallResult, Piece, ToolCall, ToolCallState};
-use super::running::Running;
+use super::running::RunningReply;
 use super::{Engine, Replies};
 use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::{MessageRole, MessageStatus, PieceKind};
@@ -65,7 +65,7 @@ pub enum ReplyEvent {
 /// The log that a reader reads. It is kept as long as it has readers.
 #[derive(Clone)]
 enum Source {
-    Running(Arc<Running>),
+    Running(Arc<RunningReply>),
     Stored(Arc<ReplyLog>),
 }
 
@@ -102,7 +102,7 @@ impl Replies {
     ) -> Result<impl Stream<Item = Result<ReplyEvent>> + Send + use<>> {
         let position = after.unwrap_or(0);
         if position < 0 {
-            return Err(Error::invalid("after", FieldErrorCode::OutOfRange, "A position is at least 0."));
+            return Err(Error::invalid("after", FieldErrorCode::OutOfRange, "Must not be negative."));
         }
         let source = self.0.attach(viewer.user_id, id).await?;
         source.log().next(position).map_err(|_| inside_character())?;
@@ -129,9 +129,9 @@ impl Replies {
         match &source {
             Source::Running(reply) => reply.stop.cancel(),
             Source::Stored(log) if log.outcome().is_none() => {
-                let tx = self.0.db.begin().await?;
-                storage::messages::request_stop(&tx, id).await?;
-                tx.commit().await?;
+                let transaction = self.0.database.begin().await?;
+                storage::messages::request_stop(&transaction, id).await?;
+                transaction.commit().await?;
             }
             Source::Stored(_) => {}
         }
@@ -139,9 +139,12 @@ impl Replies {
         if let Ok(Outcome::Finished(message)) = ended {
             return Ok(Arc::unwrap_or_clone(message));
         }
-        match storage::messages::find(self.0.db.reader(), viewer.user_id, id).await? {
+        match storage::messages::find(self.0.database.reader(), viewer.user_id, id).await? {
             Some(message) if message.status != MessageStatus::Streaming => Ok(message),
-            Some(_) => Err(Error::Unavailable { message: "The reply is being stopped.", retry_after: Some(POLL * 2) }),
+            Some(_) => Err(Error::Unavailable {
+                message: "The reply has not stopped yet. Try again.",
+                retry_after: Some(POLL * 2),
+            }),
             None => Err(Error::NotFound),
         }
     }
@@ -156,7 +159,7 @@ impl Replies {
         if let Some(call) = running.map(|reply| reply.log.pieces()).find_map(|pieces| parts::find_call(&pieces, id)) {
             return Ok(Some(call));
         }
-        let row = storage::messages::find_by_call(self.0.db.reader(), viewer.user_id, id).await?;
+        let row = storage::messages::find_by_call(self.0.database.reader(), viewer.user_id, id).await?;
         let Some(message) = row else { return Ok(None) };
         Ok(parts::find_call(&self.pieces(&message).await?, id))
     }
@@ -172,7 +175,7 @@ impl Replies {
         if let Some(running) = self.0.running.get(message.id) {
             return Ok(running.log.pieces());
         }
-        match storage::messages::find_any(self.0.db.reader(), message.id).await? {
+        match storage::messages::find_any(self.0.database.reader(), message.id).await? {
             Some(now) if now.status != MessageStatus::Streaming => Ok(parts::unfold(&now)),
             _ => self.0.saved_pieces(message.id, 0).await,
         }
@@ -187,7 +190,7 @@ impl Engine {
         if let Some(reply) = here() {
             return Ok(Source::Running(reply));
         }
-        let row = storage::messages::find(self.db.reader(), viewer, id).await?;
+        let row = storage::messages::find(self.database.reader(), viewer, id).await?;
         let reply = row.filter(|row| row.role == MessageRole::Assistant).ok_or(Error::NotFound)?;
         if reply.status != MessageStatus::Streaming {
             return Ok(Source::Stored(Arc::new(ReplyLog::of_message(Arc::new(reply)))));
@@ -227,7 +230,7 @@ impl Engine {
         for piece in self.saved_pieces(id, log.position()).await? {
             log.append(piece);
         }
-        match storage::messages::find_any(self.db.reader(), id).await? {
+        match storage::messages::find_any(self.database.reader(), id).await? {
             Some(row) if row.status == MessageStatus::Streaming => return Ok(false),
             Some(row) => log.finish(Arc::new(row)),
             None => log.end(Outcome::Lost),
@@ -236,7 +239,7 @@ impl Engine {
     }
 
     async fn saved_pieces(&self, id: MessageId, from: i32) -> Result<Vec<Piece>> {
-        Ok(parts::from_chunks(storage::reply_chunks::after(self.db.reader(), id, from).await?, from))
+        Ok(parts::from_chunks(storage::reply_chunks::after(self.database.reader(), id, from).await?, from))
     }
 }
 
@@ -318,5 +321,5 @@ async fn outcome(log: &ReplyLog) -> Outcome {
 }
 
 fn inside_character() -> Error {
-    Error::invalid("after", FieldErrorCode::Malformed, "The position lies inside a character.")
+    Error::invalid("after", FieldErrorCode::Malformed, "The position is inside of a character.")
 }

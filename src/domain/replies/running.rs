@@ -13,7 +13,7 @@ use crate::entity::ids::{ChatId, MessageId, UserId};
 
 /// A reply that is being written.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningReply {
     /// The reply.
     pub id: MessageId,
     /// Its chat.
@@ -31,7 +31,7 @@ pub struct Running {
 /// All running replies. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RunningReplies {
-    replies: Arc<Mutex<HashMap<MessageId, Arc<Running>>>>,
+    replies: Arc<Mutex<HashMap<MessageId, Arc<RunningReply>>>>,
     max_per_user: usize,
     max: usize,
 }
@@ -39,7 +39,7 @@ pub struct RunningReplies {
 /// Keeps a reply registered. If it is dropped before the log has ended, the readers are told that the reply is lost.
 #[derive(Debug)]
 pub struct Registration {
-    reply: Arc<Running>,
+    reply: Arc<RunningReply>,
     all: RunningReplies,
 }
 
@@ -58,26 +58,26 @@ impl RunningReplies {
         let retry_after = Some(Duration::from_secs(1));
         if replies.len() >= self.max {
             return Err(Error::Unavailable {
-                message: "The server is writing as many replies as it can.",
+                message: "The server has reached its limit of running replies. Try again later.",
                 retry_after,
             });
         }
         if replies.values().filter(|reply| reply.owner == owner).count() >= self.max_per_user {
-            return Err(Error::RateLimited { message: "Too many of your replies are being written.", retry_after });
+            return Err(Error::RateLimited { message: "You have too many running replies.", retry_after });
         }
         let (log, stop) = (ReplyLog::default(), CancellationToken::new());
-        let reply = Arc::new(Running { id, chat_id, owner, log, stop, is_committed: AtomicBool::new(false) });
+        let reply = Arc::new(RunningReply { id, chat_id, owner, log, stop, is_committed: AtomicBool::new(false) });
         replies.insert(id, Arc::clone(&reply));
         Ok(Registration { reply, all: self.clone() })
     }
 
     /// A reply that this node is writing.
-    pub fn get(&self, id: MessageId) -> Option<Arc<Running>> {
+    pub fn get(&self, id: MessageId) -> Option<Arc<RunningReply>> {
         self.lock().get(&id).cloned()
     }
 
     /// All replies whose rows are committed.
-    pub fn all(&self) -> Vec<Arc<Running>> {
+    pub fn all(&self) -> Vec<Arc<RunningReply>> {
         self.lock().values().filter(|reply| reply.is_committed.load(Ordering::Acquire)).cloned().collect()
     }
 
@@ -96,14 +96,14 @@ impl RunningReplies {
         self.lock().values().filter(|reply| reply.owner == owner).for_each(|reply| reply.stop.cancel());
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<Running>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<RunningReply>>> {
         self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Registration {
     /// The reply.
-    pub fn reply(&self) -> &Arc<Running> {
+    pub fn reply(&self) -> &Arc<RunningReply> {
         &self.reply
     }
 

@@ -14,7 +14,7 @@ use super::Engine;
 use super::end::{Ending, Record};
 use super::parts::{Call, CallResult, Piece, StoredCall};
 use super::prompt::{Prompt, request_tokens};
-use super::running::{Registration, Running};
+use super::running::{Registration, RunningReply};
 use crate::domain::Result;
 use crate::entity::enums::{PieceKind, ReplyErrorCode};
 use crate::entity::ids::ToolCallId;
@@ -97,7 +97,7 @@ impl Engine {
         self.end(registration, Record { reply, question, ending, progress: &progress });
     }
 
-    async fn generate(&self, job: &Job, running: &Running, progress: &mut Progress) -> Result<Ending> {
+    async fn generate(&self, job: &Job, running: &RunningReply, progress: &mut Progress) -> Result<Ending> {
         let prompt = Arc::new(self.prompt(job).await?);
         let for_model = Arc::clone(&prompt);
         let chain = job.chain.clone();
@@ -151,7 +151,7 @@ impl Engine {
         let mut to = job.question.depth + 1;
         while to > 0 {
             let from = (to - PROMPT_BATCH).max(0);
-            let mut batch = storage::messages::branch(self.db.reader(), job.question.id, from, to).await?;
+            let mut batch = storage::messages::branch(self.database.reader(), job.question.id, from, to).await?;
             let is_enough = batch.first().is_none_or(|oldest| oldest.branch_tokens <= above);
             batch.append(&mut branch);
             branch = batch;
@@ -186,7 +186,7 @@ impl Engine {
     }
 }
 
-impl Running {
+impl RunningReply {
     /// Whether the reply's row is committed.
     pub(super) fn is_committed(&self) -> bool {
         self.is_committed.load(Ordering::Acquire)

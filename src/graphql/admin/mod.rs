@@ -60,7 +60,7 @@ impl Admin {
         #[graphql(desc = "Which users are wanted; absent are all.")] filter: Option<UserFilter>,
     ) -> Result<Option<Connection<User>>> {
         let viewer = ctx.viewer()?;
-        let window = PageArguments { first, after, last, before }.window::<directory::Place>(false)?;
+        let window = PageArguments { first, after, last, before }.window::<directory::UserCursor>(false)?;
         let filter = filter.unwrap_or_default().parse()?;
         ctx.budget().statements(1)?;
         let page = ctx.state().accounts.users(viewer, &filter, window).await?;
@@ -69,7 +69,7 @@ impl Admin {
             let (accounts, viewer, filter) = (accounts.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { accounts.count_users(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |user| directory::Place::from(user), User::from, Total::Counted(total))))
+        Ok(Some(Connection::new(page, |user| directory::UserCursor::from(user), User::from, Total::Counted(total))))
     }
 
     /// Every role, by name. Requires ROLES_WRITE.
@@ -91,7 +91,7 @@ impl Admin {
         #[graphql(desc = "Only what comes before this cursor.")] before: Option<String>,
     ) -> Result<Option<Connection<Chat>>> {
         let viewer = ctx.viewer()?;
-        let window = PageArguments { first, after, last, before }.window::<chat_rows::Place>(false)?;
+        let window = PageArguments { first, after, last, before }.window::<chat_rows::ChatCursor>(false)?;
         let owner = ids::parse_optional(user_id.as_ref(), "userId")?;
         ctx.budget().statements(1)?;
         let page = ctx.state().chats.page_of_others(viewer, ctx.client()?, owner, window).await?;
@@ -100,7 +100,7 @@ impl Admin {
             let (chats, viewer) = (chats.clone(), viewer.clone());
             Box::pin(async move { chats.count_of_others(&viewer, owner).await })
         });
-        Ok(Some(Connection::new(page, |chat| chat_rows::Place::from(chat), Chat::listed, Total::Counted(total))))
+        Ok(Some(Connection::new(page, |chat| chat_rows::ChatCursor::from(chat), Chat::listed, Total::Counted(total))))
     }
 
     /// Anybody's chat, with its messages; null when there is none with this id. Requires CHATS_READ. Access is audited.
@@ -122,7 +122,7 @@ impl Admin {
         #[graphql(desc = "Which entries are wanted; absent are all.")] filter: Option<AuditFilter>,
     ) -> Result<Option<Connection<AuditEntry>>> {
         let viewer = ctx.viewer()?;
-        let window = PageArguments { first, after, last, before }.window::<audit_rows::Place>(false)?;
+        let window = PageArguments { first, after, last, before }.window::<audit_rows::AuditCursor>(false)?;
         let filter = filter.unwrap_or_default().parse()?;
         ctx.budget().statements(1)?;
         let page = ctx.state().audit.page(viewer, &filter, window).await?;
@@ -131,6 +131,6 @@ impl Admin {
             let (audit, viewer, filter) = (audit.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { audit.count(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |entry| audit_rows::Place::from(entry), AuditEntry, Total::Counted(total))))
+        Ok(Some(Connection::new(page, |entry| audit_rows::AuditCursor::from(entry), AuditEntry, Total::Counted(total))))
     }
 }

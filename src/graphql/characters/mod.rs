@@ -16,7 +16,7 @@ use crate::graphql::ids;
 use crate::graphql::loaders::TagsOf;
 use crate::graphql::pagination::{Connection, PageArguments, Total};
 use crate::graphql::scalars::DateTime;
-use crate::storage::characters::{Filter, Place};
+use crate::storage::characters::{CharacterCursor, Filter};
 
 /// Somebody to talk to.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ impl CharacterQueries {
         #[graphql(desc = "Which characters are wanted; absent are all.")] filter: Option<CharacterFilter>,
     ) -> Result<Option<Connection<Character>>> {
         let viewer = ctx.viewer()?;
-        let window = PageArguments { first, after, last, before }.window::<Place>(false)?;
+        let window = PageArguments { first, after, last, before }.window::<CharacterCursor>(false)?;
         let filter = filter.unwrap_or_default();
         let filter = Filter {
             name_key: search_key("filter.query", filter.query.as_deref())?,
@@ -152,6 +152,6 @@ impl CharacterQueries {
             let (characters, viewer, filter) = (characters.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { characters.count(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |character| Place::from(character), Character, Total::Counted(total))))
+        Ok(Some(Connection::new(page, |character| CharacterCursor::from(character), Character, Total::Counted(total))))
     }
 }

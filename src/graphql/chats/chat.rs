@@ -6,7 +6,7 @@ use async_graphql::{Context, ID, InputObject, Object};
 use tokio::sync::OnceCell;
 
 use super::Message;
-use crate::domain::branches::{BranchQuery, Place, unknown_cursor};
+use crate::domain::branches::{BranchCursor, BranchQuery, unknown_cursor};
 use crate::domain::input::search_key;
 use crate::domain::{ChatAccess, Error, Result, Viewer};
 use crate::entity::{chat, message};
@@ -18,7 +18,7 @@ use crate::graphql::loaders::{Opened, Within};
 use crate::graphql::pagination::{Connection, PageArguments, Total};
 use crate::graphql::scalars::DateTime;
 use crate::graphql::server::Model;
-use crate::storage::chats::{Filter, Place as ChatPlace};
+use crate::storage::chats::{ChatCursor, Filter};
 
 /// A talk of one user with a character, or with a bare model.
 #[derive(Debug, Clone)]
@@ -152,12 +152,12 @@ impl Chat {
         branch: Option<ID>,
     ) -> Result<Connection<Message>> {
         let access = self.access(ctx).await?;
-        let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
+        let window = PageArguments { first, after, last, before }.window::<BranchCursor>(true)?;
         let through = ids::parse_optional(branch.as_ref(), "branch")?;
         let query = BranchQuery { chat_id: self.row.id, leaf_id: self.row.leaf_id, through, window };
         let branch = ctx.loaders().load_one(Within(access, query)).await?.ok_or_else(unknown_cursor)?;
         let leaf_id = branch.leaf_id;
-        let place = move |message: &Arc<message::Model>| Place {
+        let place = move |message: &Arc<message::Model>| BranchCursor {
             id: message.id,
             depth: message.depth,
             leaf_id: leaf_id.unwrap_or(message.id),
@@ -202,7 +202,7 @@ pub async fn page(
     arguments: PageArguments,
     filter: Option<ChatFilter>,
 ) -> Result<Connection<Chat>> {
-    let window = arguments.window::<ChatPlace>(false)?;
+    let window = arguments.window::<ChatCursor>(false)?;
     let filter = filter.unwrap_or_default().parse()?;
     let access = ChatAccess::from(viewer);
     let page = state.chats.page(viewer, &filter, window).await?;
@@ -211,5 +211,5 @@ pub async fn page(
         let (chats, viewer, filter) = (chats.clone(), viewer.clone(), filter.clone());
         Box::pin(async move { chats.count(&viewer, &filter).await })
     });
-    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), Total::Counted(total)))
+    Ok(Connection::new(page, |chat| ChatCursor::from(chat), |chat| Chat::found(chat, access), Total::Counted(total)))
 }

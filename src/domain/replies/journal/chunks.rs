@@ -10,7 +10,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::end::call_row;
-use super::super::running::Running;
+use super::super::running::RunningReply;
 use super::{Journal, step};
 use crate::domain::Result;
 use crate::entity::reply_chunk;
@@ -44,14 +44,15 @@ impl Journal {
                 reply.stop.cancel();
             }
         }
-        let mut unsaved: VecDeque<Arc<Running>> = running.into_iter().filter(|reply| reply.log.has_unsaved()).collect();
+        let mut unsaved: VecDeque<Arc<RunningReply>> =
+            running.into_iter().filter(|reply| reply.log.has_unsaved()).collect();
         while !unsaved.is_empty() {
             self.save_batch(&mut unsaved).await?;
         }
         Ok(())
     }
 
-    async fn save_batch(&self, unsaved: &mut VecDeque<Arc<Running>>) -> Result<()> {
+    async fn save_batch(&self, unsaved: &mut VecDeque<Arc<RunningReply>>) -> Result<()> {
         let (mut batch, mut chunks, mut calls, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         while batch.len() < MAX_REPLIES && bytes < MAX_BYTES {
             let Some(reply) = unsaved.pop_front() else { break };

@@ -17,7 +17,7 @@ use crate::config::models::{ModelSettings, ProviderKeys};
 use crate::domain::chats;
 use crate::domain::replies::log::Outcome;
 use crate::domain::replies::parts::{self, Piece};
-use crate::domain::replies::running::Running;
+use crate::domain::replies::running::RunningReply;
 use crate::entity::enums::{MessageRole, MessageStatus, PieceKind};
 use crate::entity::ids::{ChatId, MessageId, UserId};
 use crate::entity::{message, reply_chunk, tool_call};
@@ -246,7 +246,7 @@ struct Node {
 
 /// A reply that a test writes, with all output of its provider.
 struct Written {
-    running: Arc<Running>,
+    running: Arc<RunningReply>,
     sent: Arc<Mutex<String>>,
 }
 
