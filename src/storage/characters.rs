@@ -1,7 +1,7 @@
 //! Queries on characters and their tags.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{LikeExpr, Query};
+use sea_orm::sea_query::{Expr, LikeExpr, Query};
 use sea_orm::{Condition, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
@@ -121,4 +121,23 @@ pub async fn tags(db: &impl ConnectionTrait, ids: &[CharacterId]) -> Result<Vec<
         .into_tuple()
         .all(db)
         .await
+}
+
+/// Makes the characters of a user private.
+pub async fn hide_of(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
+    let hidden = Entity::update_many().col_expr(Column::IsPublic, Expr::value(false));
+    let hidden = hidden.filter(Column::OwnerId.eq(owner)).filter(Column::IsPublic.eq(true));
+    hidden.exec(db).await.map(drop)
+}
+
+/// Deletes up to `limit` characters of a user. Chats of other users with them continue without a character. Returns
+/// false when there are none left.
+pub async fn sweep_of(db: &impl ConnectionTrait, owner: UserId, limit: u64) -> Result<bool, DbErr> {
+    let batch = Entity::find().filter(Column::OwnerId.eq(owner)).limit(limit);
+    let batch: Vec<CharacterId> = batch.select_only().column(Column::Id).into_tuple().all(db).await?;
+    if batch.is_empty() {
+        return Ok(false);
+    }
+    Entity::delete_many().filter(Column::Id.is_in(batch)).exec(db).await?;
+    Ok(true)
 }

@@ -12,13 +12,11 @@ use sea_orm::{ColumnTrait, ConnectOptions, ConnectionTrait as _, DbBackend, DbEr
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-pub mod accounts;
 pub mod audit;
 pub mod boot_file;
 pub mod characters;
 pub mod chats;
 mod connection;
-pub mod directory;
 pub mod failure;
 pub mod idempotency;
 pub mod login_failures;
@@ -31,6 +29,7 @@ pub mod personal_access_tokens;
 mod pool;
 pub mod reply_chunks;
 pub mod roles;
+pub mod sessions;
 pub mod users;
 
 use pool::PoolLimits;

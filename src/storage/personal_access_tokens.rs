@@ -62,7 +62,7 @@ pub async fn delete_expired(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Re
 
 /// Records that a token and its user were active at `now`.
 pub async fn touch(db: &impl ConnectionTrait, token: &Model, now: DateTime<Utc>) -> Result<(), DbErr> {
-    super::accounts::touch_user(db, token.user_id, now).await?;
+    super::users::touch(db, token.user_id, now).await?;
     let used = Entity::update_many().col_expr(Column::LastUsedAt, Expr::value(now));
     used.filter(Column::Id.eq(token.id)).exec(db).await.map(drop)
 }

@@ -15,9 +15,9 @@ use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, UserId};
 use crate::entity::{role, user};
-use crate::storage::directory::{Filter, UserCursor};
 use crate::storage::page::{Page, Window};
-use crate::storage::{accounts as rows, directory, password_resets, roles, users};
+use crate::storage::users::{Filter, UserCursor};
+use crate::storage::{password_resets, roles, sessions, users};
 
 /// The most roles of one user.
 pub const MAX_ROLES_OF_USER: usize = 50;
@@ -34,7 +34,7 @@ impl Accounts {
         window: Window<UserCursor>,
     ) -> Result<Page<user::Model>> {
         viewer.require(Permission::UsersRead)?;
-        Ok(directory::page(self.0.database.reader(), filter, window).await?)
+        Ok(users::page(self.0.database.reader(), filter, window).await?)
     }
 
     /// The number of users that match the filter.
@@ -43,7 +43,7 @@ impl Accounts {
     /// As [`Accounts::users`].
     pub async fn count_users(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
         viewer.require(Permission::UsersRead)?;
-        Ok(directory::count(self.0.database.reader(), filter).await?)
+        Ok(users::count(self.0.database.reader(), filter).await?)
     }
 
     /// Creates an account with these roles and the built-in role `user`.
@@ -64,7 +64,7 @@ impl Accounts {
         let transaction = self.0.database.begin().await?;
         let granted = complete(roles::lock_all(&transaction, &wanted).await?, &wanted)?;
         viewer.require_all(&permissions_of(&granted))?;
-        if !rows::insert_user(&transaction, user.clone()).await? {
+        if !users::insert(&transaction, user.clone()).await? {
             drop(transaction);
             return Err(self.conflict(&user).await?);
         }
@@ -207,7 +207,7 @@ impl Accounts {
         viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
-        let ended = users::delete_sessions(&transaction, user_id, None).await?;
+        let ended = sessions::delete_of_user(&transaction, user_id, None).await?;
         let count = ended.len();
         let entry = self.audit(Action::UserSessionsEnded, client).by(viewer.user_id).on(user_id);
         audit::record(&transaction, entry.detail(json!({ "sessionCount": count }))).await?;
@@ -227,9 +227,9 @@ pub(super) async fn lock_subject(
     viewer: &Viewer,
     user_id: UserId,
 ) -> Result<(user::Model, Vec<role::Model>)> {
-    users::lock_role(db, role::ADMIN).await?;
+    roles::lock(db, role::ADMIN).await?;
     let user = users::lock(db, user_id).await?.ok_or(Error::NotFound)?;
-    let roles = rows::roles_of_users(db, &[user_id]).await?;
+    let roles = roles::of_users(db, &[user_id]).await?;
     let roles: Vec<role::Model> = roles.into_iter().map(|(_, role)| role).collect();
     viewer.require_all(&permissions_of(&roles))?;
     Ok((user, roles))

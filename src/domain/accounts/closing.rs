@@ -12,7 +12,7 @@ use crate::domain::chats::Chats;
 use crate::domain::{Client, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
-use crate::storage::{password_resets, personal_access_tokens, users};
+use crate::storage::{characters, password_resets, personal_access_tokens, roles, sessions, users};
 
 /// Characters that a sweep removes in one transaction. Each may be used by many chats of other users.
 const SWEEP_BATCH: u64 = 10;
@@ -52,7 +52,7 @@ impl Accounts {
     /// When the database fails.
     pub async fn deactivate(&self, transaction: &impl ConnectionTrait, user: user::Model) -> Result<Ended> {
         let ended = Ended {
-            sessions: users::delete_sessions(transaction, user.id, None).await?,
+            sessions: sessions::delete_of_user(transaction, user.id, None).await?,
             tokens: personal_access_tokens::of_users(transaction, &[user.id]).await?,
         };
         users::update(transaction, user::Model { is_active: false, ..user }).await?;
@@ -105,7 +105,7 @@ impl Accounts {
             let mut has_more = true;
             while has_more && !stop.is_cancelled() {
                 let transaction = self.0.database.begin().await?;
-                has_more = users::sweep_characters(&transaction, id, SWEEP_BATCH).await?;
+                has_more = characters::sweep_of(&transaction, id, SWEEP_BATCH).await?;
                 transaction.commit().await?;
             }
             if stop.is_cancelled() {
@@ -127,10 +127,10 @@ impl Accounts {
     ) -> Result<Ended> {
         let tokens = personal_access_tokens::of_users(transaction, &[user.id]).await?;
         personal_access_tokens::delete_all(transaction, user.id).await?;
-        let ended = Ended { sessions: users::delete_sessions(transaction, user.id, None).await?, tokens };
+        let ended = Ended { sessions: sessions::delete_of_user(transaction, user.id, None).await?, tokens };
         password_resets::delete(transaction, user.id).await?;
-        users::delete_roles(transaction, user.id).await?;
-        users::hide_characters(transaction, user.id).await?;
+        roles::remove_all(transaction, user.id).await?;
+        characters::hide_of(transaction, user.id).await?;
         users::update(transaction, anonymized(user, self.0.clock.now())).await?;
         audit::record(transaction, entry).await?;
         Ok(ended)

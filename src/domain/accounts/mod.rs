@@ -41,7 +41,7 @@ use crate::domain::{Client, Error, Requester, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user};
-use crate::storage::{self, Database, accounts as rows};
+use crate::storage::{self, Database};
 use live_sessions::LiveSessions;
 use lockout::LockoutPolicy;
 use passwords::PasswordHasher;
@@ -123,7 +123,7 @@ impl Accounts {
     /// [`Error::Unauthenticated`] without a viewer.
     pub async fn current_session(&self, requester: &Requester) -> Result<Option<session::Model>> {
         let Some(id) = requester.viewer()?.session_id() else { return Ok(None) };
-        let found = rows::session_with_user(self.0.database.reader(), id).await?;
+        let found = storage::sessions::find_with_user(self.0.database.reader(), id).await?;
         found.map(|(session, _)| Some(session)).ok_or(Error::Unauthenticated)
     }
 
@@ -134,7 +134,7 @@ impl Accounts {
     pub async fn delete_expired(&self) -> Result<()> {
         let now = self.0.clock.now();
         let transaction = self.0.database.begin().await?;
-        rows::delete_expired_sessions(&transaction, now).await?;
+        storage::sessions::delete_expired(&transaction, now).await?;
         storage::personal_access_tokens::delete_expired(&transaction, now).await?;
         storage::password_resets::delete_expired(&transaction, now).await?;
         Ok(transaction.commit().await?)
@@ -142,14 +142,14 @@ impl Accounts {
 
     /// A session of the viewer.
     pub async fn session(&self, viewer: &Viewer, id: SessionId) -> Result<Option<session::Model>> {
-        let found = rows::session_with_user(self.0.database.reader(), id).await?;
+        let found = storage::sessions::find_with_user(self.0.database.reader(), id).await?;
         Ok(found.filter(|(_, user)| user.id == viewer.user_id).map(|(session, _)| session))
     }
 
     /// The user with this username, case-insensitively. None if the user is not visible to the viewer.
     pub async fn user_by_username(&self, viewer: &Viewer, username: &str) -> Result<Option<user::Model>> {
         let Some(key) = names::searchable(username) else { return Ok(None) };
-        let found = rows::user_by_username(self.0.database.reader(), &key).await?;
+        let found = storage::users::find_by_username(self.0.database.reader(), &key).await?;
         Ok(found.filter(|user| is_visible(viewer, user)))
     }
 
@@ -180,7 +180,7 @@ impl Accounts {
     /// A role of the viewer, or any role with ROLES_WRITE.
     pub async fn role(&self, viewer: &Viewer, id: RoleId) -> Result<Option<role::Model>> {
         if viewer.may(Permission::RolesWrite) {
-            return Ok(rows::role(self.0.database.reader(), id).await?);
+            return Ok(storage::roles::find(self.0.database.reader(), id).await?);
         }
         let own = self.roles_of(&[viewer.user_id]).await?;
         Ok(own.into_iter().map(|(_, role)| role).find(|role| role.id == id))
@@ -189,12 +189,12 @@ impl Accounts {
     /// The users with these ids, in no particular order. The caller checks with [`account_of`] which fields the viewer
     /// may see.
     pub async fn users_by_ids(&self, ids: &[UserId]) -> Result<Vec<user::Model>> {
-        Ok(rows::users_by_ids(self.0.database.reader(), ids).await?)
+        Ok(storage::users::find_all(self.0.database.reader(), ids).await?)
     }
 
     /// The roles of these users, by name. The caller checks with [`account_of`] which of them the viewer may see.
     pub async fn roles_of(&self, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>> {
-        Ok(rows::roles_of_users(self.0.database.reader(), ids).await?)
+        Ok(storage::roles::of_users(self.0.database.reader(), ids).await?)
     }
 }
 

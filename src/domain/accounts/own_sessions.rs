@@ -7,13 +7,13 @@ use crate::domain::audit::Action;
 use crate::domain::{Client, Error, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::session;
-use crate::storage::{accounts as rows, users};
+use crate::storage::{sessions, users};
 
 impl Accounts {
     /// The sessions of these users, most recently used first. The caller checks with [`account_of`](super::account_of)
     /// which of them the viewer may see.
     pub async fn sessions_of(&self, ids: &[UserId]) -> Result<Vec<session::Model>> {
-        Ok(users::sessions(self.0.database.reader(), ids, self.0.clock.now()).await?)
+        Ok(sessions::of_users(self.0.database.reader(), ids, self.0.clock.now()).await?)
     }
 
     /// Ends a session of the viewer: its tokens stop working and its WebSocket connections close at once.
@@ -24,7 +24,7 @@ impl Accounts {
         viewer.session()?;
         self.session(viewer, id).await?.ok_or(Error::NotFound)?;
         let transaction = self.0.database.begin().await?;
-        if !rows::delete_session(&transaction, id).await? {
+        if !sessions::delete(&transaction, id).await? {
             return Err(Error::NotFound);
         }
         let entry = self.audit(Action::SessionRevoked, client).by(viewer.user_id).on(id);
@@ -42,7 +42,7 @@ impl Accounts {
         viewer.session()?;
         let transaction = self.0.database.begin().await?;
         users::lock(&transaction, viewer.user_id).await?.ok_or(Error::Unauthenticated)?;
-        let ended = users::delete_sessions(&transaction, viewer.user_id, None).await?;
+        let ended = sessions::delete_of_user(&transaction, viewer.user_id, None).await?;
         let entry = self.audit(Action::UserLoggedOutEverywhere, client).by(viewer.user_id).on(viewer.user_id);
         audit::record(&transaction, entry.detail(json!({ "sessionCount": ended.len() }))).await?;
         transaction.commit().await?;

@@ -11,7 +11,7 @@ use crate::domain::audit::Action;
 use crate::domain::{Client, Error, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{password_reset, user};
-use crate::storage::{password_resets, personal_access_tokens, users};
+use crate::storage::{password_resets, personal_access_tokens, sessions, users};
 
 /// The prefix of a reset token, by which people and secret scanners recognize it.
 const RESET_PREFIX: &str = "duo_reset_";
@@ -136,5 +136,5 @@ async fn set_password(
 ) -> Result<Vec<SessionId>> {
     users::update(transaction, user.clone()).await?;
     password_resets::delete(transaction, user.id).await?;
-    Ok(users::delete_sessions(transaction, user.id, but).await?)
+    Ok(sessions::delete_of_user(transaction, user.id, but).await?)
 }

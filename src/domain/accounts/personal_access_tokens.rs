@@ -12,7 +12,7 @@ use crate::domain::{Client, Credential, Error, FieldErrorCode, Result, Viewer, a
 use crate::entity::enums::{Permission, TokenScope};
 use crate::entity::ids::{PersonalAccessTokenId, UserId};
 use crate::entity::personal_access_token::Model;
-use crate::storage::{accounts, personal_access_tokens as rows, users};
+use crate::storage::{personal_access_tokens as rows, sessions, users};
 
 /// The prefix of a token, by which people and secret scanners recognize it.
 const PREFIX: &str = "duo_pat_";
@@ -66,7 +66,7 @@ impl Accounts {
         let transaction = self.0.database.begin().await?;
         users::lock(&transaction, viewer.user_id).await?.ok_or(Error::Unauthenticated)?;
         // If the session ended meanwhile, for example by a new password, it must not leave a token behind.
-        accounts::session_with_user(&transaction, session).await?.ok_or(Error::Unauthenticated)?;
+        sessions::find_with_user(&transaction, session).await?.ok_or(Error::Unauthenticated)?;
         if rows::count(&transaction, viewer.user_id).await? >= MAX_TOKENS {
             let message = "At most 50 personal access tokens per user are allowed.";
             return Err(Error::Conflict { message, fields: Vec::new() });

@@ -9,7 +9,7 @@ use crate::domain::audit::Action;
 use crate::domain::input::{Change, Checks};
 use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer, audit};
 use crate::entity::user;
-use crate::storage::{accounts as rows, users};
+use crate::storage::users;
 
 /// The changes of an update.
 #[derive(Clone, Default)]
@@ -70,7 +70,7 @@ impl Accounts {
         if !users::update(&transaction, after.clone()).await? {
             drop(transaction);
             let reader = self.0.database.reader();
-            let (username, email) = rows::taken(reader, &after.username_key, &after.email_key).await?;
+            let (username, email) = users::taken(reader, &after.username_key, &after.email_key).await?;
             let is_other = |key: &str, own: &str| key != own;
             return Err(taken(
                 username && is_other(&after.username_key, &before.username_key),

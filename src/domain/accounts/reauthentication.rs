@@ -6,7 +6,7 @@ use super::Accounts;
 use crate::domain::audit::Action;
 use crate::domain::{Client, Error, Result, Viewer};
 use crate::entity::user;
-use crate::storage::{accounts as rows, users};
+use crate::storage::users;
 
 impl Accounts {
     /// The viewer's account.
@@ -14,7 +14,7 @@ impl Accounts {
     /// # Errors
     /// [`Error::Unauthenticated`] if the account was deleted meanwhile.
     pub(super) async fn account(&self, viewer: &Viewer) -> Result<user::Model> {
-        let found = rows::users_by_ids(self.0.database.reader(), &[viewer.user_id]).await?;
+        let found = users::find_all(self.0.database.reader(), &[viewer.user_id]).await?;
         found.into_iter().next().ok_or(Error::Unauthenticated)
     }
 

@@ -7,7 +7,7 @@ use crate::domain::input::Checks;
 use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, audit};
 use crate::entity::ids::UserId;
 use crate::entity::{role, user};
-use crate::storage::accounts as rows;
+use crate::storage::{roles, sessions, users};
 
 /// The input for a new account.
 #[derive(Clone)]
@@ -55,12 +55,12 @@ impl Accounts {
         user.last_seen_at = Some(user.created_at);
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
-        if !rows::insert_user(&transaction, user.clone()).await? {
+        if !users::insert(&transaction, user.clone()).await? {
             drop(transaction);
             return Err(self.conflict(&user).await?);
         }
-        rows::insert_user_role(&transaction, user.id, role::USER).await?;
-        rows::insert_session(&transaction, session.row.clone()).await?;
+        roles::assign(&transaction, user.id, role::USER).await?;
+        sessions::insert(&transaction, session.row.clone()).await?;
         self.know_network(&transaction, user.id, &client.network().to_string()).await?;
         let entry = self.audit(Action::UserRegistered, client).by(user.id).on(user.id);
         audit::record(&transaction, entry).await?;
@@ -82,7 +82,7 @@ impl Accounts {
     /// As [`Accounts::create_user`]. The strength of the password is not checked: the configuration does that in
     /// production.
     pub async fn create_default_admin(&self, admin: DefaultAdmin) -> Result<bool> {
-        if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? {
+        if roles::is_assigned(self.0.database.reader(), role::ADMIN).await? {
             return Ok(false);
         }
         let DefaultAdmin { username, email, password } = admin;
@@ -90,7 +90,7 @@ impl Accounts {
         match self.create(user, true, Strength::Unchecked).await {
             Ok(_) => Ok(true),
             // Another node that started at the same time has created it.
-            Err(Error::Conflict { .. }) if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? => {
+            Err(Error::Conflict { .. }) if roles::is_assigned(self.0.database.reader(), role::ADMIN).await? => {
                 Ok(false)
             }
             Err(cause) => Err(cause),
@@ -100,13 +100,13 @@ impl Accounts {
     async fn create(&self, user: NewUser, is_admin: bool, strength: Strength) -> Result<user::Model> {
         let user = self.prepare(Checks::default(), user, strength).await?;
         let transaction = self.0.database.begin().await?;
-        if !rows::insert_user(&transaction, user.clone()).await? {
+        if !users::insert(&transaction, user.clone()).await? {
             drop(transaction);
             return Err(self.conflict(&user).await?);
         }
-        rows::insert_user_role(&transaction, user.id, role::USER).await?;
+        roles::assign(&transaction, user.id, role::USER).await?;
         if is_admin {
-            rows::insert_user_role(&transaction, user.id, role::ADMIN).await?;
+            roles::assign(&transaction, user.id, role::ADMIN).await?;
         }
         transaction.commit().await?;
         Ok(user)
@@ -142,7 +142,7 @@ impl Accounts {
             deleted_at: None,
         };
         // Checked before the hash, which is expensive. The unique indexes have the final say.
-        let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
+        let (username, email) = users::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         if username || email {
             return Err(taken(username, email));
         }
@@ -152,7 +152,7 @@ impl Accounts {
 
     /// The error for a user that violates a unique index.
     pub(super) async fn conflict(&self, user: &user::Model) -> Result<Error> {
-        let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
+        let (username, email) = users::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         Ok(taken(username, email))
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::input::Checks;
 use crate::domain::{Client, Credential, Error, FieldErrorCode, Requester, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{session, user};
-use crate::storage::{accounts as rows, users};
+use crate::storage::{sessions, users};
 
 /// The time for which a used refresh token can be used again, for a client that did not receive the response.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::seconds(10);
@@ -103,9 +103,9 @@ impl Accounts {
             locked => drop(locked?),
         }
         self.login_succeeded(&transaction, &attempt, user.id).await?;
-        rows::insert_session(&transaction, session.row.clone()).await?;
-        let ended = users::delete_sessions_beyond(&transaction, user.id, MAX_SESSIONS).await?;
-        rows::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
+        sessions::insert(&transaction, session.row.clone()).await?;
+        let ended = sessions::delete_beyond(&transaction, user.id, MAX_SESSIONS).await?;
+        sessions::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
         let entry = self.audit(Action::UserLoggedIn, client).by(user.id).on(session.row.id);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
@@ -127,7 +127,7 @@ impl Accounts {
         let now = self.0.clock.now();
         // At most two attempts: if a concurrent rotation wins the race, the second attempt sees its result.
         for _ in 0..2 {
-            let found = rows::session_with_user(self.0.database.reader(), token.session_id()).await?;
+            let found = sessions::find_with_user(self.0.database.reader(), token.session_id()).await?;
             let Some((row, user)) = found.filter(|(row, user)| row.expires_at > now && user.is_active) else {
                 return Err(Error::InvalidCredentials);
             };
@@ -233,7 +233,7 @@ impl Accounts {
     /// Deletes a session, writes the audit entry, and closes the session's connections on this node.
     async fn end_session(&self, id: SessionId, entry: Entry) -> Result<()> {
         let transaction = self.0.database.begin().await?;
-        rows::delete_session(&transaction, id).await?;
+        sessions::delete(&transaction, id).await?;
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.0.live.end(id).await;
@@ -249,7 +249,7 @@ impl Accounts {
     ) -> Result<Option<session::Model>> {
         let expires_at = now + self.0.refresh_lifetime;
         let transaction = self.0.database.begin().await?;
-        let is_rotated = rows::rotate_session(&transaction, &row, next_hash, expires_at, now).await?;
+        let is_rotated = sessions::rotate(&transaction, &row, next_hash, expires_at, now).await?;
         transaction.commit().await?;
         Ok(is_rotated.then(|| session::Model {
             generation: row.generation + 1,
@@ -266,9 +266,9 @@ impl Accounts {
         let Some(key) = names::searchable(login) else { return Ok(None) };
         let reader = self.0.database.reader();
         let user = if key.contains('@') {
-            rows::user_by_email(reader, &key).await?
+            users::find_by_email(reader, &key).await?
         } else {
-            rows::user_by_username(reader, &key).await?
+            users::find_by_username(reader, &key).await?
         };
         Ok(user)
     }
@@ -280,7 +280,7 @@ impl Accounts {
 
     async fn load_session(&self, id: SessionId) -> Result<Option<LiveSession>> {
         let now = self.0.clock.now();
-        let states = rows::session_state(self.0.database.reader(), id).await?;
+        let states = sessions::state(self.0.database.reader(), id).await?;
         let Some(session) = states.first().filter(|session| session.expires_at > now && session.is_active) else {
             return Ok(None);
         };
@@ -303,7 +303,7 @@ impl Accounts {
         self.0.tracker.spawn(async move {
             let touched = async {
                 let transaction = database.begin().await?;
-                rows::touch(&transaction, session_id, user_id, now).await?;
+                sessions::touch(&transaction, session_id, user_id, now).await?;
                 transaction.commit().await
             };
             if let Err(cause) = touched.await {

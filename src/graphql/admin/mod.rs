@@ -21,7 +21,7 @@ use crate::graphql::chats::Chat;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::pagination::{Connection, PageArguments, Total};
-use crate::storage::{audit as audit_rows, chats as chat_rows, directory};
+use crate::storage::{audit as audit_rows, chats as chat_rows, users as user_rows};
 use audit::AuditFilter;
 use users::UserFilter;
 
@@ -60,7 +60,7 @@ impl Admin {
         #[graphql(desc = "Which users are wanted; absent are all.")] filter: Option<UserFilter>,
     ) -> Result<Option<Connection<User>>> {
         let viewer = ctx.viewer()?;
-        let window = PageArguments { first, after, last, before }.window::<directory::UserCursor>(false)?;
+        let window = PageArguments { first, after, last, before }.window::<user_rows::UserCursor>(false)?;
         let filter = filter.unwrap_or_default().parse()?;
         ctx.budget().statements(1)?;
         let page = ctx.state().accounts.users(viewer, &filter, window).await?;
@@ -69,7 +69,7 @@ impl Admin {
             let (accounts, viewer, filter) = (accounts.clone(), viewer.clone(), filter.clone());
             Box::pin(async move { accounts.count_users(&viewer, &filter).await })
         });
-        Ok(Some(Connection::new(page, |user| directory::UserCursor::from(user), User::from, Total::Counted(total))))
+        Ok(Some(Connection::new(page, |user| user_rows::UserCursor::from(user), User::from, Total::Counted(total))))
     }
 
     /// Every role, by name. Requires ROLES_WRITE.

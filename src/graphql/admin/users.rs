@@ -10,7 +10,7 @@ use crate::graphql::accounts::User;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::scalars::DateTime;
-use crate::storage::directory::Filter;
+use crate::storage::users::Filter;
 
 /// Which users are wanted. Every field that is given must fit.
 #[derive(Debug, Clone, Default, InputObject)]
