@@ -218,7 +218,7 @@ impl App {
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
-            running,
+            running: Arc::new(running),
         };
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,

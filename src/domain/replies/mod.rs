@@ -29,7 +29,6 @@ mod write;
 
 use journal::{DatabaseStore, Journal, JournalParts};
 
-pub use prompt::message_tokens;
 pub use read::ReplyEvent;
 pub use running::RunningReplies;
 pub use send::{NewChat, SendMessage, Sent};

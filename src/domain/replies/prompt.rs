@@ -1,6 +1,7 @@
 //! Builds the prompt: the character's instructions, and the newest messages of the branch that fit the model's context
 //! window.
 
+use crate::domain::chats::message_tokens;
 use crate::domain::replies::parts;
 use crate::entity::character;
 use crate::entity::enums::MessageRole;
@@ -8,24 +9,9 @@ use crate::entity::message;
 use crate::llm::registry::Model;
 use crate::llm::{CompletionRequest, PromptMessage, Speaker};
 
-/// The overhead of a message in addition to its text, in tokens.
-const MESSAGE_TOKENS: i32 = 4;
 /// The fraction of the context window (one fourth) that is reserved for the reply if the model has no limit for output
 /// tokens.
 const REPLY_SHARE: u32 = 4;
-
-/// Estimates the tokens of a text: one per four ASCII characters, and one per other character. For code and most
-/// languages the estimate is too high, so that context windows and quotas are not exceeded.
-pub(super) fn estimate_tokens(text: &str) -> i32 {
-    let ascii = text.bytes().filter(u8::is_ascii).count();
-    let others = text.chars().count() - ascii;
-    i32::try_from(ascii.div_ceil(4) + others).unwrap_or(i32::MAX)
-}
-
-/// Estimates the tokens of a message.
-pub fn message_tokens(content: &str) -> i32 {
-    estimate_tokens(content).saturating_add(MESSAGE_TOKENS)
-}
 
 /// The input of a reply.
 #[derive(Debug, Clone)]
@@ -144,12 +130,5 @@ mod tests {
         assert_eq!(prompt.request(&demo(1_000, Some(300))).max_output_tokens, Some(300));
         assert_eq!(prompt.request(&demo(1_000, None)).max_output_tokens, Some(500));
         assert_eq!(Prompt::new(None, &[]).request(&demo(1_000, Some(300))).max_output_tokens, Some(300));
-    }
-
-    #[test]
-    fn estimates_err_on_the_high_side() {
-        assert_eq!(estimate_tokens(""), 0);
-        assert_eq!(estimate_tokens("Hello, world!"), 4);
-        assert_eq!(estimate_tokens("日本語"), 3);
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{Outcome, ReplyLog};
+use crate::domain::chats::StopReplies;
 use crate::domain::{Error, Result};
 use crate::entity::ids::{ChatId, MessageId, UserId};
 
@@ -86,18 +87,18 @@ impl RunningReplies {
         self.lock().is_empty()
     }
 
-    /// Stops the replies in a chat.
-    pub fn stop_chat(&self, chat: ChatId) {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<RunningReply>>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StopReplies for RunningReplies {
+    fn stop_chat(&self, chat: ChatId) {
         self.lock().values().filter(|reply| reply.chat_id == chat).for_each(|reply| reply.stop.cancel());
     }
 
-    /// Stops the replies of a user.
-    pub fn stop_user(&self, owner: UserId) {
+    fn stop_user(&self, owner: UserId) {
         self.lock().values().filter(|reply| reply.owner == owner).for_each(|reply| reply.stop.cancel());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<RunningReply>>> {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

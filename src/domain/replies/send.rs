@@ -6,10 +6,10 @@ use sea_orm::ConnectionTrait;
 
 use super::write::Job;
 use super::{Engine, Replies};
+use crate::domain::chats::tree::{self, TreePosition};
 use crate::domain::chats::{self, NewChatPlan};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Checks, Lines};
-use crate::domain::tree::{self, TreePosition};
 use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::{MessageRole, MessageStatus};
 use crate::entity::ids::{ChatId, MessageId};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::chats::Chats;
-use crate::domain::{ChatAccess, Error, FieldErrorCode, Result};
+use super::{ChatAccess, Chats};
+use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message;
 use crate::storage::messages::{self, BranchPart, MessageDepth};

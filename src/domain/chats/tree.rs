@@ -9,22 +9,22 @@ use crate::storage;
 
 /// The columns that describe the position of a message in its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TreePosition {
+pub(in crate::domain) struct TreePosition {
     /// The parent message. None for a root.
-    pub(super) parent_id: Option<MessageId>,
+    pub(in crate::domain) parent_id: Option<MessageId>,
     /// The number of ancestors.
-    pub(super) depth: i32,
+    pub(in crate::domain) depth: i32,
     /// A pointer to an ancestor; see [`jump`].
-    pub(super) jump: Jump,
+    pub(in crate::domain) jump: Jump,
 }
 
 /// A pointer to an ancestor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Jump {
+pub(in crate::domain) struct Jump {
     /// The ancestor.
-    pub(super) id: MessageId,
+    pub(in crate::domain) id: MessageId,
     /// Its depth.
-    pub(super) depth: i32,
+    pub(in crate::domain) depth: i32,
 }
 
 impl Jump {
@@ -36,12 +36,12 @@ impl Jump {
 /// The jump pointer of a child of `parent`: a skew-binary pointer, after Myers, "An applicative random-access stack"
 /// (1983). With it, any ancestor is reached in at most about 2·log₂(depth) steps. `beyond` is the jump pointer of the
 /// parent's jump target.
-pub(super) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
+pub(in crate::domain) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
     if parent.depth - parent_jump.depth == parent_jump.depth - beyond.depth { beyond } else { parent }
 }
 
 /// The position of a message without a parent.
-pub(super) fn root(id: MessageId) -> TreePosition {
+pub(in crate::domain) fn root(id: MessageId) -> TreePosition {
     TreePosition { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
 }
 
@@ -49,7 +49,7 @@ pub(super) fn root(id: MessageId) -> TreePosition {
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<TreePosition> {
+pub(in crate::domain) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<TreePosition> {
     let target = storage::messages::find_any(db, parent.jump_id).await?;
     let beyond = target.as_ref().map_or(Jump::of(parent), Jump::of);
     let jump = jump(Jump { id: parent.id, depth: parent.depth }, Jump::of(parent), beyond);

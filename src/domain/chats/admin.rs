@@ -3,9 +3,9 @@
 
 use serde_json::json;
 
+use super::{ChatAccess, Chats};
 use crate::domain::audit::{self, Action, Entry};
-use crate::domain::chats::Chats;
-use crate::domain::{ChatAccess, Client, Result, Viewer};
+use crate::domain::{Client, Result, Viewer};
 use crate::entity::chat;
 use crate::entity::ids::{ChatId, UserId};
 use crate::storage;

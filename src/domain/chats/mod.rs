@@ -1,19 +1,27 @@
 //! Chats: finding, listing, creating, updating and deleting them.
 
+mod access;
+mod admin;
+pub mod branches;
+mod message;
+pub(in crate::domain) mod tree;
+
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
 
+pub use access::ChatAccess;
+pub use message::{MAX_SIBLINGS, estimate_tokens, message, message_tokens};
+
 use crate::clock::{Clock, IdGenerator};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Change, Checks, Lines};
-use crate::domain::replies::{RunningReplies, message_tokens};
-use crate::domain::{ChatAccess, Error, FieldErrorCode, Result, Viewer, characters, tree};
-use crate::entity::enums::{MessageRole, MessageStatus};
+use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters};
+use crate::entity::enums::MessageRole;
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
-use crate::entity::{character, chat, message};
+use crate::entity::{self, character, chat};
 use crate::llm::registry::{Model, Registry};
 use crate::storage::chats::{ChatCursor, Filter};
 use crate::storage::page::{Page, Window};
@@ -21,8 +29,6 @@ use crate::storage::{self, Database};
 
 /// The longest title, in characters.
 const MAX_TITLE: usize = 200;
-/// The most messages in a list without pagination.
-pub const MAX_SIBLINGS: u64 = 100;
 /// Messages that a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;
 
@@ -63,6 +69,15 @@ pub struct ChatChanges {
     pub is_archived: Change<bool>,
 }
 
+/// Stops running replies when their chats are deleted.
+pub trait StopReplies: Send + Sync {
+    /// Stops the replies in a chat.
+    fn stop_chat(&self, chat: ChatId);
+
+    /// Stops the replies of a user.
+    fn stop_user(&self, owner: UserId);
+}
+
 /// Reads and writes chats. Cheap to clone.
 #[derive(Clone)]
 pub struct Chats {
@@ -75,7 +90,7 @@ pub struct Chats {
     /// The models.
     pub models: Arc<Registry>,
     /// The running replies, which are stopped when their chat is deleted.
-    pub running: RunningReplies,
+    pub running: Arc<dyn StopReplies>,
 }
 
 impl Chats {
@@ -242,29 +257,6 @@ impl Chats {
         storage::idempotency::delete_older(&transaction, self.clock.now() - idempotency::LIFETIME).await?;
         Ok(transaction.commit().await?)
     }
-
-    /// The readable ones of these messages. This and the methods below stop reading once the result has more than
-    /// `max_bytes`; a caller that receives more must treat its request as too large.
-    pub async fn messages(&self, access: ChatAccess, ids: &[MessageId], max_bytes: u64) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::find_within(self.database.reader(), access.readable(), ids, max_bytes).await?)
-    }
-
-    /// The direct children of each of these messages, oldest first, at most [`MAX_SIBLINGS`] each.
-    pub async fn children(
-        &self,
-        access: ChatAccess,
-        parents: &[MessageId],
-        max_bytes: u64,
-    ) -> Result<Vec<message::Model>> {
-        let (db, readable) = (self.database.reader(), access.readable());
-        Ok(storage::messages::children(db, readable, parents, MAX_SIBLINGS, max_bytes).await?)
-    }
-
-    /// The messages without a parent in each of these chats, oldest first, at most [`MAX_SIBLINGS`] each.
-    pub async fn roots(&self, access: ChatAccess, chats: &[ChatId], max_bytes: u64) -> Result<Vec<message::Model>> {
-        let (db, readable) = (self.database.reader(), access.readable());
-        Ok(storage::messages::roots(db, readable, chats, MAX_SIBLINGS, max_bytes).await?)
-    }
 }
 
 /// The rows of a new chat, before they are inserted.
@@ -274,7 +266,7 @@ pub struct NewChatPlan {
     /// Its character.
     pub character: Option<character::Model>,
     /// The character's greeting, which becomes the first message.
-    pub greeting: Option<message::Model>,
+    pub greeting: Option<entity::message::Model>,
 }
 
 impl NewChatPlan {
@@ -338,47 +330,6 @@ impl NewChatPlan {
             storage::messages::insert(db, std::slice::from_ref(greeting)).await?;
         }
         Ok(())
-    }
-}
-
-/// A complete message: a root, or at the given position below `parent`.
-pub fn message(
-    id: MessageId,
-    chat_id: ChatId,
-    role: MessageRole,
-    content: &str,
-    parent: Option<&message::Model>,
-    now: DateTime<Utc>,
-) -> message::Model {
-    let position = tree::root(id);
-    message::Model {
-        id,
-        chat_id,
-        parent_id: position.parent_id,
-        depth: position.depth,
-        jump_id: position.jump.id,
-        jump_depth: position.jump.depth,
-        is_leaf: true,
-        role,
-        status: MessageStatus::Complete,
-        body: content.to_owned(),
-        layout: None,
-        branch_tokens: parent.map_or(0, |parent| parent.branch_tokens).saturating_add(message_tokens(content)),
-        idempotency_key: None,
-        boot_id: None,
-        is_stop_requested: false,
-        model_id: None,
-        finish_reason: None,
-        error_code: None,
-        input_tokens: None,
-        output_tokens: None,
-        cached_input_tokens: None,
-        is_usage_estimate: false,
-        cost_nanodollars: None,
-        time_to_first_token_ms: None,
-        duration_ms: None,
-        created_at: now,
-        completed_at: Some(now),
     }
 }
 
