@@ -149,12 +149,12 @@ impl Accounts {
 /// The row of a deleted user until all data that refers to it is removed. No username contains a colon, so the
 /// replacement is unique.
 fn anonymized(user: user::Model, now: DateTime<Utc>) -> user::Model {
-    let nobody = format!("deleted:{}", user.id);
+    let placeholder = format!("deleted:{}", user.id);
     user::Model {
-        username: nobody.clone(),
-        username_key: nobody.clone(),
-        email: nobody.clone(),
-        email_key: nobody,
+        username: placeholder.clone(),
+        username_key: placeholder.clone(),
+        email: placeholder.clone(),
+        email_key: placeholder,
         password_hash: String::new(),
         full_name: None,
         full_name_key: None,

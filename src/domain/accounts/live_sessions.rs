@@ -316,7 +316,7 @@ mod tests {
             if loads.fetch_add(1, Ordering::Relaxed) > 0 {
                 return with(&[]);
             }
-            assert!(live.roles_changed(Some(USER)).0.is_empty(), "nobody is here yet");
+            assert!(live.roles_changed(Some(USER)).0.is_empty(), "no viewers yet");
             with(&[Permission::AuditRead])
         });
         assert!(!during.await.unwrap().unwrap().may(Permission::AuditRead));

@@ -159,7 +159,7 @@ impl Accounts {
         for some in here.chunks(ROLES_BATCH) {
             let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
             let roles = self.roles_of(&ids).await.unwrap_or_else(|cause| {
-                // Without a known state, nobody may keep permissions that were revoked. The next request loads them
+                // Without a known state, no viewer may keep revoked permissions. The next request loads them
                 // again.
                 tracing::error!(error = &cause as &dyn std::error::Error, "changed roles cannot be read");
                 Vec::new()

@@ -37,7 +37,7 @@ const HASH_BYTES: usize = 32;
 pub struct PasswordHasher(Arc<Inner>);
 
 struct Inner {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     idle: Mutex<Vec<Vec<Block>>>,
 }
 
@@ -45,7 +45,7 @@ impl Default for PasswordHasher {
     /// One concurrent hash per core, except for one core, which stays free for other work.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self(Arc::new(Inner { turns: Arc::new(Semaphore::new((cores - 1).max(1))), idle: Mutex::default() }))
+        Self(Arc::new(Inner { permits: Arc::new(Semaphore::new((cores - 1).max(1))), idle: Mutex::default() }))
     }
 }
 
@@ -123,8 +123,8 @@ impl PasswordHasher {
     ) -> Result<T> {
         let overloaded =
             |_| Error::Unavailable { message: "Too many concurrent sign-ins. Try again.", retry_after: Some(MAX_WAIT) };
-        let turn = Arc::clone(&self.0.turns).acquire_owned();
-        let turn = tokio::time::timeout(MAX_WAIT, turn).await.map_err(overloaded)?.map_err(Error::internal)?;
+        let permit = Arc::clone(&self.0.permits).acquire_owned();
+        let permit = tokio::time::timeout(MAX_WAIT, permit).await.map_err(overloaded)?.map_err(Error::internal)?;
         let inner = Arc::clone(&self.0);
         let (answer, outcome) = oneshot::channel();
         // A new thread per call: starting it takes a thousandth of the time of a hash, and an unprivileged thread
@@ -137,7 +137,7 @@ impl PasswordHasher {
             if idle.len() < IDLE_BUFFERS && !memory.is_empty() {
                 idle.push(memory);
             }
-            drop((idle, turn));
+            drop((idle, permit));
             // The caller may have been cancelled.
             let _ = answer.send(outcome);
         });
@@ -243,8 +243,8 @@ mod tests {
     #[tokio::test]
     async fn a_long_wait_is_refused() {
         let hasher = PasswordHasher::default();
-        let all = u32::try_from(hasher.0.turns.available_permits()).unwrap();
-        let held = Arc::clone(&hasher.0.turns).acquire_many_owned(all).await.unwrap();
+        let all = u32::try_from(hasher.0.permits.available_permits()).unwrap();
+        let held = Arc::clone(&hasher.0.permits).acquire_many_owned(all).await.unwrap();
         let outcome = hasher.hash("velvet otter".to_owned()).await;
         assert!(matches!(outcome, Err(Error::Unavailable { retry_after: Some(_), .. })));
         drop(held);

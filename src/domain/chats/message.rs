@@ -39,7 +39,8 @@ impl Chats {
     }
 }
 
-/// A complete message: a root, or at the given position below `parent`.
+/// A new, complete message with the position of a root. For a message below `parent`, the caller sets the position. `parent`
+/// is only used for the token estimate of the branch.
 pub fn message(
     id: MessageId,
     chat_id: ChatId,

@@ -101,7 +101,7 @@ impl Journal {
         if self.running.is_empty()
             && let Err(cause) = step(self.store.forget(self.boot)).await
         {
-            tracing::warn!(error = &cause as &dyn std::error::Error, "lease not given back");
+            tracing::warn!(error = &cause as &dyn std::error::Error, "lease not released");
         }
     }
 

@@ -338,7 +338,7 @@ impl World {
         }
         if is_node_alive {
             let Some(Outcome::Finished(told)) = written.running.log.outcome() else {
-                panic!("the readers wait for ever")
+                panic!("the readers were not notified")
             };
             assert_eq!((told.status, &told.body), (row.status, &row.body));
         }
@@ -390,7 +390,7 @@ fn a_dead_node_is_claimed_by_one_other() {
         for reply in &written {
             assert_eq!(world.check(reply, false), MessageStatus::Interrupted);
             let row = world.rows.lock().unwrap().replies[&reply.running.id].clone();
-            assert!(reply.sent.lock().unwrap().len() - row.body.len() <= 13, "what half a second brings");
+            assert!(reply.sent.lock().unwrap().len() - row.body.len() <= 13, "at most half a second of output is lost");
         }
         assert!(!world.rows.lock().unwrap().leases.contains_key(&boot));
         drop(others);
@@ -398,7 +398,7 @@ fn a_dead_node_is_claimed_by_one_other() {
 }
 
 #[test]
-fn a_node_that_slept_shows_what_another_one_saved() {
+fn a_suspended_node_shows_the_final_row_of_another() {
     simulate(async {
         let mut world = World::new();
         let mut nodes = [world.node().await, world.node().await];
@@ -417,7 +417,7 @@ fn a_node_that_slept_shows_what_another_one_saved() {
 }
 
 #[test]
-fn a_stop_saves_every_ending_and_gives_the_lease_back() {
+fn a_stop_saves_every_ending_and_releases_the_lease() {
     simulate(async {
         let mut world = World::new();
         let mut node = world.node().await;
