@@ -202,7 +202,7 @@ impl App {
         let limits = &settings.replies;
         let running = RunningReplies::new(limits.max_replies_per_user as usize, limits.max_replies as usize);
         let replies = Replies::new(Parts {
-            db: database.clone(),
+            database: database.clone(),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
@@ -214,16 +214,16 @@ impl App {
             hard_stop: lifecycle.hard().clone(),
         });
         let chats = Chats {
-            db: database.clone(),
+            database: database.clone(),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
-            running,
+            running: Arc::new(running),
         };
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
-            characters: Characters { db: database.clone() },
-            audit: AuditLog { db: database.clone(), clock: Arc::clone(&clock) },
+            characters: Characters { database: database.clone() },
+            audit: AuditLog { database: database.clone(), clock: Arc::clone(&clock) },
             chats,
             replies,
             models,

@@ -1,17 +1,18 @@
-//! The time of day, and the ids that carry it.
+//! The clock, and the generator of time-ordered ids.
 
 use std::sync::Mutex;
 
 use chrono::{DateTime, SubsecRound as _, Utc};
 use uuid::{ContextV7, Timestamp, Uuid};
 
-/// Where the time of day comes from, so that a test can set it.
+/// A source of the current time, which tests can replace.
 pub trait Clock: Send + Sync + 'static {
-    /// Now, in whole milliseconds: what a JavaScript `Date` holds, and what both databases give back unchanged.
+    /// The current time in whole milliseconds: the precision of a JavaScript `Date`, which both databases store without
+    /// loss.
     fn now(&self) -> DateTime<Utc>;
 }
 
-/// The machine's clock.
+/// The system clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
@@ -22,12 +23,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// Makes this process's ids: UUIDv7 (RFC 9562, section 6.2, method 1), each greater than the one before.
+/// Generates the ids of this process: UUIDv7 (RFC 9562, section 6.2, method 1), in increasing order.
 #[derive(Default)]
 pub struct IdGenerator(Mutex<ContextV7>);
 
 impl IdGenerator {
-    /// A new id that carries `now`.
+    /// A new id with the timestamp `now`.
     pub fn next(&self, now: DateTime<Utc>) -> Uuid {
         let context = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let seconds = u64::try_from(now.timestamp()).unwrap_or(0);

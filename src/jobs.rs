@@ -1,4 +1,4 @@
-//! Periodic work: removes what has expired, and what was deleted.
+//! Periodic jobs: remove expired and deleted data.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::domain::audit::{AuditLog, MAX_FAILURES};
 use crate::domain::chats::Chats;
 use crate::domain::{Error, Result};
 
-/// How often all of it is done.
+/// The interval between two runs.
 const INTERVAL: Duration = Duration::from_secs(10);
 
-/// Works until `stop`. A step that fails does not keep the others from running.
+/// Runs the jobs periodically until `stop`. If one fails, the others still run.
 pub async fn run_until(accounts: Accounts, chats: Chats, audit: AuditLog, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -30,10 +30,10 @@ fn log_failure(job: &str, outcome: Result<()>) {
     match outcome {
         Ok(()) => {}
         Err(cause @ Error::Unavailable { .. }) => {
-            tracing::warn!(job, error = &cause as &dyn std::error::Error, "periodic work failed; it is tried again");
+            tracing::warn!(job, error = &cause as &dyn std::error::Error, "periodic job failed; it is tried again");
         }
         Err(cause) => {
-            tracing::error!(job, error = &cause as &dyn std::error::Error, "periodic work failed; it is tried again");
+            tracing::error!(job, error = &cause as &dyn std::error::Error, "periodic job failed; it is tried again");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The database schema of duologue, one change a file, each with its way back. Append-only: a released file never changes.
-//! Everything here runs on SQLite and on PostgreSQL.
+//! The database schema of duologue: one migration per file, each with a `down`. Append-only: a released migration never
+//! changes. All migrations run on SQLite and PostgreSQL.
 
 pub use sea_orm_migration::MigrationStatus;
 pub use sea_orm_migration::prelude::MigratorTrait;
@@ -28,7 +28,7 @@ mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
 
-/// The list of migrations, oldest first.
+/// The migrations, oldest first.
 #[derive(Debug)]
 pub struct Migrator;
 

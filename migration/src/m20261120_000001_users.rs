@@ -1,4 +1,4 @@
-//! Accounts. `username_key` and `email_key` are the folded forms that must be unique.
+//! Users. `username_key` and `email_key` are the folded forms, which are unique.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,4 @@
-//! Roles, who has them, and the two that every server has: `admin` and `user`.
+//! Roles, their assignment to users, and the built-in roles `admin` and `user`.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,4 @@
-//! Sign-ins, one a device. Of refresh tokens only hashes are kept.
+//! Sessions. Refresh tokens are stored only as hashes.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

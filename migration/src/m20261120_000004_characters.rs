@@ -1,4 +1,4 @@
-//! Characters to talk to, and their tags.
+//! Characters and their tags.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,5 @@
-//! Chats. `leaf_id` is the end of the active branch; `deleted_at` hides a chat from everybody while it is swept in batches.
+//! Chats. `leaf_id` is the last message of the active branch. `deleted_at` hides a chat until a sweep has removed it in
+//! batches.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,5 +1,5 @@
-//! Messages: a tree in each chat. `jump_id` is a skew-binary ancestor pointer (Myers, 1983), so that any ancestor is found in a
-//! logarithm of steps. The text of a streaming reply stands in `reply_chunks` until it ends.
+//! Messages: one tree per chat. `jump_id` is a skew-binary ancestor pointer (Myers, 1983), by which any ancestor is
+//! found in a logarithmic number of steps. The content of a streaming reply is in `reply_chunks` until it ends.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

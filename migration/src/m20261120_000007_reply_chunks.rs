@@ -1,4 +1,4 @@
-//! What a running reply has written so far, in pieces; folded into its message when it ends.
+//! The saved content of running replies, in chunks. It moves into the message when the reply ends.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,4 @@
-//! What an idempotent mutation answered, so that a repeat answers the same.
+//! The results of idempotent mutations, which repeated calls return.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,4 @@
-//! Running servers and how long each is known to live; a dead one'\''s replies are interrupted.
+//! Running server processes and their leases. The replies of a dead one are interrupted.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,4 @@
-//! The three characters that every new server has. An admin may change or delete them; they do not come back.
+//! The three default characters of a new server. An admin may change or delete them; they are not created again.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::prelude::Uuid;

@@ -1,5 +1,5 @@
-//! What admins did to others, and every security event. Nothing here refers to other tables: entries outlive what they are
-//! about. `repeat_key` names the failures that one entry counts (`occurrences`).
+//! The audit log: administrative actions and security events. Without foreign keys, because entries outlive the objects
+//! that they refer to. `repeat_key` identifies failures that share one entry, and `occurrences` is their number.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

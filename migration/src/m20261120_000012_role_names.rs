@@ -1,4 +1,5 @@
-//! Role names are unique without regard to case: `name_key` is the folded form. Admins list everybody's chats by activity.
+//! Role names are unique without regard to case: `name_key` is the folded form. Also the index by which admins list all
+//! users' chats by activity.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;
@@ -11,7 +12,7 @@ impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let name_key = string_len("name_key", 64).default("").to_owned();
         manager.alter_table(Table::alter().table("roles").add_column(name_key).to_owned()).await?;
-        // Only the two roles of every server are there, and their names are in lower case.
+        // Only the built-in roles exist, and their names are lower case.
         let fold = Query::update().table("roles").value("name_key", Expr::col("name")).to_owned();
         manager.execute(fold).await?;
         let unique = Index::create().name("roles_by_name").table("roles").col("name_key").unique().to_owned();

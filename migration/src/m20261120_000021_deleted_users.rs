@@ -1,4 +1,4 @@
-//! Deleted accounts: gone for everybody since `deleted_at`, while what they owned is swept in batches.
+//! Deleted users: hidden from `deleted_at` on, while a sweep removes their data in batches.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,4 @@
-//! Tokens for programs. Of a token only a hash is kept.
+//! Personal access tokens. Stored only as hashes.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

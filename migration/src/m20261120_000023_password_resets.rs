@@ -1,4 +1,4 @@
-//! One-time tokens with which users choose a new password: one a user at most. Of a token only a hash is kept.
+//! Password reset tokens: at most one per user, stored only as hashes.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -1,4 +1,4 @@
-//! Failed sign-ins by account and source, and the networks that an account has signed in from.
+//! Failed sign-ins by account and source, and the networks that users have signed in from.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

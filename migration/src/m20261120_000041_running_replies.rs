@@ -1,5 +1,5 @@
-//! Running replies are found, in order, by an index of their own: a server's flusher asks for them twice a second, however many
-//! messages there are.
+//! An index of running replies, which every server queries twice a second. Its size does not depend on the number of
+//! messages.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,11 +1,11 @@
-//! Admins find users by their full names without regard to case, on both databases alike: `full_name_key` is the folded form.
-//! SQLite folds ASCII alone, and PostgreSQL what its locale knows, so what is there is folded here.
+//! A key for case-insensitive searches of full names, on both databases: `full_name_key` is the folded form. Existing
+//! rows are folded here, because SQLite only folds ASCII, and PostgreSQL depends on its locale.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;
 use sea_orm_migration::sea_orm::prelude::Uuid;
 
-/// Rows that are in memory at once.
+/// The number of rows that are loaded at once.
 const BATCH: u64 = 500;
 
 #[derive(DeriveMigrationName)]

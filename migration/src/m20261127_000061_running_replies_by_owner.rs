@@ -1,4 +1,4 @@
-//! The index of running replies begins with their owner: a node asks for its own ones alone.
+//! The index of running replies starts with their owner, because a node only queries its own.
 
 use sea_orm_migration::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A chunk holds the position where it ends, so that a read can begin with the chunk that covers a position and stop at a gap.
+//! The end position of each chunk, so that a read can begin with the chunk that contains a position and stop at a gap.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;
@@ -17,7 +17,7 @@ impl MigrationTrait for Migration {
             DbBackend::Postgres => "octet_length(body)",
             _ => "length(CAST(body AS BLOB))",
         };
-        // Text (0) and reasoning (1) count bytes; a call and a result count one.
+        // Text (0) and reasoning (1) count their bytes; a call and a result count as one.
         let update =
             format!(r#"UPDATE reply_chunks SET end_position = "start" + CASE WHEN kind < 2 THEN {bytes} ELSE 1 END"#);
         db.execute_unprepared(&update).await.map(drop)

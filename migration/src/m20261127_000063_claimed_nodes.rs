@@ -1,4 +1,4 @@
-//! One node at a time ends the replies of a dead one: it holds a claim on the dead node's row.
+//! Claims on dead nodes, so that only one node at a time ends the replies of a dead one.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

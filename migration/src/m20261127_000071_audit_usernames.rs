@@ -1,5 +1,5 @@
-//! Removes the usernames from the audit log: a deleted account leaves none behind. `user.created` is the only action
-//! that had one.
+//! Removes usernames from the audit log, so that none remains after an account is deleted. Only `user.created` entries
+//! had one.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::sea_orm::DbBackend;
@@ -18,7 +18,7 @@ impl MigrationTrait for Migration {
         manager.get_connection().execute_unprepared(&update).await.map(drop)
     }
 
-    /// What was removed does not come back; nothing reads it.
+    /// The removed names cannot be restored; nothing reads them.
     async fn down(&self, _manager: &SchemaManager) -> Result<(), DbErr> {
         Ok(())
     }

@@ -1,6 +1,6 @@
-//! The audit log: what admins did to others, and every security event. Entries are written in the transaction of what they tell
-//! of, so neither is there without the other, and never changed. No entry holds a secret, nor what somebody typed as a login,
-//! which may be a password in the wrong field.
+//! The audit log: administrative actions and security events. An entry is written in the transaction of the action that
+//! it records, so that both are committed or neither is, and it is never changed. Entries contain no secrets and no
+//! login text, which may be a password typed into the wrong field.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -16,86 +16,86 @@ use crate::domain::{Result, Viewer};
 use crate::entity::audit_entry::Model;
 use crate::entity::enums::Permission;
 use crate::entity::ids::{AuditEntryId, UserId};
-use crate::storage::audit::{Filter, Place};
+use crate::storage::audit::{AuditCursor, Filter};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
-/// How long an entry is kept.
+/// How long entries are kept.
 const LIFETIME: TimeDelta = TimeDelta::days(365);
-/// Failures that are kept at most, the newest ones: anybody can make them.
+/// The most failure entries that are kept. The oldest are removed first. Without a limit, anyone could fill the log.
 pub const MAX_FAILURES: u64 = 100_000;
 /// Entries that a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;
-/// Failures of one minute, account and source are one entry.
+/// Repeated failures of one account and source within this time share one entry.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::minutes(1);
 
-/// What was done. docs/operations.md lists them for who reads the log.
+/// The action that an entry records. docs/operations.md lists the actions for operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter)]
 pub enum Action {
-    /// Somebody made an account for themself.
+    /// A user registered.
     UserRegistered,
-    /// A sign-in.
+    /// A user signed in.
     UserLoggedIn,
-    /// A sign-in with a wrong login or password, or to an account that may not sign in. A failure.
+    /// A sign-in failed: wrong login, wrong password or deactivated account. A failure.
     UserLoginFailed,
     /// An account was locked for a source after too many failures. A failure.
     UserLockedOut,
     /// An admin lifted the locks of an account.
     UserUnlocked,
-    /// A session ended by its user's wish.
+    /// A user ended the current session.
     UserLoggedOut,
-    /// Every session of a user ended by the user's wish.
+    /// A user ended all of their sessions.
     UserLoggedOutEverywhere,
-    /// A used refresh token came again: somebody else has it, and the session ended.
+    /// A refresh token was used twice, which indicates theft. The session was ended.
     SessionReuseDetected,
     /// A user ended one of their sessions.
     SessionRevoked,
-    /// A user changed the password.
+    /// A user changed their password.
     PasswordChanged,
-    /// Somebody gave a wrong current password where one was asked for. A failure.
+    /// A wrong current password was given for a change that requires it. A failure.
     PasswordCheckFailed,
-    /// An admin issued a token for a new password.
+    /// An admin issued a password reset token.
     PasswordResetIssued,
-    /// A user set a password with such a token.
+    /// A user set a new password with a reset token.
     PasswordReset,
-    /// Somebody gave a reset token that does not work. A failure.
+    /// An invalid password reset token was given. A failure.
     PasswordResetFailed,
-    /// A user changed the own profile, without the e-mail address.
+    /// A user changed their profile, except for the e-mail address.
     ProfileChanged,
-    /// A user changed the e-mail address, and perhaps more.
+    /// A user changed their e-mail address, and possibly other profile fields.
     EmailChanged,
-    /// An admin made an account.
+    /// An admin created an account.
     UserCreated,
-    /// An account was closed, by its user or an admin; it can be opened again.
+    /// An account was deactivated by its user or an admin. It can be activated again.
     UserDeactivated,
-    /// An admin opened an account again.
+    /// An admin activated an account.
     UserActivated,
-    /// An account and all that it owned went, by its user's or an admin's wish.
+    /// An account and all of its data were deleted by its user or an admin.
     UserDeleted,
-    /// An admin gave a user other roles.
+    /// An admin changed the roles of a user.
     UserRolesSet,
-    /// An admin gave a user another quota.
+    /// An admin changed the quota of a user.
     UserQuotaSet,
-    /// An admin ended every session of a user.
+    /// An admin ended all sessions of a user.
     UserSessionsEnded,
-    /// A user made a personal access token.
+    /// A user created a personal access token.
     PersonalAccessTokenCreated,
-    /// A user ended a personal access token.
+    /// A user revoked a personal access token.
     PersonalAccessTokenRevoked,
-    /// An admin made a role.
+    /// An admin created a role.
     RoleCreated,
     /// An admin changed a role.
     RoleUpdated,
-    /// An admin removed a role.
+    /// An admin deleted a role.
     RoleDeleted,
     /// An admin listed chats.
     ChatsListed,
-    /// An admin opened a chat of somebody else.
+    /// An admin read a chat of another user.
     ChatRead,
 }
 
 impl Action {
-    /// The name in rows and for clients.
+    /// The name that is stored and shown to clients.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UserRegistered => "user.registered",
@@ -131,7 +131,8 @@ impl Action {
         }
     }
 
-    /// Whether anybody can make it happen as often as they like. Such entries are counted, and the oldest go first.
+    /// Whether unauthenticated clients can cause this action any number of times. The number of such entries is
+    /// limited.
     pub const fn is_failure(self) -> bool {
         matches!(
             self,
@@ -140,7 +141,7 @@ impl Action {
     }
 }
 
-/// An entry to be written.
+/// A new entry.
 #[derive(Debug, Clone)]
 pub struct Entry {
     id: AuditEntryId,
@@ -153,34 +154,34 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// An entry about something that happens now.
+    /// An entry for an action at `now`.
     pub fn new(action: Action, ids: &IdGenerator, now: DateTime<Utc>) -> Self {
         let (id, detail) = (AuditEntryId(ids.next(now)), Value::Object(serde_json::Map::new()));
         Self { id, created_at: now, action, actor_id: None, subject_id: None, source: None, detail }
     }
 
-    /// Who does it.
+    /// Sets the user that performed the action.
     #[must_use]
     pub fn by(mut self, actor: UserId) -> Self {
         self.actor_id = Some(actor);
         self
     }
 
-    /// To what: a typed id.
+    /// Sets the object of the action: a typed id.
     #[must_use]
     pub fn on(mut self, subject: impl Display) -> Self {
         self.subject_id = Some(subject.to_string());
         self
     }
 
-    /// From where.
+    /// Sets the address that the request came from.
     #[must_use]
     pub fn from(mut self, source: IpAddr) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// What else there is to say: an object with few and short values, without secrets.
+    /// Sets further details: an object with few, short values and without secrets.
     #[must_use]
     pub fn detail(mut self, detail: Value) -> Self {
         self.detail = detail;
@@ -188,8 +189,8 @@ impl Entry {
     }
 }
 
-/// Writes an entry down in this transaction. A failure that repeats within the minute, of the same account and source, is
-/// counted in the first one's entry.
+/// Writes an entry in this transaction. A failure that repeats within a minute, with the same account and source,
+/// increments the count of the first entry instead.
 ///
 /// # Errors
 /// When the database fails.
@@ -197,7 +198,7 @@ pub async fn record(db: &impl ConnectionTrait, entry: Entry) -> Result<()> {
     record_all(db, vec![entry]).await
 }
 
-/// [`record`] for several entries, in one statement. Of failures, no two may repeat each other.
+/// Writes several entries in one statement, as [`record`] does. No two failures among them may have the same key.
 ///
 /// # Errors
 /// When the database fails.
@@ -220,8 +221,8 @@ fn row(entry: Entry) -> Model {
     }
 }
 
-/// [`record`], in a transaction of its own: for a failure, whose own work is undone or never began. The call that failed
-/// answers its own error in any case, so what goes wrong here is logged.
+/// Writes the entry of a failure in its own transaction, because the transaction of the failed action is rolled back or
+/// was never begun. Errors are logged only: the caller already returns the error of the action.
 pub async fn record_failure(database: &Database, entry: Entry) {
     let action = entry.action.as_str();
     let recorded: Result<()> = async {
@@ -231,11 +232,11 @@ pub async fn record_failure(database: &Database, entry: Entry) {
     }
     .await;
     if let Err(cause) = recorded {
-        tracing::error!(action, error = &cause as &dyn std::error::Error, "a failure is not in the audit log");
+        tracing::error!(action, error = &cause as &dyn std::error::Error, "failure not recorded in the audit log");
     }
 }
 
-/// What an entry's row says beyond its columns; of a failure with how often it happened.
+/// The details of an entry, as JSON. For failures it includes the number of occurrences as `count`.
 pub fn detail(row: &Model) -> Value {
     let mut detail = serde_json::from_str(&row.detail).unwrap_or(Value::Null);
     if let (Some(fields), true) = (detail.as_object_mut(), row.repeat_key.is_some()) {
@@ -244,12 +245,12 @@ pub fn detail(row: &Model) -> Value {
     detail
 }
 
-/// Reading the log. Cheap to clone.
+/// Reads and sweeps the audit log. Cheap to clone.
 #[derive(Clone)]
 pub struct AuditLog {
     /// The database.
-    pub db: Database,
-    /// The time of day.
+    pub database: Database,
+    /// The clock.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -258,21 +259,21 @@ impl AuditLog {
     ///
     /// # Errors
     /// [`crate::domain::Error::Forbidden`] without AUDIT_READ.
-    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<Model>> {
+    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<AuditCursor>) -> Result<Page<Model>> {
         viewer.require(Permission::AuditRead)?;
-        Ok(storage::audit::page(self.db.reader(), filter, window).await?)
+        Ok(storage::audit::page(self.database.reader(), filter, window).await?)
     }
 
-    /// How many entries the filter lets through.
+    /// The number of entries that match the filter.
     ///
     /// # Errors
     /// As [`AuditLog::page`].
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
         viewer.require(Permission::AuditRead)?;
-        Ok(storage::audit::count(self.db.reader(), filter).await?)
+        Ok(storage::audit::count(self.database.reader(), filter).await?)
     }
 
-    /// An entry; none without AUDIT_READ.
+    /// An entry. None without AUDIT_READ.
     ///
     /// # Errors
     /// When the database fails.
@@ -280,24 +281,24 @@ impl AuditLog {
         if !viewer.may(Permission::AuditRead) {
             return Ok(None);
         }
-        Ok(storage::audit::find(self.db.reader(), id).await?)
+        Ok(storage::audit::find(self.database.reader(), id).await?)
     }
 
-    /// Removes what is older than a year, and the oldest failures but `max_failures`, in batches.
+    /// Removes entries older than a year and all but the newest `max_failures` failures, in batches, until `stop`.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn sweep(&self, max_failures: u64, stop: &CancellationToken) -> Result<()> {
-        let (reader, expired) = (self.db.reader(), self.clock.now() - LIFETIME);
+        let (reader, expired) = (self.database.reader(), self.clock.now() - LIFETIME);
         while !stop.is_cancelled() {
             let mut batch = storage::audit::older(reader, expired, SWEEP_BATCH).await?;
             if batch.is_empty() {
                 let Some(last) = storage::audit::failure_beyond(reader, max_failures).await? else { break };
                 batch = storage::audit::failures_up_to(reader, last, SWEEP_BATCH).await?;
             }
-            let tx = self.db.begin().await?;
-            storage::audit::delete(&tx, batch).await?;
-            tx.commit().await?;
+            let transaction = self.database.begin().await?;
+            storage::audit::delete(&transaction, batch).await?;
+            transaction.commit().await?;
         }
         Ok(())
     }
@@ -310,7 +311,8 @@ fn repeat_key(entry: &Entry) -> String {
     format!("{} {subject} {source} {minute}", entry.action.as_str())
 }
 
-/// One source: an IPv4 address, or an IPv6 subnet, within which a host picks addresses as it likes (RFC 4291, section 2.5.4).
+/// The part of an address that identifies a source: a whole IPv4 address, or the /64 prefix of an IPv6 address, because
+/// a host can choose any address within its /64 (RFC 4291, section 2.5.4).
 fn network(ip: IpAddr) -> String {
     match ip.to_canonical() {
         IpAddr::V4(ip) => ip.to_string(),
@@ -337,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_one_by_account_source_and_minute() {
+    fn failures_of_one_account_source_and_minute_share_a_key() {
         let action = Action::UserLoginFailed;
         let first = key(action, Some("user_1"), "192.0.2.7", 0);
         assert_eq!(first, key(action, Some("user_1"), "::ffff:192.0.2.7", 59));
@@ -355,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lower_case_with_dots() {
+    fn action_names_are_lower_case_with_one_dot() {
         for action in Action::iter() {
             let name = action.as_str();
             assert!(name.split('.').count() == 2 && name.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c)));

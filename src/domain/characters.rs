@@ -1,4 +1,4 @@
-//! Characters: who may see one.
+//! Reading characters, and the rules for which of them a viewer may see.
 
 use sea_orm::ConnectionTrait;
 
@@ -7,73 +7,73 @@ use crate::domain::{FieldErrorCode, Result, Viewer};
 use crate::entity::character;
 use crate::entity::enums::Permission;
 use crate::entity::ids::CharacterId;
-use crate::storage::characters::{Filter, Place, Visible};
+use crate::storage::characters::{CharacterCursor, Filter, Visible};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
 /// The most tags of a character.
 const MAX_TAGS: usize = 10;
 
-/// Characters. Cheap to clone.
+/// Reads characters. Cheap to clone.
 #[derive(Clone)]
 pub struct Characters {
     /// The database.
-    pub db: Database,
+    pub database: Database,
 }
 
 impl Characters {
-    /// A character that the viewer may talk to.
+    /// A character that is visible to the viewer.
     ///
     /// # Errors
-    /// When the database fails; as everywhere below.
+    /// When the database fails. The same holds for the methods below.
     pub async fn find(&self, viewer: &Viewer, id: CharacterId) -> Result<Option<character::Model>> {
-        find_in(self.db.reader(), viewer, id).await
+        find_in(self.database.reader(), viewer, id).await
     }
 
-    /// Those of these characters that the viewer may talk to.
+    /// The visible ones of these characters.
     pub async fn find_all(&self, visible: Visible, ids: &[CharacterId]) -> Result<Vec<character::Model>> {
-        Ok(storage::characters::find_all(self.db.reader(), visible, ids).await?)
+        Ok(storage::characters::find_all(self.database.reader(), visible, ids).await?)
     }
 
-    /// A page of the characters that the viewer may talk to, by name.
+    /// A page of the characters that are visible to the viewer, by name.
     pub async fn page(
         &self,
         viewer: &Viewer,
         filter: &Filter,
-        window: Window<Place>,
+        window: Window<CharacterCursor>,
     ) -> Result<Page<character::Model>> {
-        Ok(storage::characters::page(self.db.reader(), visible_to(viewer), filter, window).await?)
+        Ok(storage::characters::page(self.database.reader(), visible_to(viewer), filter, window).await?)
     }
 
-    /// How many characters the filter lets through.
+    /// The number of visible characters that match the filter.
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
-        Ok(storage::characters::count(self.db.reader(), visible_to(viewer), filter).await?)
+        Ok(storage::characters::count(self.database.reader(), visible_to(viewer), filter).await?)
     }
 
-    /// The tags of these characters, each with its character, in their order.
+    /// The tags of these characters, with the id of their character, in the order of each character.
     pub async fn tags(&self, ids: &[CharacterId]) -> Result<Vec<(CharacterId, String)>> {
-        Ok(storage::characters::tags(self.db.reader(), ids).await?)
+        Ok(storage::characters::tags(self.database.reader(), ids).await?)
     }
 }
 
-/// Which characters a viewer sees: the public ones, their own, and all of them with CHARACTERS_WRITE.
+/// The characters that are visible to a viewer: public ones and their own; with CHARACTERS_WRITE, all of them.
 pub fn visible_to(viewer: &Viewer) -> Visible {
     if viewer.may(Permission::CharactersWrite) { Visible::All } else { Visible::To(viewer.user_id) }
 }
 
-/// Whether a viewer sees a character's instructions: its owner's, and all of them with CHARACTERS_WRITE.
+/// Whether a viewer may read a character's instructions: as its owner, or with CHARACTERS_WRITE.
 pub fn may_see_instructions(viewer: &Viewer, character: &character::Model) -> bool {
     viewer.may(Permission::CharactersWrite) || character.owner_id == Some(viewer.user_id)
 }
 
-/// Tags to look for.
+/// Checks tags that a list is filtered by, and removes the space around them.
 ///
 /// # Errors
-/// [`crate::domain::Error::Invalid`] for one that cannot be looked for, and for more than a character can have.
+/// [`crate::domain::Error::Invalid`] for a malformed tag, and for more tags than a character can have.
 pub fn check_tags(tags: Vec<String>) -> Result<Vec<String>> {
     let mut checks = Checks::default();
     if tags.len() > MAX_TAGS {
-        checks.fail("filter.tags", FieldErrorCode::TooLong, format!("At most {MAX_TAGS} tags are allowed here."));
+        checks.fail("filter.tags", FieldErrorCode::TooLong, format!("At most {MAX_TAGS} tags are allowed."));
     }
     for tag in &tags {
         checks.search("filter.tags", tag);
@@ -82,7 +82,7 @@ pub fn check_tags(tags: Vec<String>) -> Result<Vec<String>> {
     Ok(tags)
 }
 
-/// A character that the viewer may talk to, seen from inside a transaction.
+/// A character that is visible to the viewer, read within a transaction.
 ///
 /// # Errors
 /// When the database fails.

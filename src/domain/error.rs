@@ -1,4 +1,4 @@
-//! Everything that can go wrong for a caller, in about a dozen kinds. `graphql/error.rs` alone turns kinds into codes.
+//! The errors of the domain: about a dozen kinds. Only `graphql/error.rs` maps them to error codes.
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -6,75 +6,76 @@ use std::time::Duration;
 
 use crate::storage::failure::is_outage;
 
-/// When a client may try again after the database was unavailable.
+/// The time after which a client may retry when the database is unavailable.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
-/// What a domain function answers.
+/// The result of a domain function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a call failed.
+/// The reason why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// No credentials, or dead ones.
-    #[error("Sign in to do this.")]
+    /// The request has no credentials, or invalid ones.
+    #[error("Authentication required.")]
     Unauthenticated,
-    /// A wrong login, password or refresh token in the input. One answer for every cause.
-    #[error("The credentials are wrong.")]
+    /// The login, password or token in the input is wrong. The error is the same for every cause.
+    #[error("Invalid credentials.")]
     InvalidCredentials,
-    /// Signed in, but without the permission.
-    #[error("You do not have the permission to do this.")]
+    /// The viewer lacks a permission.
+    #[error("Permission denied.")]
     Forbidden,
-    /// Not there, or not the viewer's: the two never differ.
-    #[error("There is no such thing, or it is not yours.")]
+    /// The object does not exist, or the viewer may not see it. The two cases are indistinguishable.
+    #[error("Not found.")]
     NotFound,
-    /// Input that breaks a rule.
-    #[error("{}", first_message(.0, "The input is not valid."))]
+    /// The input breaks rules.
+    #[error("{}", first_message(.0, "Invalid input."))]
     Invalid(Vec<FieldError>),
-    /// Something is in the way: a name is taken, a key was used for other input, a reply is still streaming.
+    /// The call conflicts with the current state: a name is taken, an idempotency key was used with other input, or a
+    /// reply is still streaming.
     #[error("{message}")]
     Conflict {
-        /// What is in the way, for people.
+        /// The conflict, in a sentence for users.
         message: &'static str,
-        /// The fields that collide, where fields do.
+        /// The conflicting fields, if any.
         fields: Vec<FieldError>,
     },
-    /// Too many at once or too fast.
+    /// Too many requests at once, or in a short time.
     #[error("{message}")]
     RateLimited {
-        /// Which limit, for people.
+        /// The limit, in a sentence for users.
         message: &'static str,
-        /// When another try may pass.
+        /// The time after which a retry may succeed.
         retry_after: Option<Duration>,
     },
     /// Too many failed sign-ins.
-    #[error("Too many failed sign-ins. Wait a little, or sign in from where you did before.")]
+    #[error("Too many failed sign-ins. Try again later, or sign in from a network that you have used before.")]
     LockedOut {
-        /// When another try may pass.
+        /// The time after which a retry may succeed.
         retry_after: Duration,
     },
-    /// The request asks for more than one request may.
-    #[error("The request asks for too much at once.")]
+    /// The request is more complex than the limit.
+    #[error("The request is too complex.")]
     TooComplex,
-    /// Overloaded, shutting down, or a dependency is down.
+    /// The server is overloaded or shutting down, or a dependency is down.
     #[error("{message}")]
     Unavailable {
-        /// What is the matter, for people; never internals.
+        /// The problem, in a sentence for users, without internals.
         message: &'static str,
-        /// When another try may pass.
+        /// The time after which a retry may succeed.
         retry_after: Option<Duration>,
     },
-    /// A fault of this server. The cause goes to the log and never to a client.
+    /// An internal error. The cause is logged and never sent to a client.
     #[error("internal error")]
     Internal(#[source] Arc<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {
-    /// One field's error.
+    /// An error with one invalid field.
     pub fn invalid(field: &str, code: FieldErrorCode, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(field, code, message)])
     }
 
-    /// A fault of this server that has only a sentence as its cause.
+    /// An internal error whose cause is a sentence.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Internal(cause.into().into())
     }
@@ -93,7 +94,7 @@ impl From<sea_orm::DbErr> for Error {
     }
 }
 
-/// A query that failed, and where it was asked.
+/// A failed query with the source location of its caller.
 #[derive(Debug, thiserror::Error)]
 #[error("query at {caller} failed")]
 struct DatabaseFailure {
@@ -101,44 +102,44 @@ struct DatabaseFailure {
     caller: &'static Location<'static>,
 }
 
-/// What is wrong with one input field.
+/// An error at one input field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// Field names from `input` down, in camel case.
+    /// The path of field names below `input`, in camel case.
     pub path: Vec<String>,
-    /// The kind of mistake.
+    /// The kind of error.
     pub code: FieldErrorCode,
-    /// For people.
+    /// A sentence for users.
     pub message: String,
 }
 
 impl FieldError {
-    /// An error at `path`, whose steps are separated by dots (`newChat.title`).
+    /// An error at `path`, whose elements are separated by dots (`newChat.title`).
     pub fn new(path: &str, code: FieldErrorCode, message: impl Into<String>) -> Self {
         Self { path: path.split('.').map(str::to_owned).collect(), code, message: message.into() }
     }
 }
 
-/// The kinds of mistake that one field can hold.
+/// The kinds of errors of an input field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldErrorCode {
-    /// It must be there.
+    /// A required value is missing.
     Required,
-    /// Shorter than allowed.
+    /// The value is shorter than allowed.
     TooShort,
-    /// Longer than allowed.
+    /// The value is longer than allowed.
     TooLong,
-    /// A password that is easily guessed.
+    /// The password is easy to guess.
     TooWeak,
-    /// Not of the wanted form.
+    /// The value has the wrong format.
     Malformed,
-    /// Somebody has it already.
+    /// The value is already in use.
     Taken,
-    /// A number outside its bounds.
+    /// The number is out of range.
     OutOfRange,
-    /// It names something that does not exist.
+    /// The value refers to an object that does not exist.
     Unknown,
-    /// It may not be given here.
+    /// The value is not allowed here.
     NotAllowed,
 }
 

@@ -1,4 +1,5 @@
-//! Idempotency keys: the same key with the same input answers the first call's result again, for 24 hours, and starts nothing.
+//! Idempotency keys: for 24 hours, a repeated call with the same key and input returns the result of the first call and
+//! has no effect.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
@@ -15,20 +16,20 @@ pub const LIFETIME: TimeDelta = TimeDelta::hours(24);
 /// The longest key, in characters.
 const MAX_LENGTH: usize = 255;
 
-/// A client's key for one call of a mutation.
+/// A client's idempotency key for one call of a mutation.
 #[derive(Debug, Clone)]
 pub struct Key {
-    /// Who calls.
+    /// The caller.
     pub user_id: UserId,
-    /// Which mutation.
+    /// The mutation.
     pub field: &'static str,
-    /// What the client made up.
+    /// The key that the client chose.
     pub key: String,
     /// The hash of the parsed input, from [`fingerprint`].
     pub input_hash: [u8; 32],
 }
 
-/// The ids that the call answers with.
+/// The ids that make up the result of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answer {
     /// The chat.
@@ -39,14 +40,14 @@ pub struct Answer {
     pub reply_id: Option<MessageId>,
 }
 
-/// Checks a key's form.
+/// Checks the format of a key.
 pub fn check(checks: &mut Checks, key: Option<&str>) {
     if let Some(key) = key {
         checks.text("idempotencyKey", key, 1..=MAX_LENGTH, Lines::One);
     }
 }
 
-/// A hash of an input's values, each set apart from its neighbours and from an absent one.
+/// A hash of input values. The encoding is unambiguous about the boundaries between values and about absent values.
 pub fn fingerprint(values: &[Option<&str>]) -> [u8; 32] {
     let mut hash = Sha256::new();
     for value in values {
@@ -62,11 +63,11 @@ pub fn fingerprint(values: &[Option<&str>]) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// Takes the key in this transaction for `answer`. Calls with the same key wait for one another here; who comes later gets the
-/// first one's answer. A transaction that fails stores nothing.
+/// Reserves the key in this transaction for `answer`. Concurrent calls with the same key wait here for each other; the
+/// later ones receive the answer of the first. If the transaction is rolled back, nothing is stored.
 ///
 /// # Errors
-/// [`Error::Conflict`] when the key was used for other input.
+/// [`Error::Conflict`] if the key was used with other input.
 pub async fn take(db: &impl ConnectionTrait, key: Key, answer: Answer, now: DateTime<Utc>) -> Result<Option<Answer>> {
     let row = Model {
         user_id: key.user_id,
@@ -80,7 +81,7 @@ pub async fn take(db: &impl ConnectionTrait, key: Key, answer: Answer, now: Date
     };
     let Some(first) = storage::idempotency::take(db, row, now - LIFETIME).await? else { return Ok(None) };
     if first.input_hash != key.input_hash {
-        let message = "This key was used for other input.";
+        let message = "This idempotency key was used with other input.";
         let field = FieldError::new("idempotencyKey", FieldErrorCode::Taken, message);
         return Err(Error::Conflict { message, fields: vec![field] });
     }
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fingerprints_tell_neighbours_and_absence_apart() {
+    fn fingerprints_distinguish_boundaries_and_absent_values() {
         let inputs: [&[Option<&str>]; 5] = [
             &[Some("ab"), Some("c")],
             &[Some("a"), Some("bc")],

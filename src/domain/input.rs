@@ -1,81 +1,81 @@
-//! What callers give, checked: every mistake of an input is reported at once, each at its field.
+//! Validation of input. All errors of an input are reported at once, each at its field.
 
 use std::ops::RangeInclusive;
 
 use crate::domain::{Error, FieldError, FieldErrorCode, Result};
 
-/// The longest text that a list is filtered by, in characters.
+/// The longest search text, in characters.
 const MAX_SEARCH: usize = 200;
 
-/// What an update does to a field.
+/// The change of a field in an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Change<T> {
-    /// The field was absent: leave it.
+    /// The field was absent: keep its value.
     #[default]
     Keep,
     /// The field was null: clear it.
     Clear,
-    /// The new value.
+    /// Set the field to this value.
     Set(T),
 }
 
-/// Whether a text may have more than one line.
+/// Whether a text may have several lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {
-    /// No control characters at all.
+    /// No control characters.
     One,
-    /// Line breaks and tabs too.
+    /// Line breaks and tabs are allowed.
     Many,
 }
 
-/// Collects the mistakes of one input.
+/// Collects the errors of one input.
 #[derive(Debug, Default)]
 pub struct Checks(Vec<FieldError>);
 
 impl Checks {
-    /// Notes a mistake at `path`, whose steps are separated by dots.
+    /// Adds an error at `path`, whose elements are separated by dots.
     pub fn fail(&mut self, path: &str, code: FieldErrorCode, message: impl Into<String>) {
         self.0.push(FieldError::new(path, code, message));
     }
 
-    /// Checks a text's length, in Unicode characters, and its characters.
+    /// Checks the length of a text, in Unicode characters, and that it has no forbidden characters.
     pub fn text(&mut self, path: &str, text: &str, length: RangeInclusive<usize>, lines: Lines) {
         let count = text.chars().count();
         let is_blank = *length.start() > 0 && text.chars().all(char::is_whitespace);
         if is_blank || count < *length.start() {
             let code = if is_blank { FieldErrorCode::Required } else { FieldErrorCode::TooShort };
-            self.fail(path, code, format!("At least {} characters are needed here.", length.start()));
+            self.fail(path, code, format!("At least {} characters are required.", length.start()));
         } else if count > *length.end() {
-            self.fail(path, FieldErrorCode::TooLong, format!("At most {} characters are allowed here.", length.end()));
+            self.fail(path, FieldErrorCode::TooLong, format!("At most {} characters are allowed.", length.end()));
         }
         let is_control = |character: char| match lines {
             Lines::One => character.is_control(),
             Lines::Many => character.is_control() && !matches!(character, '\n' | '\r' | '\t'),
         };
         if text.chars().any(is_control) {
-            self.fail(path, FieldErrorCode::Malformed, "Control characters are not allowed here.");
+            self.fail(path, FieldErrorCode::Malformed, "Control characters are not allowed.");
         }
     }
 
-    /// Checks what a list is filtered by: short, and without control characters, which no stored text holds and PostgreSQL
-    /// refuses.
+    /// Checks a search text: its length, and that it has no control characters, which no stored text contains and
+    /// PostgreSQL rejects.
     pub fn search(&mut self, path: &str, text: &str) {
         self.text(path, text, 0..=MAX_SEARCH, Lines::One);
     }
 
-    /// All mistakes, or none.
+    /// Ends the checks.
     ///
     /// # Errors
-    /// [`Error::Invalid`] when there was any.
+    /// [`Error::Invalid`] with all errors, if there are any.
     pub fn finish(self) -> Result<()> {
         if self.0.is_empty() { Ok(()) } else { Err(Error::Invalid(self.0)) }
     }
 }
 
-/// Text to look for without regard to case; none when it is blank.
+/// The key for a case-insensitive search. None if the text is blank.
 ///
 /// # Errors
-/// [`Error::Invalid`] at `path` for text that cannot be looked for.
+/// [`Error::Invalid`] at `path` for an invalid search text.
 pub fn search_key(path: &str, text: Option<&str>) -> Result<Option<String>> {
     let mut checks = Checks::default();
     let text = text.map(str::trim).filter(|text| !text.is_empty());

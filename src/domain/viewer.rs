@@ -1,4 +1,4 @@
-//! Who asks.
+//! The authenticated user of a request, its permissions, and the client that sent the request.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -11,51 +11,52 @@ use crate::domain::{Error, Result};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{PersonalAccessTokenId, SessionId, UserId};
 
-/// A signed-in user, as one token shows them.
+/// An authenticated user with the rights of the token that was used.
 #[derive(Debug, Clone)]
 pub struct Viewer {
     /// The user.
     pub user_id: UserId,
-    /// What the token stands for.
+    /// The credential that was used.
     pub credential: Credential,
-    /// What the user's roles allow, as far as the token carries it.
+    /// The permissions of the user's roles, as far as the token includes them.
     pub permissions: Permissions,
-    /// Whether the token carries mutations.
+    /// Whether the token allows mutations.
     pub may_write: bool,
-    /// When the token expires; none is never.
+    /// When the token expires. None if never.
     pub token_expires_at: Option<DateTime<Utc>>,
-    /// Cancelled as soon as the session or the token ends: sockets that it opened close then.
+    /// Cancelled when the session or token ends. WebSocket connections that were opened with it are then closed.
     pub session_ended: CancellationToken,
 }
 
-/// How a viewer is signed in.
+/// The kind of credential that a viewer was authenticated with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Credential {
-    /// With an access token of this session.
+    /// An access token of this session.
     Session(SessionId),
-    /// As a program, with this personal access token.
+    /// This personal access token.
     Token(PersonalAccessTokenId),
 }
 
 impl Viewer {
-    /// Whether a role of the viewer allows this.
+    /// Whether the viewer has this permission.
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(permission)
     }
 
     /// # Errors
-    /// [`Error::Forbidden`] unless the viewer may.
+    /// [`Error::Forbidden`] without the permission.
     pub fn require(&self, permission: Permission) -> Result<()> {
         self.require_all(&[permission])
     }
 
     /// # Errors
-    /// [`Error::Forbidden`] unless the viewer may do all of these: nobody can grant or touch what is beyond them.
+    /// [`Error::Forbidden`] unless the viewer has all of these permissions. A user can neither grant a permission that
+    /// they lack nor change a user or role that has it.
     pub fn require_all(&self, permissions: &[Permission]) -> Result<()> {
         if permissions.iter().all(|permission| self.may(*permission)) { Ok(()) } else { Err(Error::Forbidden) }
     }
 
-    /// The session, where there is one.
+    /// The session. None with a personal access token.
     pub fn session_id(&self) -> Option<SessionId> {
         match self.credential {
             Credential::Session(id) => Some(id),
@@ -63,8 +64,8 @@ impl Viewer {
         }
     }
 
-    /// The session. Required by everything that changes accounts, roles, sessions or tokens: its effect would outlive a
-    /// personal access token that is revoked.
+    /// The session. Required by every change of accounts, roles, sessions and tokens: the effect of such a change would
+    /// outlive a personal access token that is revoked.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with a personal access token.
@@ -72,18 +73,18 @@ impl Viewer {
         self.session_id().ok_or(Error::Forbidden)
     }
 
-    /// Both [`Viewer::session`] and [`Viewer::require`].
+    /// Combines [`Viewer::session`] and [`Viewer::require`].
     ///
     /// # Errors
-    /// [`Error::Forbidden`] with a personal access token, and without the permission.
+    /// [`Error::Forbidden`] with a personal access token, or without the permission.
     pub fn require_in_session(&self, permission: Permission) -> Result<()> {
         self.session()?;
         self.require(permission)
     }
 }
 
-/// What a user's roles allow now. All viewers of one credential share it, so that a stream which began long ago sees a permission
-/// go.
+/// The current permissions of a viewer. All viewers of one credential share them, so that long-running streams see
+/// changes.
 #[derive(Debug, Clone, Default)]
 pub struct Permissions(Arc<RwLock<Known>>);
 
@@ -94,17 +95,18 @@ struct Known {
 }
 
 impl Permissions {
-    /// Whether this is among them.
+    /// Whether the permission is included.
     pub fn contains(&self, permission: Permission) -> bool {
         self.read().permissions.contains(&permission)
     }
 
-    /// All of them.
+    /// All permissions.
     pub fn all(&self) -> Vec<Permission> {
         self.read().permissions.clone()
     }
 
-    /// Learns what was read at a moment, unless something newer is known. Moments are counted, not timed.
+    /// Replaces the permissions by those read at `as_of`, unless newer ones are known. `as_of` is a counter, not a
+    /// time.
     pub fn learn(&self, permissions: &[Permission], as_of: u64) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if as_of >= known.as_of {
@@ -117,22 +119,24 @@ impl Permissions {
     }
 }
 
-/// What a request's credentials amount to.
+/// The result of authenticating a request.
 #[derive(Debug, Clone)]
 pub enum Requester {
-    /// None were sent.
+    /// The request has no credentials.
     Anonymous,
-    /// Some were sent, and they are malformed, expired or revoked. Fails only fields that need a viewer: a client's auth link
-    /// sends an expired token along with `refreshSession`.
+    /// The credentials are malformed, expired or revoked. Only fields that need a viewer fail, because a client may
+    /// send an expired access token along with `refreshSession`.
     Dead,
-    /// Some were sent, and the database was too busy to tell. Never taken for dead: the client would sign its user out.
+    /// The credentials could not be checked, because the database was too busy. Not treated as invalid, which would
+    /// make the client sign its user out.
     Unknown,
-    /// A signed-in user.
+    /// An authenticated user.
     Viewer(Arc<Viewer>),
 }
 
 impl Requester {
-    /// Whether a mutation may run: for everybody but a program whose token carries none. What it does then, it checks itself.
+    /// Checks that a mutation may run. Only a personal access token without write scope is refused here; the mutation
+    /// checks everything else itself.
     ///
     /// # Errors
     /// [`Error::Forbidden`].
@@ -143,37 +147,41 @@ impl Requester {
         }
     }
 
-    /// The viewer, or [`Error::Unauthenticated`], or [`Error::Unavailable`] where that is not known.
+    /// The viewer.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Unauthenticated`] without valid credentials; [`Error::Unavailable`] if they could not be checked.
     pub fn viewer(&self) -> Result<&Viewer> {
         match self {
             Self::Viewer(viewer) => Ok(viewer),
             Self::Anonymous | Self::Dead => Err(Error::Unauthenticated),
             Self::Unknown => Err(Error::Unavailable {
-                message: "The server is too busy to see who asks.",
+                message: "The server is too busy to check the credentials. Try again.",
                 retry_after: Some(Duration::from_secs(1)),
             }),
         }
     }
 }
 
-/// The other end of a connection.
+/// The client that sent a request.
 #[derive(Debug, Clone)]
 pub struct Client {
-    /// Its address, behind trusted proxies the one that they tell.
+    /// The IP address. Behind trusted proxies, the address that they report.
     pub ip: IpAddr,
-    /// Its `User-Agent`, cut to 512 bytes.
+    /// The `User-Agent` header, truncated to 512 bytes.
     pub user_agent: Option<String>,
 }
 
 impl Client {
-    /// The network that the client counts for.
+    /// The network of the client, by which limits are counted.
     pub fn network(&self) -> IpAddr {
         network(self.ip)
     }
 }
 
-/// What of an address tells one subscriber from another: all of IPv4, and the first half of IPv6, in whose other half a
-/// subscriber picks addresses as they like (RFC 4291, section 2.5.4).
+/// The part of an address that identifies a subscriber: a whole IPv4 address, or the /64 prefix of an IPv6 address,
+/// because a subscriber can choose any address within its /64 (RFC 4291, section 2.5.4).
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         ip @ IpAddr::V4(_) => ip,
@@ -186,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_an_address_or_a_64() {
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64() {
         for (ip, wanted) in [
             ("192.0.2.7", "192.0.2.7"),
             ("::ffff:192.0.2.7", "192.0.2.7"),

@@ -1,4 +1,4 @@
-//! Something that was done, for the record.
+//! An entry of the audit log.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,27 +11,27 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: AuditEntryId,
-    /// When it was done; of repeated failures, when the first one was.
+    /// When the action was performed. For repeated failures, the first time.
     pub created_at: DateTimeUtc,
-    /// Who did it, where that is known. The account may be gone.
+    /// The user that performed it, if known. The account may be deleted.
     pub actor_id: Option<UserId>,
-    /// What was done, in lower case with dots.
+    /// The name of the action, in lower case with dots.
     pub action: String,
-    /// The prefixed id of what it was done to. That may be gone.
+    /// The prefixed id of the object. It may be deleted.
     pub subject_id: Option<String>,
-    /// The address that it came from.
+    /// The IP address of the request.
     pub ip_address: Option<String>,
-    /// What else there is to say: a JSON object without secrets.
+    /// Further details: a JSON object without secrets.
     #[sea_orm(column_type = "Text")]
     pub detail: String,
-    /// What the failures have in common that this entry counts; none for what is no failure.
+    /// The key by which repeated failures share this entry. None if the action is not a failure.
     #[sea_orm(unique)]
     pub repeat_key: Option<String>,
-    /// How often it happened.
+    /// The number of occurrences.
     pub occurrences: i32,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! Somebody to talk to.
+//! A character that users chat with.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,35 +11,35 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: CharacterId,
-    /// Who made it; none for the server's own.
+    /// The user that created it. None for built-in characters.
     pub owner_id: Option<UserId>,
     /// Its name.
     pub name: String,
-    /// The name folded to lower case; lists are ordered by it.
+    /// The name folded to lower case. Lists are ordered by it.
     pub name_key: String,
-    /// What it is, for people who choose.
+    /// A description for users.
     pub description: Option<String>,
-    /// Where its picture is.
+    /// The URL of its picture.
     pub avatar_url: Option<String>,
-    /// Its first message in a new chat.
+    /// The first message of a new chat.
     pub greeting: Option<String>,
-    /// What the model is told before the talk.
+    /// The instructions for the model.
     pub system_prompt: String,
-    /// The model that it prefers.
+    /// The preferred model.
     pub model_id: Option<String>,
-    /// From 0 (steady) to 2 (wild).
+    /// The sampling temperature, from 0 to 2.
     pub temperature: Option<f64>,
-    /// The most tokens of one reply.
+    /// The most output tokens of one reply.
     pub max_output_tokens: Option<i32>,
-    /// Whether everybody may talk to it.
+    /// Whether it is visible to all users.
     pub is_public: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTimeUtc,
-    /// When it last changed.
+    /// When it was last changed.
     pub updated_at: DateTimeUtc,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -14,11 +14,11 @@ pub struct Model {
     /// The tag.
     #[sea_orm(primary_key, auto_increment = false)]
     pub tag: String,
-    /// Where it stands in the character's list.
+    /// The index in the character's list of tags.
     pub place: i32,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

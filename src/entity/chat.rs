@@ -1,4 +1,4 @@
-//! A talk of one user with a character or a bare model.
+//! A chat of one user with a character or a bare model.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,35 +11,35 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: ChatId,
-    /// Whose it is.
+    /// The user that it belongs to.
     pub owner_id: UserId,
     /// Its title.
     pub title: Option<String>,
-    /// The title folded to lower case, for searching.
+    /// The title folded to lower case, for searches.
     pub title_key: Option<String>,
-    /// Whom it is with.
+    /// The character this chat is with. None for a bare model.
     pub character_id: Option<CharacterId>,
     /// The model of the next reply.
     pub model_id: String,
-    /// Whether its owner keeps it on top.
+    /// Whether it is pinned.
     pub is_pinned: bool,
-    /// Whether its owner put it away.
+    /// Whether it is archived.
     pub is_archived: bool,
-    /// How many messages its tree holds.
+    /// The number of messages on all branches.
     pub message_count: i32,
-    /// The end of the active branch.
+    /// The last message of the active branch.
     pub leaf_id: Option<MessageId>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTimeUtc,
-    /// When its own fields last changed.
+    /// When its own fields were last changed.
     pub updated_at: DateTimeUtc,
-    /// When it was last talked in; lists are ordered by it.
+    /// When its last message was sent. Lists are ordered by it.
     pub active_at: DateTimeUtc,
-    /// Gone for everybody since then, and being swept.
+    /// When it was deleted. It is hidden from then on, and removed by a sweep.
     pub deleted_at: Option<DateTimeUtc>,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

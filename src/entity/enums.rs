@@ -1,78 +1,78 @@
-//! Closed sets of values that rows hold.
+//! Enumerations that rows contain.
 
 use sea_orm::{DeriveActiveEnum, EnumIter};
 
-/// Whose words a message holds.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 pub enum MessageRole {
-    /// A person's.
+    /// A user.
     User = 0,
-    /// The model's.
+    /// The model.
     Assistant = 1,
-    /// Instructions that stand outside the talk.
+    /// Instructions for the model.
     System = 2,
 }
 
-/// How far a message is.
+/// State of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 pub enum MessageStatus {
-    /// Whole.
+    /// Complete and final.
     Complete = 0,
-    /// A reply that is being written.
+    /// The reply is being written.
     Streaming = 1,
-    /// A reply that its reader stopped; what had arrived is kept.
+    /// The user stopped the reply. The content so far is kept.
     Stopped = 2,
-    /// A reply that ended with an error; what had arrived is kept.
+    /// The reply failed. The content so far is kept.
     Failed = 3,
-    /// The server died while the reply was being written; what had been saved is kept.
+    /// The server stopped or crashed while it wrote the reply. The saved content is kept.
     Interrupted = 4,
 }
 
-/// Why the model stopped writing.
+/// The reason why the model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 pub enum FinishReason {
-    /// It had said everything.
+    /// The reply is complete.
     Stop = 0,
-    /// It reached the limit of output tokens.
+    /// The limit of output tokens was reached.
     Length = 1,
-    /// The provider's filter cut it.
+    /// The provider's content filter stopped the reply.
     ContentFilter = 2,
-    /// It asked for tools.
+    /// The model requested tool calls.
     ToolCalls = 3,
-    /// Something that the provider alone knows.
+    /// Another reason of the provider.
     Other = 4,
 }
 
-/// Why a reply failed.
+/// The reason why a reply failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 pub enum ReplyErrorCode {
-    /// The provider could not be reached, or answered with a server error.
+    /// The provider could not be reached, or returned a server error.
     ProviderUnavailable = 0,
-    /// The provider says that it is overloaded.
+    /// The provider is overloaded.
     ProviderOverloaded = 1,
-    /// The provider's rate limit for this server is used up.
+    /// The provider's rate limit for this server is exceeded.
     ProviderRateLimited = 2,
-    /// The provider refused the request: a bad key, an unknown model, parameters it does not take.
+    /// The provider rejected the request: an invalid key, an unknown model, or unsupported parameters.
     ProviderRejected = 3,
-    /// The provider's stream ended without its own end event.
+    /// The provider's stream ended without its end event.
     ProviderTruncated = 4,
-    /// The chat does not fit the model's window.
+    /// The chat exceeds the model's context window.
     ContextTooLong = 5,
-    /// The provider's filter refused the chat.
+    /// The provider's content filter rejected the chat.
     ContentFiltered = 6,
-    /// The provider did not answer, or fell silent, for too long.
+    /// The provider did not send anything within the time limit.
     TimedOut = 7,
-    /// The server stopped while the reply was being written.
+    /// The server stopped or crashed while it wrote the reply.
     Interrupted = 8,
-    /// Something went wrong in this server.
+    /// An internal error of this server.
     Internal = 9,
 }
 
-/// What a role may allow.
+/// The permissions of roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Permission {
     /// See every user's account data.
@@ -94,7 +94,7 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// Every permission with the name that rows and clients use.
+    /// All permissions with the names that are stored and shown to clients.
     pub const ALL: [(Self, &'static str); 8] = [
         (Self::UsersRead, "USERS_READ"),
         (Self::UsersWrite, "USERS_WRITE"),
@@ -106,7 +106,7 @@ impl Permission {
         (Self::AuditRead, "AUDIT_READ"),
     ];
 
-    /// The permissions named in a role's row, separated by spaces; names of a newer version are passed over.
+    /// Parses the permissions in a role's row, separated by spaces. Unknown names, from a newer version, are skipped.
     pub fn parse_list(names: &str) -> Vec<Self> {
         names
             .split_ascii_whitespace()
@@ -114,7 +114,7 @@ impl Permission {
             .collect()
     }
 
-    /// The text that a role's row holds for these permissions.
+    /// Formats permissions for a role's row.
     pub fn join(permissions: &[Self]) -> String {
         let names: Vec<&str> = Self::ALL
             .iter()
@@ -125,22 +125,22 @@ impl Permission {
     }
 }
 
-/// What a personal access token may do. Each lets it read.
+/// The scopes of a personal access token. Every scope includes reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TokenScope {
-    /// Nothing beyond reading.
+    /// Only reading.
     Read,
     /// Mutations.
     Write,
-    /// What the roles of its user allow.
+    /// The permissions of the user's roles.
     Admin,
 }
 
 impl TokenScope {
-    /// Every scope with the name that rows and clients use.
+    /// All scopes with the names that are stored and shown to clients.
     pub const ALL: [(Self, &'static str); 3] = [(Self::Read, "READ"), (Self::Write, "WRITE"), (Self::Admin, "ADMIN")];
 
-    /// The scopes named in a token's row, separated by spaces; names of a newer version are passed over.
+    /// Parses the scopes in a token's row, separated by spaces. Unknown names, from a newer version, are skipped.
     pub fn parse_list(names: &str) -> Vec<Self> {
         names
             .split_ascii_whitespace()
@@ -148,7 +148,7 @@ impl TokenScope {
             .collect()
     }
 
-    /// The text that a token's row holds for these scopes: each once, in the order given.
+    /// Formats scopes for a token's row, without duplicates, in the given order.
     pub fn join(scopes: &[Self]) -> String {
         let mut names: Vec<&str> = Vec::new();
         for wanted in scopes {
@@ -159,16 +159,16 @@ impl TokenScope {
     }
 }
 
-/// What a piece of a reply is.
+/// The kind of a piece of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 pub enum PieceKind {
-    /// The answer.
+    /// Text of the answer.
     Text = 0,
-    /// The model's reasoning.
+    /// Text of the reasoning.
     Reasoning = 1,
     /// A tool call.
     Call = 2,
-    /// What a tool answered.
+    /// The result of a tool call.
     Result = 3,
 }

@@ -1,4 +1,4 @@
-//! What an idempotent mutation answered.
+//! The stored result of an idempotent mutation.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,10 +8,10 @@ use crate::entity::ids::{ChatId, MessageId, UserId};
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "idempotency_keys")]
 pub struct Model {
-    /// Who called.
+    /// The caller.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: UserId,
-    /// Which mutation.
+    /// The mutation.
     #[sea_orm(primary_key, auto_increment = false)]
     pub field: String,
     /// The client's key.
@@ -19,17 +19,17 @@ pub struct Model {
     pub key: String,
     /// SHA-256 of the input.
     pub input_hash: Vec<u8>,
-    /// The chat that it answered.
+    /// The chat in the result.
     pub chat_id: ChatId,
-    /// The user's message that it answered.
+    /// The user's message in the result.
     pub message_id: Option<MessageId>,
-    /// The reply that it answered.
+    /// The reply in the result.
     pub reply_id: Option<MessageId>,
-    /// When.
+    /// When the call was made.
     pub created_at: DateTimeUtc,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! Typed ids: a UUIDv7 inside, a TypeID (<https://github.com/jetify-com/typeid>) outside, such as
+//! Typed ids: internally a UUIDv7, externally a TypeID (<https://github.com/jetify-com/typeid>), for example
 //! `user_01h455vb4pex5vsknk084sn02q`.
 
 use std::borrow::Cow;
@@ -10,14 +10,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
 
-/// The text is not an id of the wanted type.
+/// The text is not an id of the expected type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an id of this type")]
 pub struct MalformedId;
 
-/// Any id, as `node` takes it: the type prefix and the UUID.
+/// Parses an id of any type, as `node` accepts it, into its type prefix and UUID.
 pub fn parse_any(text: &str) -> Result<(String, Uuid), MalformedId> {
-    // The parser cuts a prefix that is too long at a byte, and panics inside a character.
+    // The parser truncates a long prefix at a byte, which panics inside of a character.
     if !text.is_ascii() {
         return Err(MalformedId);
     }
@@ -30,7 +30,7 @@ fn show(prefix: &str, uuid: Uuid, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     fmt::Display::fmt(&TypeSafeId::from_type_and_uuid(prefix, uuid), f)
 }
 
-/// SeaORM asks every primary key for a way from a row number; a UUID has none.
+/// SeaORM requires that every primary key can be converted from a row number. A UUID cannot.
 macro_rules! no_row_number {
     ($name:ident) => {
         impl sea_orm::TryFromU64 for $name {
@@ -50,7 +50,7 @@ macro_rules! typed_id {
         no_row_number!($name);
 
         impl $name {
-            /// The type prefix that clients see.
+            /// The type prefix of the text form.
             pub const PREFIX: &'static str = $prefix;
         }
 
@@ -98,52 +98,52 @@ macro_rules! typed_id {
 }
 
 typed_id!(
-    /// A user.
+    /// The id of a user.
     UserId,
     "user"
 );
 typed_id!(
-    /// A sign-in on one device.
+    /// The id of a session.
     SessionId,
     "sess"
 );
 typed_id!(
-    /// A token for a program that acts for a user.
+    /// The id of a personal access token.
     PersonalAccessTokenId,
     "pat"
 );
 typed_id!(
-    /// A role.
+    /// The id of a role.
     RoleId,
     "role"
 );
 typed_id!(
-    /// A character.
+    /// The id of a character.
     CharacterId,
     "char"
 );
 typed_id!(
-    /// A chat.
+    /// The id of a chat.
     ChatId,
     "chat"
 );
 typed_id!(
-    /// A message.
+    /// The id of a message.
     MessageId,
     "msg"
 );
 typed_id!(
-    /// A tool call of a reply.
+    /// The id of a tool call.
     ToolCallId,
     "call"
 );
 typed_id!(
-    /// An entry of the audit log.
+    /// The id of an audit log entry.
     AuditEntryId,
     "audit"
 );
 
-/// One run of the server process; never shown to clients.
+/// The id of one run of the server process. Never shown to clients.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, DeriveValueType)]
 pub struct BootId(pub Uuid);
 
@@ -154,14 +154,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_shows() {
+    fn ids_round_trip() {
         let id: UserId = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
         assert_eq!(id.0.to_string(), "01890a5d-ac96-774b-bcce-b302099a8057");
         assert_eq!(id.to_string(), "user_01h455vb4pex5vsknk084sn02q");
     }
 
     #[test]
-    fn refuses_another_type_and_what_is_no_id() {
+    fn refuses_other_types_and_malformed_ids() {
         for text in [
             "chat_01h455vb4pex5vsknk084sn02q",
             "user_",

@@ -1,4 +1,4 @@
-//! Failed sign-ins to one account.
+//! The count of failed sign-ins of one account from one source.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,21 +8,21 @@ use crate::entity::ids::UserId;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "login_failures")]
 pub struct Model {
-    /// A keyed hash of what was typed as the login: nothing tells whether there is such an account.
+    /// A keyed hash of the account's id or of an unknown login text. It does not reveal whether the account exists.
     #[sea_orm(primary_key, auto_increment = false)]
     pub account_key: Vec<u8>,
-    /// The network that they came from; empty for all networks together.
+    /// The network of the client. Empty for the count over all sources.
     #[sea_orm(primary_key, auto_increment = false)]
     pub source: String,
-    /// Whose account it is, where there is one.
+    /// The user. None if the login is unknown.
     pub user_id: Option<UserId>,
-    /// How many, none further from the next than a lock lasts.
+    /// The number of failures, each within the lock time of the previous one.
     pub failures: i32,
-    /// When they are forgotten: so long after the last one as a lock lasts.
+    /// When the failures expire: one lock time after the last one.
     pub expires_at: DateTimeUtc,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! A network that an account has signed in from.
+//! A network from which a user has signed in.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,17 +8,17 @@ use crate::entity::ids::UserId;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "login_networks")]
 pub struct Model {
-    /// Who signed in.
+    /// The user.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: UserId,
     /// An IPv4 address, or the first address of an IPv6 /64.
     #[sea_orm(primary_key, auto_increment = false)]
     pub network: String,
-    /// When last.
+    /// When the user last signed in from it.
     pub last_used_at: DateTimeUtc,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! A message, and its place in the chat's tree.
+//! A message and its position in the tree of its chat.
 
 use sea_orm::entity::prelude::*;
 
@@ -14,59 +14,59 @@ pub struct Model {
     pub id: MessageId,
     /// The chat.
     pub chat_id: ChatId,
-    /// What it follows.
+    /// The parent message. None for a root.
     pub parent_id: Option<MessageId>,
-    /// How many messages stand above it.
+    /// The number of ancestors.
     pub depth: i32,
-    /// An ancestor further up (a root's is itself), so that any ancestor is found in a logarithm of steps.
+    /// An ancestor (for a root, itself), chosen so that any ancestor is reached in a logarithmic number of steps.
     pub jump_id: MessageId,
     /// The depth of `jump_id`.
     pub jump_depth: i32,
-    /// Whether nothing follows it.
+    /// Whether it has no children.
     pub is_leaf: bool,
-    /// Whose words these are.
+    /// The author.
     pub role: MessageRole,
-    /// How far it is.
+    /// The state.
     pub status: MessageStatus,
-    /// All text and reasoning, joined; empty while it streams.
+    /// All text and reasoning, joined. Empty while streaming.
     pub body: String,
-    /// How `body` falls into parts; none when it is one text. See `domain::replies::parts`.
+    /// How `body` is divided into pieces. None if it is only text. See `domain::replies::parts`.
     pub layout: Option<String>,
-    /// An estimate of the tokens from the root to here.
+    /// An estimate of the tokens of the branch up to and including this message.
     pub branch_tokens: i32,
-    /// The key it was sent with.
+    /// The idempotency key of the call that sent it.
     pub idempotency_key: Option<String>,
-    /// The server that writes it; none when nobody does.
+    /// The run of a server that writes it. None if it is final.
     pub boot_id: Option<BootId>,
-    /// Whether its owner's server should stop writing.
+    /// Whether a stop of the reply was requested.
     pub is_stop_requested: bool,
-    /// The model that wrote it, or is to write it.
+    /// The model that wrote it or is to write it.
     pub model_id: Option<String>,
-    /// Why the model stopped.
+    /// The reason why the model stopped.
     pub finish_reason: Option<FinishReason>,
-    /// Why it failed.
+    /// The reason why it failed.
     pub error_code: Option<ReplyErrorCode>,
-    /// Tokens read.
+    /// The number of input tokens.
     pub input_tokens: Option<i32>,
-    /// Tokens written.
+    /// The number of output tokens.
     pub output_tokens: Option<i32>,
-    /// Tokens read from the provider's cache.
+    /// The number of input tokens from the provider's cache.
     pub cached_input_tokens: Option<i32>,
-    /// Whether the counts are this server's estimate.
+    /// Whether the token counts are estimated by this server.
     pub is_usage_estimate: bool,
-    /// What it cost, in billionths of a US dollar; none when the model has no price.
+    /// The cost in billionths of a US dollar. None if the model has no price.
     pub cost_nanodollars: Option<i64>,
-    /// From the start to the first event, in milliseconds.
+    /// The time from the start to the first output, in milliseconds.
     pub time_to_first_token_ms: Option<i32>,
-    /// From the start to the end, in milliseconds.
+    /// The time from the start to the end, in milliseconds.
     pub duration_ms: Option<i32>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it reached its final state.
     pub completed_at: Option<DateTimeUtc>,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,4 @@
-//! Rows, ids and enums: plain data that knows nobody.
+//! Database rows, ids and enumerations, without dependencies on other modules.
 
 pub mod audit_entry;
 pub mod character;

@@ -1,4 +1,4 @@
-//! A running server.
+//! A running server process and its lease.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,16 +8,16 @@ use crate::entity::ids::BootId;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "nodes")]
 pub struct Model {
-    /// This run of the process.
+    /// The run of the process.
     #[sea_orm(primary_key, auto_increment = false)]
     pub boot_id: BootId,
     /// The end of its lease, in Unix milliseconds of the database's clock.
     pub alive_until: i64,
-    /// Until when another node has the task of ending this one's replies, by the same clock.
+    /// The end of another node's claim to end this node's replies, by the same clock. None if there is no claim.
     pub claimed_until: Option<i64>,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

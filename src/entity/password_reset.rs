@@ -1,4 +1,4 @@
-//! A one-time token with which a user chooses a new password.
+//! A one-time token with which a user sets a new password.
 
 use sea_orm::entity::prelude::*;
 
@@ -8,17 +8,17 @@ use crate::entity::ids::UserId;
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "password_resets")]
 pub struct Model {
-    /// Whose password it is.
+    /// The user.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: UserId,
     /// SHA-256 of the token.
     #[sea_orm(unique)]
     pub token_hash: Vec<u8>,
-    /// When it stops working.
+    /// When the token expires.
     pub expires_at: DateTimeUtc,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

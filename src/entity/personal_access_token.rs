@@ -1,4 +1,4 @@
-//! A token for a program that acts for a user.
+//! A token with which a program acts for a user.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,24 +11,24 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: PersonalAccessTokenId,
-    /// For whom it acts.
+    /// The user.
     pub user_id: UserId,
-    /// What its user calls it.
+    /// The name that the user gave it.
     pub name: String,
     /// The names of its scopes, separated by spaces.
     pub scopes: String,
     /// SHA-256 of the token.
     #[sea_orm(unique)]
     pub token_hash: Vec<u8>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTimeUtc,
-    /// When it was last used, to the minute.
+    /// When it was last used, with a precision of a minute.
     pub last_used_at: Option<DateTimeUtc>,
-    /// When it stops working; none is never.
+    /// When it expires. None if never.
     pub expires_at: Option<DateTimeUtc>,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

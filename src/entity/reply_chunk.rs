@@ -1,4 +1,4 @@
-//! A chunk: what a checkpoint of a running reply saved. Never changed once it is written.
+//! A chunk: content of a running reply that a checkpoint saved. Chunks are immutable.
 
 use sea_orm::entity::prelude::*;
 
@@ -23,7 +23,7 @@ pub struct Model {
     pub body: String,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

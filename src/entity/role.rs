@@ -16,23 +16,23 @@ pub struct Model {
     /// The name folded to lower case; unique.
     #[sea_orm(unique)]
     pub name_key: String,
-    /// What it is for.
+    /// The description.
     pub description: Option<String>,
     /// The names of its permissions, separated by spaces.
     pub permissions: String,
-    /// Whether it belongs to every server, and cannot be deleted.
+    /// Whether it is built-in and cannot be deleted.
     pub is_built_in: bool,
-    /// When it was made.
+    /// When it was created.
     pub created_at: DateTimeUtc,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The built-in role that may do everything.
+/// The built-in role with all permissions.
 pub const ADMIN: RoleId = RoleId(Uuid::from_u128(0x0193_4000_0000_7000_8000_0000_0000_0001));
-/// The built-in role that everybody has.
+/// The built-in role of all users.
 pub const USER: RoleId = RoleId(Uuid::from_u128(0x0193_4000_0000_7000_8000_0000_0000_0002));

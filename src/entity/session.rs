@@ -1,4 +1,4 @@
-//! A sign-in on one device.
+//! A session: a sign-in on one device.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,31 +11,31 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: SessionId,
-    /// Who signed in.
+    /// The user.
     pub user_id: UserId,
-    /// What the client calls the device.
+    /// The client's name for the device.
     pub device: Option<String>,
-    /// The `User-Agent` of the sign-in.
+    /// The `User-Agent` header of the sign-in.
     pub user_agent: Option<String>,
-    /// The address of the sign-in.
+    /// The IP address of the sign-in.
     pub ip_address: Option<String>,
-    /// When it began.
+    /// When it was created.
     pub created_at: DateTimeUtc,
-    /// When its refresh token was last used.
+    /// When it was last used, with a precision of a minute.
     pub last_used_at: DateTimeUtc,
-    /// When its refresh token expires.
+    /// When the refresh token, and with it the session, expires.
     pub expires_at: DateTimeUtc,
-    /// SHA-256 of the refresh token that is valid now.
+    /// SHA-256 of the current refresh token.
     pub refresh_hash: Vec<u8>,
-    /// SHA-256 of the one before it.
+    /// SHA-256 of the previous refresh token.
     pub previous_refresh_hash: Option<Vec<u8>>,
-    /// How often the token was rotated.
+    /// The number of rotations of the refresh token.
     pub generation: i32,
-    /// When it was last rotated.
+    /// When the refresh token was last rotated.
     pub rotated_at: DateTimeUtc,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,10 +1,10 @@
-//! Which message holds which tool call.
+//! An index from tool calls to messages.
 
 use sea_orm::entity::prelude::*;
 
 use crate::entity::ids::{MessageId, ToolCallId};
 
-/// A row of `tool_calls`; the call itself stands in the message's layout.
+/// A row of `tool_calls`. The call itself is part of the message's layout.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
 #[sea_orm(table_name = "tool_calls")]
 pub struct Model {
@@ -15,7 +15,7 @@ pub struct Model {
     pub message_id: MessageId,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

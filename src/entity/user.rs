@@ -1,4 +1,4 @@
-//! An account.
+//! A user account.
 
 use sea_orm::entity::prelude::*;
 
@@ -11,12 +11,12 @@ pub struct Model {
     /// Its id.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: UserId,
-    /// The name, as its owner writes it.
+    /// The username, as the user wrote it.
     pub username: String,
-    /// The name folded to lower case; unique.
+    /// The username folded to lower case; unique.
     #[sea_orm(unique)]
     pub username_key: String,
-    /// The e-mail address, as its owner writes it.
+    /// The e-mail address, as the user wrote it.
     pub email: String,
     /// The address folded to lower case; unique.
     #[sea_orm(unique)]
@@ -24,26 +24,26 @@ pub struct Model {
     /// An argon2id hash in PHC string format.
     #[sea_orm(column_type = "Text")]
     pub password_hash: String,
-    /// The person's name.
+    /// The full name.
     pub full_name: Option<String>,
-    /// The person's name folded to lower case; admins search it.
+    /// The full name folded to lower case, for searches.
     #[sea_orm(column_type = "Text", nullable)]
     pub full_name_key: Option<String>,
-    /// What the person says of themself.
+    /// The biography.
     pub bio: Option<String>,
-    /// Whether the user may sign in.
+    /// Whether the account is active. A deactivated user cannot sign in.
     pub is_active: bool,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: DateTimeUtc,
-    /// When its profile last changed.
+    /// When the profile was last changed.
     pub updated_at: DateTimeUtc,
-    /// When the user last used the server, to the minute.
+    /// When the user was last active, with a precision of a minute.
     pub last_seen_at: Option<DateTimeUtc>,
-    /// Gone for everybody since then, while what it owned is swept.
+    /// When the account was deleted. It is hidden from then on, and its data is removed by a sweep.
     pub deleted_at: Option<DateTimeUtc>,
 }
 
-/// Joins are written where they are asked for.
+/// No relations: queries specify their joins.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 

@@ -1,4 +1,5 @@
-//! The audit log. Entries are added; none is changed (failures that repeat are counted), and only age and number remove one.
+//! Queries on the audit log. Entries are inserted and deleted; the only update increments the count of a repeated
+//! failure.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
@@ -10,31 +11,31 @@ use crate::entity::audit_entry::{ActiveModel, Column, Entity, Model};
 use crate::entity::ids::{AuditEntryId, UserId};
 use crate::storage::page::{Page, Window};
 
-/// Where an entry stands in the log: newest first.
+/// A cursor in the log, newest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Its id, which carries its time.
+pub struct AuditCursor {
+    /// The id, which includes the time.
     pub id: AuditEntryId,
 }
 
-impl From<&Model> for Place {
+impl From<&Model> for AuditCursor {
     fn from(entry: &Model) -> Self {
         Self { id: entry.id }
     }
 }
 
-/// Which entries are wanted. Every field that is given must fit.
+/// The filter of a list. All given fields must match.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
-    /// Done by this user.
+    /// Performed by this user.
     pub actor_id: Option<UserId>,
-    /// Exactly this action.
+    /// With exactly this action.
     pub action: Option<String>,
-    /// Done to this: a prefixed id.
+    /// Performed on this object: a prefixed id.
     pub subject_id: Option<String>,
-    /// From then on.
+    /// At or after this time.
     pub from: Option<DateTime<Utc>>,
-    /// Before then.
+    /// Before this time.
     pub to: Option<DateTime<Utc>>,
 }
 
@@ -49,10 +50,10 @@ impl Filter {
     }
 }
 
-/// Adds entries. One whose `repeat_key` is there already is counted there instead.
+/// Inserts entries. If an entry with the same `repeat_key` exists, its count is incremented instead.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn insert_all(db: &impl ConnectionTrait, entries: Vec<Model>) -> Result<(), DbErr> {
     if entries.is_empty() {
         return Ok(());
@@ -70,34 +71,38 @@ pub async fn find(db: &impl ConnectionTrait, id: AuditEntryId) -> Result<Option<
 }
 
 /// A page of the log, newest first.
-pub async fn page(db: &impl ConnectionTrait, filter: &Filter, window: Window<Place>) -> Result<Page<Model>, DbErr> {
-    let compare = |place: &Place, is_greater: bool| match is_greater {
-        true => Column::Id.gt(place.id),
-        false => Column::Id.lt(place.id),
+pub async fn page(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    window: Window<AuditCursor>,
+) -> Result<Page<Model>, DbErr> {
+    let compare = |cursor: &AuditCursor, is_greater: bool| match is_greater {
+        true => Column::Id.gt(cursor.id),
+        false => Column::Id.lt(cursor.id),
     };
     let query = Entity::find().filter(filter.condition());
     let rows = window.apply(query, &[Column::Id], true, compare).all(db).await?;
     Ok(window.page(rows))
 }
 
-/// How many entries the filter lets through.
+/// The number of entries that match the filter.
 pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
     Entity::find().filter(filter.condition()).count(db).await
 }
 
-/// The newest failure but `kept`: with all before it, it may go.
+/// The newest failure beyond the newest `kept`. It and all older ones can be deleted.
 pub async fn failure_beyond(db: &impl ConnectionTrait, kept: u64) -> Result<Option<AuditEntryId>, DbErr> {
     let newest_first = Entity::find().filter(Column::RepeatKey.is_not_null()).order_by_desc(Column::Id);
     newest_first.offset(kept).limit(1).select_only().column(Column::Id).into_tuple().one(db).await
 }
 
-/// The `limit` oldest entries from before this moment.
+/// The ids of the `limit` oldest entries before this time.
 pub async fn older(db: &impl ConnectionTrait, than: DateTime<Utc>, limit: u64) -> Result<Vec<AuditEntryId>, DbErr> {
     let old = Entity::find().filter(Column::CreatedAt.lt(than)).order_by_asc(Column::CreatedAt);
     old.limit(limit).select_only().column(Column::Id).into_tuple().all(db).await
 }
 
-/// The `limit` oldest failures up to this one.
+/// The ids of the `limit` oldest failures up to and including this one.
 pub async fn failures_up_to(
     db: &impl ConnectionTrait,
     last: AuditEntryId,
@@ -107,7 +112,7 @@ pub async fn failures_up_to(
     failures.order_by_asc(Column::Id).limit(limit).select_only().column(Column::Id).into_tuple().all(db).await
 }
 
-/// Removes entries for good.
+/// Deletes entries.
 pub async fn delete(db: &impl ConnectionTrait, ids: Vec<AuditEntryId>) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::Id.is_in(ids)).exec(db).await.map(drop)
 }

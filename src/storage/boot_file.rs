@@ -1,5 +1,6 @@
-//! Which run of the server used a `DATA_DIR` last. The file is locked for as long as its server lives, so who gets the lock
-//! knows that the run named in it is dead, and need not wait for its lease to run out.
+//! The file that identifies the last run of the server with a `DATA_DIR`. A server locks the file while it runs. A
+//! server that gets the lock therefore knows that the run named in the file has ended, and does not need to wait for
+//! its lease to expire.
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -9,22 +10,22 @@ use uuid::Uuid;
 
 use crate::entity::ids::BootId;
 
-/// The file's name in `DATA_DIR`.
+/// The name of the file in `DATA_DIR`.
 const NAME: &str = "server.lock";
 
-/// The claim of a running server on its `DATA_DIR`; the operating system lets go of it when the process ends, however it ends.
+/// The lock of a running server on its `DATA_DIR`. The operating system releases it when the process ends.
 #[derive(Debug)]
 pub struct BootFile {
     _locked: File,
-    /// The run that died here before, if its name was kept.
+    /// The previous run, if the file names it.
     pub predecessor: Option<BootId>,
 }
 
 impl BootFile {
-    /// Claims the folder for `boot`; none while another server lives in it.
+    /// Locks the directory for `boot`. None if another server has locked it.
     ///
     /// # Errors
-    /// When the file cannot be made, read or written.
+    /// When the file cannot be created, read or written.
     pub fn claim(data_dir: &Path, boot: BootId) -> io::Result<Option<Self>> {
         let mut file = File::options().create(true).truncate(false).read(true).write(true).open(data_dir.join(NAME))?;
         match file.try_lock() {
@@ -48,13 +49,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_run_learns_who_died_here() {
-        let folder = tempfile::tempdir().unwrap();
+    fn the_next_run_learns_its_predecessor() {
+        let directory = tempfile::tempdir().unwrap();
         let [one, two] = [1, 2].map(|number| BootId(Uuid::from_u128(number)));
-        let first = BootFile::claim(folder.path(), one).unwrap().unwrap();
+        let first = BootFile::claim(directory.path(), one).unwrap().unwrap();
         assert_eq!(first.predecessor, None);
-        assert!(BootFile::claim(folder.path(), two).unwrap().is_none(), "somebody lives here");
+        assert!(BootFile::claim(directory.path(), two).unwrap().is_none(), "another server has the lock");
         drop(first);
-        assert_eq!(BootFile::claim(folder.path(), two).unwrap().unwrap().predecessor, Some(one));
+        assert_eq!(BootFile::claim(directory.path(), two).unwrap().unwrap().predecessor, Some(one));
     }
 }

@@ -1,4 +1,4 @@
-//! Where messages stand in their chat's tree: parts of branches, ancestors and leaves, for many messages at once.
+//! Queries on the trees of messages: ranges of branches, ancestors and leaves, for many messages at once.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use crate::entity::message::{Column, Model};
 use crate::storage::chats::Readable;
 use crate::storage::messages::{SIZE, in_chats, placeholders};
 
-/// Where a message stands, without what it holds.
+/// The position of a message, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
-pub struct Spot {
+pub struct MessageDepth {
     /// The message.
     pub id: MessageId,
     /// Its chat.
@@ -21,27 +21,31 @@ pub struct Spot {
     pub depth: i32,
 }
 
-/// Where those of these messages stand that stand in chats that may be read.
-pub async fn spots(db: &impl ConnectionTrait, readable: Readable, ids: &[MessageId]) -> Result<Vec<Spot>, DbErr> {
+/// The positions of those of these messages that are in readable chats.
+pub async fn depths(
+    db: &impl ConnectionTrait,
+    readable: Readable,
+    ids: &[MessageId],
+) -> Result<Vec<MessageDepth>, DbErr> {
     let found = in_chats(readable).filter(Column::Id.is_in(ids.iter().copied()));
-    found.select_only().columns([Column::Id, Column::ChatId, Column::Depth]).into_model::<Spot>().all(db).await
+    found.select_only().columns([Column::Id, Column::ChatId, Column::Depth]).into_model::<MessageDepth>().all(db).await
 }
 
-/// A part of a branch: as [`super::messages::branch`] has it.
+/// A range of a branch, as in [`super::messages::branch`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BranchPart {
-    /// Any message of the branch at the depth `to - 1` or deeper.
+    /// Any message of the branch at depth `to - 1` or deeper.
     pub below: MessageId,
-    /// The depth at which it begins.
+    /// The first depth (inclusive).
     pub from: i32,
-    /// The depth before which it ends.
+    /// The last depth (exclusive).
     pub to: i32,
 }
 
-/// The most parts of branches that one statement reads.
+/// The most ranges that one statement reads.
 pub const MAX_PARTS: usize = 100;
 
-/// The statement of [`super::messages::branch`] for several parts, as common table expressions that end with `walk (part, id, depth)`.
+/// The statement of [`super::messages::branch`] for several ranges, as common table expressions that end with `walk (part, id, depth)`.
 fn walk(parts: &[BranchPart], values: &mut Vec<Value>) -> String {
     let seed = |(number, part): (usize, &BranchPart)| {
         values.push(part.below.into());
@@ -138,7 +142,7 @@ struct LeafBelow {
 pub async fn newest_leaves_below(
     db: &impl ConnectionTrait,
     messages: &[MessageId],
-) -> Result<HashMap<MessageId, Spot>, DbErr> {
+) -> Result<HashMap<MessageId, MessageDepth>, DbErr> {
     const NEWEST: u64 = 32;
     let mut newest = HashMap::new();
     let climb = |keys: &str| {
@@ -178,9 +182,9 @@ pub async fn newest_leaves_below(
         let sql = sql(&placeholders(1, missing.len()));
         let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, missing);
         for LeafBelow { target, id, chat_id, depth } in LeafBelow::find_by_statement(statement).all(db).await? {
-            let leaf = newest.entry(target).or_insert(Spot { id, chat_id, depth });
+            let leaf = newest.entry(target).or_insert(MessageDepth { id, chat_id, depth });
             if id > leaf.id {
-                *leaf = Spot { id, chat_id, depth };
+                *leaf = MessageDepth { id, chat_id, depth };
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Chats. One that is being swept is there for nobody.
+//! Queries on chats. Deleted chats that are not swept yet are excluded.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
@@ -12,33 +12,33 @@ use crate::entity::{message, reply_chunk};
 use crate::storage::page::{Page, Window};
 use crate::storage::{escape_like, greater_than};
 
-/// Where a chat stands in a list: newest activity first.
+/// A cursor in a list of chats, most recently active first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Its latest activity.
+pub struct ChatCursor {
+    /// The time of the last activity.
     #[serde(with = "chrono::serde::ts_milliseconds")]
     pub active_at: DateTime<Utc>,
-    /// Its id, between chats of the same moment.
+    /// The id, which orders chats with the same time.
     pub id: ChatId,
 }
 
-impl From<&Model> for Place {
+impl From<&Model> for ChatCursor {
     fn from(chat: &Model) -> Self {
         Self { active_at: chat.active_at, id: chat.id }
     }
 }
 
-/// Whose chats may be read.
+/// Which users' chats may be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Readable {
-    /// This user's.
+    /// Those of this user.
     Of(UserId),
-    /// Everybody's.
+    /// Those of all users.
     All,
 }
 
 impl Readable {
-    /// What narrows a query that names `chats` to them, and to those that are still there.
+    /// The condition for a query that names `chats`: readable and not deleted.
     pub(super) fn condition(self) -> Condition {
         let owned = match self {
             Self::Of(owner) => Some(Column::OwnerId.eq(owner)),
@@ -48,16 +48,16 @@ impl Readable {
     }
 }
 
-/// Which chats are wanted.
+/// The filter of a list.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
-    /// This user's.
+    /// Owned by this user.
     pub owner_id: Option<UserId>,
-    /// Text that the title holds; folded to lower case.
+    /// Text that the folded title contains.
     pub title_key: Option<String>,
-    /// Put away, or not.
+    /// Whether the chat is archived.
     pub is_archived: Option<bool>,
-    /// Kept on top, or not.
+    /// Whether the chat is pinned.
     pub is_pinned: Option<bool>,
     /// With this character.
     pub character_id: Option<CharacterId>,
@@ -76,72 +76,73 @@ impl Filter {
     }
 }
 
-/// An owner's chat.
+/// A chat of this owner.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn find(db: &impl ConnectionTrait, owner: UserId, id: ChatId) -> Result<Option<Model>, DbErr> {
     alive().filter(Column::Id.eq(id)).filter(Column::OwnerId.eq(owner)).one(db).await
 }
 
-/// An owner's chat, locked until the transaction ends: whoever writes to a chat's tree holds this lock.
+/// A chat of this owner, locked until the transaction ends. Every transaction that writes to a chat's tree holds this
+/// lock.
 pub async fn lock(db: &impl ConnectionTrait, owner: UserId, id: ChatId) -> Result<Option<Model>, DbErr> {
     alive().filter(Column::Id.eq(id)).filter(Column::OwnerId.eq(owner)).lock_exclusive().one(db).await
 }
 
-/// Those of these chats that may be read.
+/// The readable ones of these chats.
 pub async fn find_all(db: &impl ConnectionTrait, readable: Readable, ids: &[ChatId]) -> Result<Vec<Model>, DbErr> {
     Entity::find().filter(readable.condition()).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
-/// A page of chats, newest activity first.
+/// A page of chats, most recently active first.
 pub async fn page(
     db: &impl ConnectionTrait,
     readable: Readable,
     filter: &Filter,
-    window: Window<Place>,
+    window: Window<ChatCursor>,
 ) -> Result<Page<Model>, DbErr> {
     let query = Entity::find().filter(filter.condition(readable));
-    let compare = |place: &Place, is_greater: bool| {
-        greater_than([Column::ActiveAt, Column::Id], [place.active_at.into(), place.id.into()], is_greater)
+    let compare = |cursor: &ChatCursor, is_greater: bool| {
+        greater_than([Column::ActiveAt, Column::Id], [cursor.active_at.into(), cursor.id.into()], is_greater)
     };
     let rows = window.apply(query, &[Column::ActiveAt, Column::Id], true, compare).all(db).await?;
     Ok(window.page(rows))
 }
 
-/// How many chats the filter lets through.
+/// The number of chats that match the filter.
 pub async fn count(db: &impl ConnectionTrait, readable: Readable, filter: &Filter) -> Result<u64, DbErr> {
     Entity::find().filter(filter.condition(readable)).count(db).await
 }
 
-/// Adds a chat.
+/// Inserts a chat.
 pub async fn insert(db: &impl ConnectionTrait, chat: Model) -> Result<(), DbErr> {
     Entity::insert(ActiveModel::from(chat).reset_all()).exec_without_returning(db).await.map(|_| ())
 }
 
-/// Writes all of a chat's fields.
+/// Writes all columns of a chat.
 pub async fn update(db: &impl ConnectionTrait, chat: Model) -> Result<(), DbErr> {
     let id = chat.id;
     Entity::update_many().set(ActiveModel::from(chat).reset_all()).filter(Column::Id.eq(id)).exec(db).await.map(|_| ())
 }
 
-/// Locks chats until the transaction ends, always in the order of their ids, so that no two transactions wait for each other.
+/// Locks chats until the transaction ends, in the order of their ids to avoid deadlocks.
 pub async fn lock_all(db: &impl ConnectionTrait, ids: &[ChatId]) -> Result<(), DbErr> {
     if db.get_database_backend() != DbBackend::Postgres {
-        // A write transaction of SQLite has the whole database.
+        // On SQLite, a write transaction locks the whole database.
         return Ok(());
     }
     let chats = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).order_by_asc(Column::Id);
     chats.lock_exclusive().select_only().column(Column::Id).into_tuple::<ChatId>().all(db).await.map(drop)
 }
 
-/// Notes activity in chats.
+/// Records activity in chats.
 pub async fn touch(db: &impl ConnectionTrait, ids: &[ChatId], now: DateTime<Utc>) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::ActiveAt, Expr::value(now));
     update.filter(Column::Id.is_in(ids.iter().copied())).exec(db).await.map(drop)
 }
 
-/// Hides an owner's chat from everybody; false when there is none.
+/// Marks a chat of this owner as deleted. Returns false if there is none.
 pub async fn mark_deleted(
     db: &impl ConnectionTrait,
     owner: UserId,
@@ -158,7 +159,7 @@ pub async fn mark_deleted(
     Ok(marked.rows_affected > 0)
 }
 
-/// Hides every chat of an owner from everybody.
+/// Marks all chats of an owner as deleted.
 pub async fn mark_all_deleted(db: &impl ConnectionTrait, owner: UserId, now: DateTime<Utc>) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::DeletedAt, Expr::value(now))
@@ -169,12 +170,13 @@ pub async fn mark_all_deleted(db: &impl ConnectionTrait, owner: UserId, now: Dat
         .map(drop)
 }
 
-/// Some chat that waits to be swept.
+/// A deleted chat that is not swept yet.
 pub async fn find_deleted(db: &impl ConnectionTrait) -> Result<Option<ChatId>, DbErr> {
     Entity::find().filter(Column::DeletedAt.is_not_null()).select_only().column(Column::Id).into_tuple().one(db).await
 }
 
-/// Removes up to `limit` messages of a deleted chat, the deepest first, and at last the chat itself; false when it is gone.
+/// Deletes up to `limit` messages of a deleted chat, deepest first, and finally the chat. Returns false when the chat
+/// is gone.
 pub async fn sweep(db: &impl ConnectionTrait, id: ChatId, limit: u64) -> Result<bool, DbErr> {
     let batch: Vec<MessageId> = message::Entity::find()
         .filter(message::Column::ChatId.eq(id))

@@ -1,10 +1,11 @@
-//! A connection on loan from a pool, which goes back only while its state is known.
+//! A connection borrowed from a pool. It is returned only while its state is known.
 //!
-//! sqlx counts the depth of a transaction on its own side. When SQLite rolls a transaction back by itself (a full disk, an I/O
-//! error: <https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>), sqlx's `ROLLBACK` fails and its
-//! counter stays at 1. Every later transaction on that connection is then a savepoint inside a transaction that nothing commits:
-//! its writes are acknowledged and lost. `tests/it/storage.rs` shows it. Therefore a connection is closed and replaced when
-//! anything but a constraint violation happened on it, or when a task was dropped while it waited for an answer.
+//! sqlx tracks the transaction depth of a connection itself. When SQLite rolls a transaction back on its own (a full
+//! disk, an I/O error: <https://www.sqlite.org/lang_transaction.html#response_to_errors_within_a_transaction>), sqlx's
+//! `ROLLBACK` fails and its depth stays at 1. Every later transaction on that connection is then a savepoint inside a
+//! transaction that is never committed: its writes are acknowledged and lost. `tests/it/storage.rs` shows it. Therefore
+//! a connection is closed and replaced after any error except a constraint violation, and when a task is dropped while
+//! it waits for an answer.
 
 use std::io;
 use std::time::Duration;
@@ -19,15 +20,16 @@ use sqlx_core::transaction::TransactionManager;
 type SqliteTransactionManager = <Sqlite as sqlx::Database>::TransactionManager;
 type PgTransactionManager = <Postgres as sqlx::Database>::TransactionManager;
 
-/// A connection that its pool has lent. When dropped, it is returned, or closed if it is in doubt.
+/// A connection borrowed from its pool. On drop it is returned, or closed if its state is unknown.
 pub(super) struct Connection {
     raw: Option<Raw>,
-    /// The longest wait for one answer of the database.
+    /// The timeout of one statement.
     limit: Duration,
-    /// Set while an answer is awaited, and kept when none came or the answer says that the state is unknown.
+    /// Set while an answer is awaited. Stays set if there was no answer, or if the answer leaves the state unknown.
     is_in_doubt: bool,
     is_in_transaction: bool,
-    /// A statement of this transaction failed. PostgreSQL answers its COMMIT with a rollback and without an error.
+    /// Whether a statement of this transaction failed. PostgreSQL then answers COMMIT with a rollback and without an
+    /// error.
     has_failed: bool,
 }
 
@@ -41,8 +43,8 @@ impl Connection {
         Self { raw: Some(raw), limit, is_in_doubt: false, is_in_transaction: false, has_failed: false }
     }
 
-    /// Begins a transaction on a connection that is verified to be outside of one: sqlx refuses an explicit BEGIN when it counts
-    /// an open transaction, and the database refuses it when it has one.
+    /// Begins a transaction on a connection that has none open: sqlx refuses an explicit BEGIN if its depth is not 0,
+    /// and the database refuses it inside of a transaction.
     pub(super) async fn begin(&mut self) -> Result<(), DbErr> {
         let limit = self.limit;
         let begin = async |raw: &mut Raw| match raw {
@@ -69,7 +71,7 @@ impl Connection {
         };
         let answer = tokio::time::timeout(limit, commit(self.start()?)).await;
         let answer = self.finish(answer);
-        // A failed COMMIT leaves a state that only the database knows, also after a deferred constraint.
+        // After a failed COMMIT, only the database knows the state, even if a deferred constraint failed.
         self.is_in_doubt |= answer.is_err();
         answer.map_err(query_error)?;
         self.is_in_transaction = false;
@@ -127,7 +129,7 @@ impl Connection {
         self.finish(answer).map_err(query_error)
     }
 
-    /// In doubt from here until [`Self::finish`], which does not run when the waiting task is dropped.
+    /// Marks the state as unknown until [`Self::finish`], which does not run if the waiting task is dropped.
     fn start(&mut self) -> Result<&mut Raw, DbErr> {
         if self.is_in_doubt {
             return Err(DbErr::Conn(RuntimeErr::Internal("this connection is in doubt".to_owned())));
@@ -159,13 +161,13 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let Some(mut raw) = self.raw.take() else { return };
         if self.is_in_doubt {
-            // At once and without a farewell, which could wait on a connection that is silent.
+            // Closed without a termination message, which could block on an unresponsive connection.
             match raw {
                 Raw::Sqlite(raw) => drop(raw.detach()),
                 Raw::Postgres(raw) => drop(raw.detach()),
             }
         } else if self.is_in_transaction {
-            // The pool waits for this rollback, and checks its outcome, before it lends the connection again.
+            // The pool waits for this rollback and checks its result before it lends the connection again.
             match &mut raw {
                 Raw::Sqlite(raw) => SqliteTransactionManager::start_rollback(raw),
                 Raw::Postgres(raw) => PgTransactionManager::start_rollback(raw),

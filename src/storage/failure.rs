@@ -1,4 +1,4 @@
-//! Which database errors are outages: nothing is wrong with the request, and a later try may pass.
+//! Classification of database errors: an outage is not caused by the request, and a retry may succeed.
 
 use sea_orm::sqlx::error::DatabaseError;
 use sea_orm::sqlx::sqlite::SqliteError;
@@ -13,7 +13,8 @@ const SQLITE_OUTAGES: [u32; 12] = [2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15];
 /// rollbacks (deadlocks), insufficient resources, operator intervention (shutdown, statement timeout), system errors.
 const POSTGRES_OUTAGES: [&str; 5] = ["08", "40", "53", "57", "58"];
 
-/// The same for single codes: lock_not_available, idle_in_transaction_session_timeout, read_only_sql_transaction (a failover).
+/// Single codes that are also outages: lock_not_available, idle_in_transaction_session_timeout,
+/// read_only_sql_transaction (a failover).
 const POSTGRES_OUTAGE_CODES: [&str; 3] = ["55P03", "25P03", "25006"];
 
 /// Whether the database is down, full, locked, out of connections or too slow.
@@ -41,7 +42,7 @@ pub fn is_outage(cause: &DbErr) -> bool {
 fn is_database_outage(cause: &dyn DatabaseError) -> bool {
     let Some(code) = cause.code() else { return false };
     if cause.try_downcast_ref::<SqliteError>().is_some() {
-        // An extended code has the primary one in its lowest byte.
+        // The lowest byte of an extended result code is the primary result code.
         return code.parse::<u32>().is_ok_and(|code| SQLITE_OUTAGES.contains(&(code & 0xff)));
     }
     POSTGRES_OUTAGES.iter().any(|class| code.starts_with(class)) || POSTGRES_OUTAGE_CODES.contains(&code.as_ref())

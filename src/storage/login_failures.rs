@@ -1,4 +1,4 @@
-//! Failed sign-ins, and the networks that accounts have signed in from.
+//! Queries on failed sign-ins, and on the networks that accounts have signed in from.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
@@ -9,13 +9,13 @@ use crate::entity::ids::UserId;
 use crate::entity::login_failure::{ActiveModel, Column, Entity, Model};
 use crate::entity::login_network;
 
-/// The source that stands for all of them.
+/// The source value for the count over all sources.
 pub const EVERYWHERE: &str = "";
 
-/// The failures to an account from one source, and those from everywhere, that are not forgotten yet.
+/// The failures of an account from one source, and those from all sources, unless expired.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn find(
     db: &impl ConnectionTrait,
     account_key: &[u8],
@@ -30,9 +30,9 @@ pub async fn find(
         .await
 }
 
-/// Counts a failure, and answers how many there are now; none when it is not counted: there are `limit` already, and
-/// the last one was after `counts_again`. Failures that are forgotten count no more. Until the transaction ends, nobody
-/// else counts the same.
+/// Counts a failure and returns the new count. Returns none and counts nothing if the count is `limit` already and the
+/// last failure was after `counts_again`. Expired failures are not included. The row stays locked until the transaction
+/// ends.
 pub async fn count(
     db: &impl ConnectionTrait,
     failure: Model,
@@ -57,21 +57,22 @@ pub async fn count(
     }
 }
 
-/// Forgets the failures to an account from one source.
+/// Deletes the failures of an account from one source.
 pub async fn forget(db: &impl ConnectionTrait, account_key: &[u8], source: &str) -> Result<(), DbErr> {
     let of = Entity::delete_many().filter(Column::AccountKey.eq(account_key)).filter(Column::Source.eq(source));
     of.exec(db).await.map(drop)
 }
 
-/// Forgets every failure to a user's account.
+/// Deletes all failures of a user's account.
 pub async fn forget_user(db: &impl ConnectionTrait, user_id: UserId) -> Result<u64, DbErr> {
-    // Locked in the order in which a failure counts them: a source, then everywhere.
+    // Locked in the same order as when failures are counted: the source, then all sources.
     let rows = Entity::find().filter(Column::UserId.eq(user_id)).order_by_asc(Column::AccountKey);
     rows.order_by_desc(Column::Source).lock_exclusive().all(db).await?;
     Ok(Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(db).await?.rows_affected)
 }
 
-/// Until when these users are locked for the source for which it lasts longest; who is locked for none is not there.
+/// The time until which each of these users is locked, for the source with the longest lock. Users without a lock are
+/// left out.
 pub async fn locked_until(
     db: &impl ConnectionTrait,
     users: &[UserId],
@@ -92,7 +93,7 @@ pub async fn locked_until(
         .await
 }
 
-/// Forgets what has expired, and beyond the newest `kept` the oldest.
+/// Deletes expired rows, and all but the newest `kept`.
 pub async fn sweep(db: &impl ConnectionTrait, kept: u64, now: DateTime<Utc>) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await?;
     let newest_first = Entity::find().order_by_desc(Column::ExpiresAt).offset(kept).limit(1);
@@ -109,7 +110,7 @@ pub async fn is_known_network(db: &impl ConnectionTrait, user_id: UserId, networ
     Ok(login_network::Entity::find_by_id((user_id, network.to_owned())).one(db).await?.is_some())
 }
 
-/// Notes that the user signed in from a network, and keeps the `kept` that were used last.
+/// Records a network of the user, and keeps only the `kept` most recently used ones.
 pub async fn know_network(db: &impl ConnectionTrait, network: login_network::Model, kept: u64) -> Result<(), DbErr> {
     use login_network::{ActiveModel, Column, Entity};
     let user_id = network.user_id;
@@ -126,7 +127,7 @@ pub async fn know_network(db: &impl ConnectionTrait, network: login_network::Mod
     Ok(())
 }
 
-/// Forgets networks that were last used before then.
+/// Deletes networks that were last used before this time.
 pub async fn forget_networks(db: &impl ConnectionTrait, before: DateTime<Utc>) -> Result<(), DbErr> {
     use login_network::{Column, Entity};
     Entity::delete_many().filter(Column::LastUsedAt.lt(before)).exec(db).await.map(drop)

@@ -1,4 +1,4 @@
-//! Messages and the tree that they stand in. Nothing here costs more for a longer chat.
+//! Queries on messages and their trees. No query becomes slower with the length of a chat, unless its comment says so.
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Query;
@@ -11,25 +11,25 @@ use crate::entity::{chat, tool_call};
 use crate::storage::INSERT_ROWS;
 use crate::storage::chats::Readable;
 
-/// A message of an owner's chat.
+/// A message in a chat of this owner.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn find(db: &impl ConnectionTrait, owner: UserId, id: MessageId) -> Result<Option<Model>, DbErr> {
     in_chats(Readable::Of(owner)).filter(Column::Id.eq(id)).one(db).await
 }
 
-/// Those of these messages that stand in chats that may be read.
+/// Those of these messages that are in readable chats.
 pub async fn find_all(db: &impl ConnectionTrait, readable: Readable, ids: &[MessageId]) -> Result<Vec<Model>, DbErr> {
     in_chats(readable).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
-/// A message, whosever it is.
+/// A message in any chat.
 pub async fn find_any(db: &impl ConnectionTrait, id: MessageId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).one(db).await
 }
 
-/// The message that holds a tool call, in the owner's chats.
+/// The message that contains a tool call, in a chat of this owner.
 pub async fn find_by_call(db: &impl ConnectionTrait, owner: UserId, id: ToolCallId) -> Result<Option<Model>, DbErr> {
     match tool_call::Entity::find_by_id(id).one(db).await? {
         Some(call) => find(db, owner, call.message_id).await,
@@ -37,11 +37,12 @@ pub async fn find_by_call(db: &impl ConnectionTrait, owner: UserId, id: ToolCall
     }
 }
 
-/// About how much memory a message takes beside its fixed columns, in bytes. Both databases know it without reading the text.
+/// The approximate memory of a message in addition to its fixed columns, in bytes. Both databases know these lengths
+/// without reading the text.
 pub(super) const SIZE: &str = "(OCTET_LENGTH(m.body) + COALESCE(OCTET_LENGTH(m.layout), 0))";
 
-/// The messages that `picked` gives, a selection of `messages m` with the columns `id` and `size`, in the order of their ids,
-/// until they have more than `max_bytes` together: a caller that gets more than that asked for too much.
+/// The messages that `picked` selects, by id, until they exceed `max_bytes` together; a caller that receives more must
+/// treat its request as too large. `picked` is a selection from `messages m` with the columns `id` and `size`.
 async fn within(
     db: &impl ConnectionTrait,
     picked: &str,
@@ -57,7 +58,7 @@ async fn within(
     Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
-/// A condition on `m`: it stands in a chat that may be read. Beside it, its own keys must be given.
+/// A condition on `m`: the message is in a readable chat. The caller must also restrict the messages by key.
 fn in_readable_chat(readable: Readable, values: &mut Vec<Value>) -> String {
     let owned = match readable {
         Readable::Of(owner) => {
@@ -69,7 +70,7 @@ fn in_readable_chat(readable: Readable, values: &mut Vec<Value>) -> String {
     format!("EXISTS (SELECT 1 FROM chats c WHERE c.id = m.chat_id AND c.deleted_at IS NULL{owned})")
 }
 
-/// Those of these messages that stand in chats that may be read, by id, up to `max_bytes` as [`within`] has it.
+/// Those of these messages that are in readable chats, by id, limited by `max_bytes` as in [`within`].
 pub async fn find_within(
     db: &impl ConnectionTrait,
     readable: Readable,
@@ -83,7 +84,7 @@ pub async fn find_within(
     within(db, &picked, values, max_bytes).await
 }
 
-/// The first `limit` messages right below each of these, oldest first, up to `max_bytes` as [`within`] has it.
+/// The first `limit` direct children of each of these messages, oldest first, limited by `max_bytes` as in [`within`].
 pub async fn children(
     db: &impl ConnectionTrait,
     readable: Readable,
@@ -102,7 +103,8 @@ pub async fn children(
     within(db, &picked, values, max_bytes).await
 }
 
-/// The first `limit` messages of each of these chats that follow nothing, oldest first, up to `max_bytes` as [`within`] has it.
+/// The first `limit` messages without a parent in each of these chats, oldest first, limited by `max_bytes` as in
+/// [`within`].
 pub async fn roots(
     db: &impl ConnectionTrait,
     readable: Readable,
@@ -121,8 +123,9 @@ pub async fn roots(
     within(db, &picked, values, max_bytes).await
 }
 
-/// The part of a branch between two depths (`from` included, `to` not), from the root's side down. `below` is any message of
-/// the branch at depth `to - 1` or deeper. Jumps find the deepest one wanted, parent pointers the others.
+/// The messages of a branch between two depths (`from` inclusive, `to` exclusive), from the root downwards. `below` is
+/// any message of the branch at depth `to - 1` or deeper. Jump pointers find the deepest of them, parent pointers the
+/// others.
 pub async fn branch(db: &impl ConnectionTrait, below: MessageId, from: i32, to: i32) -> Result<Vec<Model>, DbErr> {
     if from >= to {
         return Ok(Vec::new());
@@ -144,28 +147,28 @@ pub async fn branch(db: &impl ConnectionTrait, below: MessageId, from: i32, to: 
     Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
-/// Whether a reply is being written in a chat.
+/// Whether a reply is streaming in a chat.
 pub async fn is_streaming_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<bool, DbErr> {
     let streaming = Entity::find().filter(Column::ChatId.eq(chat)).filter(streaming());
     Ok(streaming.select_only().column(Column::Id).into_tuple::<MessageId>().one(db).await?.is_some())
 }
 
-/// Adds messages, parents before children.
+/// Inserts messages, parents before children.
 pub async fn insert(db: &impl ConnectionTrait, messages: &[Model]) -> Result<(), DbErr> {
     let rows = messages.iter().map(|message| ActiveModel::from(message.clone()).reset_all());
     Entity::insert_many(rows).exec_without_returning(db).await.map(|_| ())
 }
 
-/// Notes that something follows a message now.
+/// Records that a message has a child.
 pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::IsLeaf, Expr::value(false)).filter(Column::Id.eq(id));
     update.filter(leaf()).exec(db).await.map(|_| ())
 }
 
-/// The one way in which a reply ends: writes its final row if it is still STREAMING and owned by `owner`. False means that it has
-/// ended already, or is gone.
+/// Ends a reply: writes its final row if it is still STREAMING and owned by `owner`. Replies end in no other way.
+/// Returns false if the reply has ended already or was deleted.
 pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
-    // A message that follows the reply, or a stop, may have been written meanwhile: those columns stay as they are.
+    // These columns may have been changed meanwhile, by a message that follows the reply or by a stop request.
     let mut row = ActiveModel::from(reply.clone()).reset_all();
     row.is_leaf = sea_orm::NotSet;
     row.is_stop_requested = sea_orm::NotSet;
@@ -184,19 +187,19 @@ pub async fn find_any_of(db: &impl ConnectionTrait, ids: &[MessageId]) -> Result
     Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
-/// Asks the server that writes a reply to stop.
+/// Requests the node that writes a reply to stop.
 pub async fn request_stop(db: &impl ConnectionTrait, id: MessageId) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
     update.filter(Column::Id.eq(id)).filter(streaming()).exec(db).await.map(|_| ())
 }
 
-/// Asks whichever server writes in a chat to stop.
+/// Requests the node that writes a reply in this chat to stop.
 pub async fn request_stop_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
     update.filter(Column::ChatId.eq(chat)).filter(streaming()).exec(db).await.map(|_| ())
 }
 
-/// Asks the servers that write replies in an owner's chats to stop.
+/// Requests the nodes that write replies in an owner's chats to stop.
 pub async fn request_stop_of(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
     let mut chats = Query::select();
     chats.column(chat::Column::Id).from(chat::Entity).and_where(chat::Column::OwnerId.eq(owner));
@@ -204,27 +207,28 @@ pub async fn request_stop_of(db: &impl ConnectionTrait, owner: UserId) -> Result
     update.filter(Column::ChatId.in_subquery(chats)).filter(streaming()).exec(db).await.map(drop)
 }
 
-/// Those of a node's running replies that a stop was requested for.
+/// The running replies of a node for which a stop was requested.
 pub async fn stop_requests(db: &impl ConnectionTrait, boot: BootId) -> Result<Vec<MessageId>, DbErr> {
     let running = Entity::find().filter(streaming()).filter(Column::BootId.eq(boot));
     let stopped = running.filter(Column::IsStopRequested.into_expr());
     stopped.select_only().column(Column::Id).into_tuple().all(db).await
 }
 
-/// Those of these replies that are STREAMING and owned by this node, locked until the transaction ends so that none ends before.
+/// Those of these replies that are STREAMING and owned by this node. They are locked until the transaction ends, so
+/// that none of them ends earlier.
 pub async fn lock_owned(db: &impl ConnectionTrait, boot: BootId, ids: &[MessageId]) -> Result<Vec<MessageId>, DbErr> {
     let owned = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).filter(streaming());
     let owned = owned.filter(Column::BootId.eq(boot)).order_by_asc(Column::Id);
     owned.lock_exclusive().select_only().column(Column::Id).into_tuple().all(db).await
 }
 
-/// The nodes that own running replies; none for replies that name no owner.
+/// The nodes that own running replies. None stands for replies without an owner.
 pub async fn running_owners(db: &impl ConnectionTrait) -> Result<Vec<Option<BootId>>, DbErr> {
     let running = Entity::find().filter(streaming()).select_only().column(Column::BootId).distinct();
     running.into_tuple().all(db).await
 }
 
-/// Up to `limit` running replies of an owner, by id from `after` on.
+/// Up to `limit` running replies of an owner, by id, after the id `after`.
 pub async fn find_running(
     db: &impl ConnectionTrait,
     owner: Option<BootId>,
@@ -241,7 +245,7 @@ pub async fn find_running(
         .await
 }
 
-/// Registers tool calls; those that are registered already stay as they are.
+/// Inserts tool calls. Existing ones are left unchanged.
 pub async fn insert_calls(db: &impl ConnectionTrait, calls: Vec<tool_call::Model>) -> Result<(), DbErr> {
     for rows in calls.chunks(INSERT_ROWS) {
         let rows = rows.iter().map(|row| tool_call::ActiveModel::from(row.clone()).reset_all());
@@ -251,17 +255,18 @@ pub async fn insert_calls(db: &impl ConnectionTrait, calls: Vec<tool_call::Model
     Ok(())
 }
 
-/// Written into the statement, not bound to it: only so does a partial index serve it.
+/// A literal instead of a bound value: the partial index can only be used with a literal.
 pub(super) fn streaming() -> Expr {
     Column::Status.into_expr().eq(Expr::Constant(Value::from(MessageStatus::Streaming.to_value())))
 }
 
-/// As the partial index has it.
+/// In the same form as in the partial index.
 fn leaf() -> Expr {
     Column::IsLeaf.into_expr()
 }
 
-/// Messages by their own keys, and then their chats: joined, the database may begin with all the chats of an owner.
+/// The messages are restricted by key, not by a join with the chats, with which the database may start from all chats
+/// of an owner.
 pub(super) fn in_chats(readable: Readable) -> Select<Entity> {
     let mut chat = Query::select();
     chat.expr(Expr::Constant(Value::from(1)))

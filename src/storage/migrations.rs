@@ -1,28 +1,29 @@
-//! Bringing the tables up and down. Several servers that start at once wait for one another.
+//! Applies and reverts migrations. Servers that start at the same time wait for each other.
 
 use migration::{MigrationStatus, Migrator, MigratorTrait};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, DbErr};
 
 use super::{durable, options};
 
-/// Any number; every duologue takes the same one.
+/// An arbitrary number that all versions of duologue share.
 const ADVISORY_LOCK: i64 = 0x6475_6f6c_6f67_7565;
 
-/// A step that an operator asks for.
+/// A migration command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// Applies what is pending, or the next so many.
+    /// Applies all pending migrations, or this many.
     Up(Option<u32>),
-    /// Takes back so many.
+    /// Reverts this many migrations.
     Down(u32),
-    /// Drops everything and applies all again.
+    /// Drops all tables and applies all migrations.
     Fresh,
 }
 
-/// Runs a step, on a connection of its own that holds PostgreSQL's advisory lock meanwhile.
+/// Runs a command on its own connection, with PostgreSQL's advisory lock held.
 ///
 /// # Errors
-/// When the database cannot be reached, or a migration fails; each is a transaction, so none is half applied.
+/// When the database cannot be reached or a migration fails. Each migration is a transaction, so none is applied
+/// partially.
 pub async fn run(url: &str, step: Step) -> Result<(), DbErr> {
     let connection = connect(url).await?;
     if connection.get_database_backend() == DbBackend::Postgres {
@@ -48,7 +49,7 @@ async fn up(connection: &DatabaseConnection, steps: Option<u32>) -> Result<(), D
     Ok(())
 }
 
-/// Every migration's name, and whether it is applied.
+/// The names of all migrations, and whether each is applied.
 ///
 /// # Errors
 /// When the database cannot be reached.

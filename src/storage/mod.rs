@@ -1,5 +1,5 @@
-//! The database: connections, transactions, and named queries by slice. A query is a plain `async fn` over any
-//! `ConnectionTrait`, so that the domain owns the transaction.
+//! The database: connections, transactions, and named queries, in one module per subject. A query is an `async fn` over
+//! any `ConnectionTrait`, so that the domain controls transactions.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,14 +12,12 @@ use sea_orm::{ColumnTrait, ConnectOptions, ConnectionTrait as _, DbBackend, DbEr
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-pub mod accounts;
 pub mod audit;
 pub mod boot_file;
 pub mod branches;
 pub mod characters;
 pub mod chats;
 mod connection;
-pub mod directory;
 pub mod failure;
 pub mod idempotency;
 pub mod login_failures;
@@ -32,26 +30,26 @@ pub mod personal_access_tokens;
 mod pool;
 pub mod reply_chunks;
 pub mod roles;
+pub mod sessions;
 pub mod users;
 
 use pool::PoolLimits;
 pub use pool::{Pool, Transaction};
 
-/// How long a request waits for a connection before it is refused.
+/// How long a request waits for a connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a request waits for one answer of the database. Longer than the limit that the server has for a statement, which
-/// keeps the connection.
+/// The timeout of one statement. Longer than the database's own statement timeout, which does not cost the connection.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
-/// The limits that PostgreSQL itself has for our sessions
-/// (<https://www.postgresql.org/docs/current/runtime-config-client.html>), in milliseconds. A node that is frozen inside a transaction
-/// loses its row locks after `idle_in_transaction_session_timeout`.
+/// PostgreSQL's timeouts for our sessions (<https://www.postgresql.org/docs/current/runtime-config-client.html>), in
+/// milliseconds. A node that freezes inside of a transaction loses its row locks after
+/// `idle_in_transaction_session_timeout`.
 const SESSION_SETTINGS: [(&str, &str); 4] = [
     ("statement_timeout", "10000"),
     ("lock_timeout", "5000"),
     ("idle_in_transaction_session_timeout", "10000"),
     ("tcp_user_timeout", "15000"),
 ];
-/// The pool of the journal: the lease, the chunks, the endings.
+/// The limits of the journal's pool, which serves the lease, the chunks and the endings.
 const JOURNAL_LIMITS: PoolLimits =
     PoolLimits { connections: 3, acquire: Duration::from_secs(2), statement: Duration::from_secs(4) };
 const JOURNAL_SESSION_SETTINGS: [(&str, &str); 4] = [
@@ -60,18 +58,19 @@ const JOURNAL_SESSION_SETTINGS: [(&str, &str); 4] = [
     ("idle_in_transaction_session_timeout", "5000"),
     ("tcp_user_timeout", "5000"),
 ];
-/// How much of a SQLite file is read through the system's page cache instead of being copied from it.
+/// The part of a SQLite file that is read through a memory mapping instead of being copied, in bytes.
 const MMAP_BYTES: &str = "134217728";
-/// Rows that SQLite's thread reads ahead. With a full buffer, that thread and the reader wake each other for every row.
+/// The number of rows that SQLite's thread reads ahead. When this buffer is full, the thread and the reader wake each
+/// other for every row.
 const ROW_BUFFER: usize = 1_000;
-/// Rows of one insert; SQLite takes 32,766 values at most.
+/// The most rows of one INSERT. SQLite accepts at most 32,766 values.
 const INSERT_ROWS: usize = 500;
-/// How often SQLite's write-ahead log (WAL) is checkpointed into its file.
+/// The interval between checkpoints of SQLite's write-ahead log (WAL).
 const WAL_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
-/// The size of the WAL, in pages of 4 KiB, from which the next commit checkpoints it and starts it over. Under load, the
-/// periodic checkpoint finds no moment between two commits in which it could do so.
+/// The size of the WAL, in pages of 4 KiB, from which the next commit checkpoints and restarts it. Under load, the
+/// periodic checkpoint may never find a time without readers and writers.
 const MAX_WAL_PAGES: &str = "16384";
-/// How long SQLite waits for another process's lock.
+/// How long SQLite waits for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The database. Cheap to clone.
@@ -80,16 +79,16 @@ pub struct Database {
     reader: Pool,
     writer: Pool,
     journal: Pool,
-    /// Checkpoints SQLite's WAL.
+    /// The connection that checkpoints SQLite's WAL.
     wal_checkpointer: Option<Pool>,
 }
 
 impl Database {
-    /// Connects: on SQLite one writer (the file is created when it is missing) and `max_connections` read-only readers in WAL
-    /// mode, on PostgreSQL one pool of `max_connections` and a small one for the journal.
+    /// Connects. SQLite: one writer and `max_connections` read-only readers, in WAL mode; the file is created if it is
+    /// missing. PostgreSQL: one pool of `max_connections` and a small one for the journal.
     ///
     /// # Errors
-    /// When the address is malformed, or the database cannot be reached.
+    /// When the URL is malformed or the database cannot be reached.
     pub async fn connect(url: &str, max_connections: u32) -> Result<Self, DbErr> {
         let limits = |connections| PoolLimits { connections, acquire: ACQUIRE_TIMEOUT, statement: ANSWER_TIMEOUT };
         if !url.starts_with("sqlite:") {
@@ -104,70 +103,70 @@ impl Database {
         let writer = Pool::sqlite(writing, limits(1)).await?;
         let wal_checkpointer = Some(Pool::sqlite(durable(file.clone()), limits(1)).await?);
         let reader = Pool::sqlite(durable(file).read_only(true), limits(max_connections)).await?;
-        // A second writer would only wait for the first one's lock, without an order.
+        // A second writer would only wait for the lock of the first, in no defined order.
         Ok(Self { reader, journal: writer.clone(), writer, wal_checkpointer })
     }
 
-    /// For queries outside a transaction.
+    /// The connections for queries outside of a transaction.
     pub fn reader(&self) -> &Pool {
         &self.reader
     }
 
-    /// Begins a write transaction; it is rolled back when dropped without a commit. On SQLite it holds the one writer from
-    /// its first moment (`BEGIN IMMEDIATE`), so it must await nothing but the database.
+    /// Begins a write transaction, which is rolled back if it is dropped without a commit. On SQLite it holds the only
+    /// writer from the beginning (`BEGIN IMMEDIATE`), so it must await nothing except the database.
     ///
     /// # Errors
-    /// When no connection is free in time, or the database refuses.
+    /// When no connection becomes free in time, or the database refuses.
     pub async fn begin(&self) -> Result<Transaction, DbErr> {
         self.writer.begin().await
     }
 
-    /// Begins a write transaction of the journal, which waits for no request.
+    /// Begins a write transaction of the journal, which does not wait for requests.
     ///
     /// # Errors
-    /// When no connection is free in time, or the database refuses.
+    /// When no connection becomes free in time, or the database refuses.
     pub async fn begin_for_journal(&self) -> Result<Transaction, DbErr> {
         self.journal.begin().await
     }
 
-    /// For single statements of the journal that write.
+    /// The connections for single write statements of the journal.
     pub fn journal(&self) -> &Pool {
         &self.journal
     }
 
-    /// For queries of the journal outside a transaction.
+    /// The connections for queries of the journal outside of a transaction.
     pub fn journal_reader(&self) -> &Pool {
         if self.is_sqlite() { &self.reader } else { &self.journal }
     }
 
-    /// Checkpoints SQLite's WAL into its file once a second, until `stop`. Otherwise the commit that finds the WAL full does it,
-    /// and waits for the disk while it has the one writer. On PostgreSQL there is nothing to do.
+    /// Checkpoints SQLite's WAL every second until `stop`. Without it, the commit that finds the WAL full checkpoints
+    /// it, and waits for the disk while it holds the only writer. Does nothing on PostgreSQL.
     pub async fn checkpoint_wal_until(self, stop: CancellationToken) {
         let Some(checkpointer) = &self.wal_checkpointer else { return stop.cancelled().await };
         let mut ticks = tokio::time::interval(WAL_CHECKPOINT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            // PASSIVE waits for nobody. Pages that readers still need are left for the next time.
+            // PASSIVE does not wait. Pages that readers still need are left for the next checkpoint.
             if let Err(cause) = checkpointer.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await {
                 tracing::warn!(error = &cause as &dyn std::error::Error, "WAL checkpoint failed");
             }
         }
     }
 
-    /// Asks the database for an answer.
+    /// Checks that the database answers.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When it does not answer in time.
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
     }
 
-    /// Whether this is the embedded database, which one server has for itself.
+    /// Whether the database is SQLite, which only one server uses.
     pub fn is_sqlite(&self) -> bool {
         self.writer.get_database_backend() == DbBackend::Sqlite
     }
 
-    /// Closes every connection, the writer last, which checkpoints SQLite's WAL into its file.
+    /// Closes all connections. The writer is last, because closing it checkpoints SQLite's WAL.
     pub async fn close(self) {
         if let Some(checkpointer) = self.wal_checkpointer {
             checkpointer.close().await;
@@ -178,7 +177,7 @@ impl Database {
     }
 }
 
-/// The options of SeaORM's own pool, which migrations need.
+/// The options of SeaORM's own pool, which the migrations use.
 fn options(url: &str, max_connections: u32) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
@@ -202,10 +201,10 @@ fn durable(file: SqliteConnectOptions) -> SqliteConnectOptions {
         .pragma("mmap_size", MMAP_BYTES)
 }
 
-/// The file that a `sqlite:` address names.
+/// The file of a `sqlite:` URL.
 ///
 /// # Errors
-/// When the address is malformed, or names a database in memory, which two pools cannot share.
+/// When the URL is malformed, or names an in-memory database, which two pools cannot share.
 pub fn sqlite_file(url: &str) -> Result<PathBuf, DbErr> {
     let options: SqliteConnectOptions = url.parse().map_err(malformed_url)?;
     let file = options.get_filename();
@@ -219,18 +218,18 @@ fn malformed_url(cause: impl ToString) -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(cause.to_string()))
 }
 
-/// Held by the one server that uses a SQLite file, beside which the lock file stands; the operating system lets go of it when
-/// the process ends, however it ends.
+/// The lock of the server that uses a SQLite file. The lock file is next to the database file. The operating system
+/// releases the lock when the process ends.
 #[derive(Debug)]
 pub struct ServerLock {
     _file: Option<File>,
 }
 
 impl ServerLock {
-    /// Takes the lock of a SQLite address; for PostgreSQL there is none to take.
+    /// Acquires the lock for a SQLite URL. Does nothing for PostgreSQL.
     ///
     /// # Errors
-    /// When another process holds it, or the file cannot be made.
+    /// When another process holds the lock, or the file cannot be created.
     pub fn acquire(url: &str) -> Result<Self, DbErr> {
         if !url.starts_with("sqlite:") {
             return Ok(Self { _file: None });
@@ -249,12 +248,12 @@ impl ServerLock {
     }
 }
 
-/// The text as a `LIKE` pattern that means just itself, with `\` as its escape.
+/// A `LIKE` pattern that matches this text literally, with `\` as its escape character.
 fn escape_like(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 
-/// `(a, b) > (x, y)` or `(a, b) < (x, y)`: the row comparison that keyset pagination needs, and that indexes serve.
+/// `(a, b) > (x, y)` or `(a, b) < (x, y)`: the row comparison of keyset pagination, which can use indexes.
 fn greater_than<C: ColumnTrait>(columns: [C; 2], values: [Value; 2], is_greater: bool) -> SimpleExpr {
     let row = Expr::tuple(columns.map(|column| Expr::col(column)));
     let place = Expr::tuple(values.map(Expr::value));

@@ -1,4 +1,4 @@
-//! The leases of nodes, by the database's clock. Only PostgreSQL serves more than one node.
+//! Queries on the leases of nodes, by the database's clock. Only PostgreSQL is used by more than one node.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::entity::node::Entity;
 /// Extends a node's lease to `lease` from now.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn renew(db: &impl ConnectionTrait, boot: BootId, lease: Duration) -> Result<(), DbErr> {
     let sql = format!(
         "INSERT INTO nodes (boot_id, alive_until) VALUES ($1, {} + $2) \
@@ -22,12 +22,12 @@ pub async fn renew(db: &impl ConnectionTrait, boot: BootId, lease: Duration) -> 
     db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await.map(drop)
 }
 
-/// Removes a node that writes no reply.
+/// Deletes a node.
 pub async fn delete(db: &impl ConnectionTrait, boot: BootId) -> Result<(), DbErr> {
     Entity::delete_by_id(boot).exec(db).await.map(drop)
 }
 
-/// Claims a node whose lease has expired, for `claim`: no other node gets it meanwhile.
+/// Claims a node whose lease has expired, for the duration `claim`. No other node can claim it meanwhile.
 pub async fn claim_expired(db: &impl ConnectionTrait, claim: Duration) -> Result<Option<BootId>, DbErr> {
     let (now, skip_locked) = (now(db), if is_postgres(db) { "FOR UPDATE SKIP LOCKED" } else { "" });
     let sql = format!(
@@ -39,8 +39,8 @@ pub async fn claim_expired(db: &impl ConnectionTrait, claim: Duration) -> Result
     row.map(|row| row.try_get("", "boot_id").map(BootId)).transpose()
 }
 
-/// Extends a claim on a node and locks it until the transaction ends, so that it cannot come back to life meanwhile. False when
-/// its lease has been renewed, or its row is gone.
+/// Extends a claim on a node, and locks its row until the transaction ends, so that the node cannot renew its lease
+/// meanwhile. Returns false if the lease was renewed or the row was deleted.
 pub async fn extend_claim(db: &impl ConnectionTrait, dead: BootId, claim: Duration) -> Result<bool, DbErr> {
     let now = now(db);
     let sql = format!("UPDATE nodes SET claimed_until = {now} + $1 WHERE boot_id = $2 AND alive_until < {now}");
@@ -49,7 +49,7 @@ pub async fn extend_claim(db: &impl ConnectionTrait, dead: BootId, claim: Durati
     Ok(extended.rows_affected() > 0)
 }
 
-/// Adds an expired lease for each of these nodes that has none, so that it is claimed like any dead node.
+/// Inserts an expired lease for each of these nodes that has no row, so that it can be claimed like any dead node.
 pub async fn adopt(db: &impl ConnectionTrait, nodes: &[BootId]) -> Result<(), DbErr> {
     for node in nodes {
         let sql = "INSERT INTO nodes (boot_id, alive_until) VALUES ($1, 0) ON CONFLICT (boot_id) DO NOTHING";

@@ -1,34 +1,35 @@
-//! A page of a list that is ordered by a key (keyset pagination): never an offset.
+//! Keyset pagination: a page of a list that is ordered by a key.
 
 use sea_orm::{EntityTrait, Order, QueryFilter, QueryOrder, QuerySelect, Select, sea_query::SimpleExpr};
 
-/// Which page is wanted. `P` is the place of a row in the list's order.
+/// The requested page. `P` is the cursor type of the list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Window<P> {
-    /// Only what comes after this place.
+    /// Only rows after this cursor.
     pub after: Option<P>,
-    /// Only what comes before this place.
+    /// Only rows before this cursor.
     pub before: Option<P>,
-    /// At most so many.
+    /// The most rows.
     pub limit: u32,
-    /// Counted from the end of the list; from its beginning otherwise. The rows are in the list's order either way.
+    /// Whether rows are counted from the end of the list instead of its beginning. They are returned in the list's
+    /// order in both cases.
     pub from_end: bool,
 }
 
-/// A page of rows in the list's order.
+/// A page of rows, in the list's order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Page<T> {
     /// The rows.
     pub rows: Vec<T>,
-    /// Whether rows stand before the first one.
+    /// Whether there are rows before the first one.
     pub has_previous: bool,
-    /// Whether rows stand after the last one.
+    /// Whether there are rows after the last one.
     pub has_next: bool,
 }
 
 impl<P> Window<P> {
-    /// Narrows a query to this window and orders it by `columns`, from great to small when `descending`. `compare` says that
-    /// a row's key is greater (or smaller) than a place.
+    /// Restricts a query to this window and orders it by `columns`, descending if `descending`. `compare` is the
+    /// condition that a row's key is greater (or smaller) than a cursor.
     pub(super) fn apply<E: EntityTrait>(
         &self,
         mut query: Select<E>,
@@ -49,7 +50,7 @@ impl<P> Window<P> {
         query.limit(u64::from(self.limit) + 1)
     }
 
-    /// Makes a page of what the query gave.
+    /// Makes a page of the rows that the query returned.
     pub(super) fn page<T>(&self, mut rows: Vec<T>) -> Page<T> {
         let limit = self.limit as usize;
         let has_more = rows.len() > limit;

@@ -1,4 +1,4 @@
-//! One-time tokens with which users choose a new password.
+//! Queries on password reset tokens.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
@@ -9,17 +9,17 @@ use crate::entity::ids::{RoleId, UserId};
 use crate::entity::password_reset::{Column, Entity, Model};
 use crate::entity::{user, user_role};
 
-/// Adds a token, in the place of the one that its user had.
+/// Inserts a token, replacing the previous one of the user.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn replace(db: &impl ConnectionTrait, reset: Model) -> Result<(), DbErr> {
     let again = OnConflict::column(Column::UserId).update_columns([Column::TokenHash, Column::ExpiresAt]).to_owned();
     let insert = Entity::insert(reset.into_active_model().reset_all()).on_conflict(again);
     insert.exec_without_returning(db).await.map(drop)
 }
 
-/// Whose token that is, while it works.
+/// The user of a token, unless it has expired.
 pub async fn find_user(
     db: &impl ConnectionTrait,
     hash: &[u8],
@@ -35,25 +35,25 @@ pub async fn find_user(
         .await
 }
 
-/// Uses up a token. Answers whether it still worked.
+/// Deletes a token when it is used. Returns false if it does not exist or has expired.
 pub async fn take(db: &impl ConnectionTrait, hash: &[u8], now: DateTime<Utc>) -> Result<bool, DbErr> {
     let taken = Entity::delete_many().filter(Column::TokenHash.eq(hash)).filter(Column::ExpiresAt.gt(now));
     Ok(taken.exec(db).await?.rows_affected == 1)
 }
 
-/// Ends the token of a user.
+/// Deletes the token of a user.
 pub async fn delete(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
     Entity::delete_by_id(user_id).exec(db).await.map(drop)
 }
 
-/// Ends the tokens of everybody who has this role.
+/// Deletes the tokens of all users with this role.
 pub async fn delete_of_role(db: &impl ConnectionTrait, role_id: RoleId) -> Result<(), DbErr> {
     let holders = user_role::Entity::find().filter(user_role::Column::RoleId.eq(role_id));
     let holders = holders.select_only().column(user_role::Column::UserId).into_query();
     Entity::delete_many().filter(Column::UserId.in_subquery(holders)).exec(db).await.map(drop)
 }
 
-/// Removes tokens that have expired.
+/// Deletes expired tokens.
 pub async fn delete_expired(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! Tokens for programs that act for users.
+//! Queries on personal access tokens.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
@@ -9,15 +9,15 @@ use crate::entity::ids::{PersonalAccessTokenId, UserId};
 use crate::entity::personal_access_token::{Column, Entity, Model};
 use crate::entity::user;
 
-/// Adds a token.
+/// Inserts a token.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn insert(db: &impl ConnectionTrait, token: Model) -> Result<(), DbErr> {
     token.into_active_model().insert(db).await.map(drop)
 }
 
-/// The token of that hash, and for whom it acts.
+/// The token with this hash, and its user.
 pub async fn find_by_hash(db: &impl ConnectionTrait, hash: &[u8]) -> Result<Option<(Model, user::Model)>, DbErr> {
     let owner = Entity::belongs_to(user::Entity).from(Column::UserId).to(user::Column::Id);
     let row = Entity::find()
@@ -35,34 +35,34 @@ pub async fn find(db: &impl ConnectionTrait, id: PersonalAccessTokenId) -> Resul
     Entity::find_by_id(id).one(db).await
 }
 
-/// Every token of those users, newest first.
+/// The tokens of these users, newest first.
 pub async fn of_users(db: &impl ConnectionTrait, users: &[UserId]) -> Result<Vec<Model>, DbErr> {
     Entity::find().filter(Column::UserId.is_in(users.iter().copied())).order_by_desc(Column::Id).all(db).await
 }
 
-/// How many tokens a user has.
+/// The number of tokens of a user.
 pub async fn count(db: &impl ConnectionTrait, user_id: UserId) -> Result<u64, DbErr> {
     Entity::find().filter(Column::UserId.eq(user_id)).count(db).await
 }
 
-/// Ends a token. Answers whether it was there.
+/// Deletes a token. Returns whether it existed.
 pub async fn delete(db: &impl ConnectionTrait, id: PersonalAccessTokenId) -> Result<bool, DbErr> {
     Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
 
-/// Ends every token of a user.
+/// Deletes all tokens of a user.
 pub async fn delete_all(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::UserId.eq(user_id)).exec(db).await.map(drop)
 }
 
-/// Removes tokens that have expired.
+/// Deletes expired tokens.
 pub async fn delete_expired(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::ExpiresAt.lte(now)).exec(db).await.map(drop)
 }
 
-/// Notes that a token and its user were active now.
+/// Records that a token and its user were active at `now`.
 pub async fn touch(db: &impl ConnectionTrait, token: &Model, now: DateTime<Utc>) -> Result<(), DbErr> {
-    super::accounts::touch_user(db, token.user_id, now).await?;
+    super::users::touch(db, token.user_id, now).await?;
     let used = Entity::update_many().col_expr(Column::LastUsedAt, Expr::value(now));
     used.filter(Column::Id.eq(token.id)).exec(db).await.map(drop)
 }

@@ -1,5 +1,5 @@
-//! Pools of connections. A pool is a `ConnectionTrait` that runs each statement on a connection of its own; a [`Transaction`] holds
-//! one connection until it ends.
+//! Connection pools. A pool is a `ConnectionTrait` that runs each statement on its own connection; a [`Transaction`]
+//! keeps one connection until it ends.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 
 use super::connection::{Connection, Raw};
 
-/// A connection that was idle for longer is tested before it is lent.
+/// A connection that was idle for longer than this is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(10);
-/// How long that test may take. A connection that does not answer by then is replaced.
+/// The timeout of that test. A connection that fails it is replaced.
 const TEST_LIMIT: Duration = Duration::from_secs(1);
 
 /// The limits of a pool.
@@ -25,7 +25,7 @@ pub(super) struct PoolLimits {
     pub(super) connections: u32,
     /// How long a caller waits for a connection.
     pub(super) acquire: Duration,
-    /// How long a statement, a BEGIN or a COMMIT may take. The connection is closed then.
+    /// The timeout of a statement, a BEGIN or a COMMIT. The connection is closed when it is exceeded.
     pub(super) statement: Duration,
 }
 
@@ -43,13 +43,13 @@ enum Kind {
 }
 
 impl Pool {
-    /// Opens a pool, with one connection as the proof that it can be had.
+    /// Opens a pool and verifies it by opening one connection.
     pub(super) async fn sqlite(file: SqliteConnectOptions, limits: PoolLimits) -> Result<Self, DbErr> {
         let pool = pool_options(limits).connect_with(file.disable_statement_logging()).await.map_err(acquire_error)?;
         Ok(Self { kind: Kind::Sqlite(pool), statement_limit: limits.statement })
     }
 
-    /// Opens a pool, with one connection as the proof that it can be had.
+    /// Opens a pool and verifies it by opening one connection.
     pub(super) async fn postgres(server: PgConnectOptions, limits: PoolLimits) -> Result<Self, DbErr> {
         let pool =
             pool_options(limits).connect_with(server.disable_statement_logging()).await.map_err(acquire_error)?;
@@ -59,22 +59,22 @@ impl Pool {
     /// Begins a transaction.
     ///
     /// # Errors
-    /// When no connection is free in time, or the database refuses.
+    /// When no connection becomes free in time, or the database refuses.
     pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
         let mut connection = self.acquire().await?;
         connection.begin().await?;
         Ok(Transaction { backend: self.get_database_backend(), connection: Mutex::new(connection) })
     }
 
-    /// Asks the database for an answer.
+    /// Checks that the database answers.
     ///
     /// # Errors
-    /// When there is none in time.
+    /// When it does not answer in time.
     pub(super) async fn ping(&self) -> Result<(), DbErr> {
         self.acquire().await?.execute_unprepared("SELECT 1").await.map(drop)
     }
 
-    /// Closes every connection after its work is done.
+    /// Closes all connections once they are returned.
     pub(super) async fn close(&self) {
         match &self.kind {
             Kind::Sqlite(pool) => pool.close().await,
@@ -143,7 +143,7 @@ impl ConnectionTrait for Pool {
     }
 }
 
-/// A write transaction. Rolled back when dropped without a commit.
+/// A write transaction. It is rolled back if it is dropped without a commit.
 pub struct Transaction {
     backend: DbBackend,
     connection: Mutex<Connection>,
@@ -153,8 +153,8 @@ impl Transaction {
     /// Commits.
     ///
     /// # Errors
-    /// When a statement of this transaction failed before: then nothing is committed. Any other error leaves open whether the
-    /// transaction was committed.
+    /// If a statement of this transaction failed before, nothing is committed. After any other error, the transaction
+    /// may or may not have been committed.
     pub async fn commit(self) -> Result<(), DbErr> {
         self.connection.into_inner().commit().await
     }

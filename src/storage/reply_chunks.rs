@@ -1,4 +1,4 @@
-//! The chunks of running replies: immutable, in order, without a gap.
+//! Queries on the chunks of running replies. Chunks are immutable, and without gaps within a reply.
 
 use sea_orm::QueryOrder as _;
 use sea_orm::entity::prelude::*;
@@ -8,10 +8,10 @@ use crate::entity::ids::MessageId;
 use crate::entity::reply_chunk::{ActiveModel, Column, Entity, Model};
 use crate::storage::INSERT_ROWS;
 
-/// Adds chunks. One that is there already, because its commit succeeded and the answer was lost, stays as it is.
+/// Inserts chunks. Existing ones, from a commit whose answer was lost, are left unchanged.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
 pub async fn append(db: &impl ConnectionTrait, chunks: &[Model]) -> Result<(), DbErr> {
     for rows in chunks.chunks(INSERT_ROWS) {
         let rows = rows.iter().map(|row| ActiveModel::from(row.clone()).reset_all());
@@ -37,7 +37,7 @@ pub async fn of_all(db: &impl ConnectionTrait, replies: &[MessageId]) -> Result<
     chunks.order_by_asc(Column::MessageId).order_by_asc(Column::Start).all(db).await
 }
 
-/// Removes the chunks of replies that have their final rows.
+/// Deletes the chunks of replies that have their final rows.
 pub async fn delete(db: &impl ConnectionTrait, replies: &[MessageId]) -> Result<(), DbErr> {
     Entity::delete_many().filter(Column::MessageId.is_in(replies.iter().copied())).exec(db).await.map(drop)
 }

@@ -1,24 +1,132 @@
-//! Changing accounts and letting them go. One that is being swept is there for nobody.
+//! Queries on users. Deleted users that are not swept yet are excluded, except where they are swept.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::Expr;
-use sea_orm::{Condition, IntoActiveModel as _, JoinType, QueryOrder, QuerySelect, SqlErr};
+use sea_orm::sea_query::{Expr, LikeExpr, Query};
+use sea_orm::{Condition, IntoActiveModel as _, QueryOrder, QuerySelect, Select, SqlErr};
+use serde::{Deserialize, Serialize};
 
-use crate::entity::ids::{CharacterId, RoleId, SessionId, UserId};
+use crate::entity::ids::{RoleId, UserId};
 use crate::entity::user::{Column, Entity, Model};
-use crate::entity::{character, chat, role, session, user_role};
+use crate::entity::{chat, user_role};
+use crate::storage::page::{Page, Window};
+use crate::storage::{escape_like, greater_than};
 
-/// A user, locked until the transaction ends: whoever changes an account, or begins a session of it, holds this lock.
+/// A cursor in the list of users, by username.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserCursor {
+    /// The folded username.
+    pub username_key: String,
+    /// The id.
+    pub id: UserId,
+}
+
+impl From<&Model> for UserCursor {
+    fn from(user: &Model) -> Self {
+        Self { username_key: user.username_key.clone(), id: user.id }
+    }
+}
+
+/// The filter of a list. All given fields must match.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Filter {
+    /// Text that the username, the e-mail address or the full name contains, folded to lower case.
+    pub query: Option<String>,
+    /// Whether the user may sign in.
+    pub is_active: Option<bool>,
+    /// Users with this role.
+    pub role_id: Option<RoleId>,
+}
+
+impl Filter {
+    fn condition(&self) -> Condition {
+        let found = self.query.as_ref().map(|text| {
+            let pattern = || LikeExpr::new(format!("%{}%", escape_like(text))).escape('\\');
+            Condition::any()
+                .add(Column::UsernameKey.like(pattern()))
+                .add(Column::EmailKey.like(pattern()))
+                .add(Column::FullNameKey.like(pattern()))
+        });
+        let with_role = self.role_id.map(|role_id| {
+            let mut holders = Query::select();
+            holders.column(user_role::Column::UserId).from(user_role::Entity);
+            holders.and_where(user_role::Column::RoleId.eq(role_id));
+            Column::Id.in_subquery(holders)
+        });
+        Condition::all()
+            .add(Column::DeletedAt.is_null())
+            .add_option(found)
+            .add_option(self.is_active.map(|wanted| Column::IsActive.eq(wanted)))
+            .add_option(with_role)
+    }
+}
+
+/// A page of the users, by username.
 ///
 /// # Errors
-/// When the database fails; as everywhere below.
+/// When the database fails. The same holds for the functions below.
+pub async fn page(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    window: Window<UserCursor>,
+) -> Result<Page<Model>, DbErr> {
+    let compare = |cursor: &UserCursor, is_greater: bool| {
+        let values = [cursor.username_key.clone().into(), cursor.id.into()];
+        greater_than([Column::UsernameKey, Column::Id], values, is_greater)
+    };
+    let query = Entity::find().filter(filter.condition());
+    let rows = window.apply(query, &[Column::UsernameKey, Column::Id], false, compare).all(db).await?;
+    Ok(window.page(rows))
+}
+
+/// The number of users that match the filter.
+pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
+    Entity::find().filter(filter.condition()).count(db).await
+}
+
+/// The user with this folded username.
+pub async fn find_by_username(db: &impl ConnectionTrait, key: &str) -> Result<Option<Model>, DbErr> {
+    alive().filter(Column::UsernameKey.eq(key)).one(db).await
+}
+
+/// The user with this folded e-mail address.
+pub async fn find_by_email(db: &impl ConnectionTrait, key: &str) -> Result<Option<Model>, DbErr> {
+    alive().filter(Column::EmailKey.eq(key)).one(db).await
+}
+
+/// The users with these ids, in no particular order.
+pub async fn find_all(db: &impl ConnectionTrait, ids: &[UserId]) -> Result<Vec<Model>, DbErr> {
+    alive().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
+/// Whether the username and the e-mail address are taken.
+pub async fn taken(db: &impl ConnectionTrait, username_key: &str, email_key: &str) -> Result<(bool, bool), DbErr> {
+    let either = Condition::any().add(Column::UsernameKey.eq(username_key)).add(Column::EmailKey.eq(email_key));
+    let found = Entity::find().filter(either).all(db).await?;
+    Ok((
+        found.iter().any(|user| user.username_key == username_key),
+        found.iter().any(|user| user.email_key == email_key),
+    ))
+}
+
+/// A user, locked until the transaction ends. Every transaction that changes an account or begins a session holds this
+/// lock.
 pub async fn lock(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Model>, DbErr> {
     Entity::find_by_id(id).filter(Column::DeletedAt.is_null()).lock_exclusive().one(db).await
 }
 
-/// Writes all of a user's fields. Answers whether both names were free: when not, nothing is written, and the transaction is
-/// over.
+/// Inserts a user. Returns whether both names were free. If not, nothing is inserted, and the transaction is rolled
+/// back.
+pub async fn insert(db: &impl ConnectionTrait, user: Model) -> Result<bool, DbErr> {
+    match user.into_active_model().insert(db).await {
+        Ok(_) => Ok(true),
+        Err(cause) if matches!(cause.sql_err(), Some(SqlErr::UniqueConstraintViolation(_))) => Ok(false),
+        Err(cause) => Err(cause),
+    }
+}
+
+/// Writes all columns of a user. Returns whether both names were free. If not, nothing is written, and the transaction
+/// is rolled back.
 pub async fn update(db: &impl ConnectionTrait, user: Model) -> Result<bool, DbErr> {
     match user.into_active_model().reset_all().update(db).await {
         Ok(_) => Ok(true),
@@ -27,82 +135,13 @@ pub async fn update(db: &impl ConnectionTrait, user: Model) -> Result<bool, DbEr
     }
 }
 
-/// Locks a role until the transaction ends; false when there is none.
-pub async fn lock_role(db: &impl ConnectionTrait, id: RoleId) -> Result<bool, DbErr> {
-    Ok(role::Entity::find_by_id(id).lock_exclusive().one(db).await?.is_some())
+/// Records that a user was active at `now`.
+pub(super) async fn touch(db: &impl ConnectionTrait, id: UserId, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let seen = Entity::update_many().col_expr(Column::LastSeenAt, Expr::value(now));
+    seen.filter(Column::Id.eq(id)).exec(db).await.map(drop)
 }
 
-/// Whether a user has a role, and whether anybody else who may sign in has it.
-pub async fn who_has(db: &impl ConnectionTrait, role_id: RoleId, user_id: UserId) -> Result<(bool, bool), DbErr> {
-    let owner = user_role::Entity::belongs_to(Entity).from(user_role::Column::UserId).to(Column::Id);
-    let holders = user_role::Entity::find().filter(user_role::Column::RoleId.eq(role_id));
-    let has = holders.clone().filter(user_role::Column::UserId.eq(user_id)).limit(1).count(db).await?;
-    let others = holders
-        .join(JoinType::InnerJoin, owner.into())
-        .filter(user_role::Column::UserId.ne(user_id))
-        .filter(Column::IsActive.eq(true))
-        .filter(Column::DeletedAt.is_null())
-        .limit(1)
-        .count(db)
-        .await?;
-    Ok((has > 0, others > 0))
-}
-
-/// Every session of those users that has not expired, the last used first.
-pub async fn sessions(
-    db: &impl ConnectionTrait,
-    users: &[UserId],
-    now: DateTime<Utc>,
-) -> Result<Vec<session::Model>, DbErr> {
-    session::Entity::find()
-        .filter(session::Column::UserId.is_in(users.iter().copied()))
-        .filter(session::Column::ExpiresAt.gt(now))
-        .order_by_desc(session::Column::LastUsedAt)
-        .order_by_desc(session::Column::Id)
-        .all(db)
-        .await
-}
-
-/// Ends every session of a user but one; answers which.
-pub async fn delete_sessions(
-    db: &impl ConnectionTrait,
-    user_id: UserId,
-    but: Option<SessionId>,
-) -> Result<Vec<SessionId>, DbErr> {
-    let which = Condition::all()
-        .add(session::Column::UserId.eq(user_id))
-        .add_option(but.map(|kept| session::Column::Id.ne(kept)));
-    let ids = session::Entity::find().filter(which.clone()).select_only().column(session::Column::Id);
-    let ids: Vec<SessionId> = ids.into_tuple().all(db).await?;
-    session::Entity::delete_many().filter(which).exec(db).await?;
-    Ok(ids)
-}
-
-/// Ends those sessions of a user that were used longest ago, beyond the `kept` others; answers which.
-pub async fn delete_sessions_beyond(
-    db: &impl ConnectionTrait,
-    user_id: UserId,
-    kept: u64,
-) -> Result<Vec<SessionId>, DbErr> {
-    let beyond = session::Entity::find()
-        .filter(session::Column::UserId.eq(user_id))
-        .order_by_desc(session::Column::LastUsedAt)
-        .order_by_desc(session::Column::Id)
-        .offset(kept)
-        .limit(i64::MAX.unsigned_abs());
-    let ids: Vec<SessionId> = beyond.select_only().column(session::Column::Id).into_tuple().all(db).await?;
-    if !ids.is_empty() {
-        session::Entity::delete_many().filter(session::Column::Id.is_in(ids.clone())).exec(db).await?;
-    }
-    Ok(ids)
-}
-
-/// Takes every role from a user.
-pub async fn delete_roles(db: &impl ConnectionTrait, user_id: UserId) -> Result<(), DbErr> {
-    user_role::Entity::delete_many().filter(user_role::Column::UserId.eq(user_id)).exec(db).await.map(drop)
-}
-
-/// Some deleted user that waits to be swept, after that one.
+/// The next deleted user that is not swept yet, by id.
 pub async fn find_deleted(db: &impl ConnectionTrait, after: Option<UserId>) -> Result<Option<UserId>, DbErr> {
     Entity::find()
         .filter(Column::DeletedAt.is_not_null())
@@ -115,29 +154,15 @@ pub async fn find_deleted(db: &impl ConnectionTrait, after: Option<UserId>) -> R
         .await
 }
 
-/// Hides the characters of a user from everybody but who may see all.
-pub async fn hide_characters(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
-    let hidden = character::Entity::update_many().col_expr(character::Column::IsPublic, Expr::value(false));
-    let hidden = hidden.filter(character::Column::OwnerId.eq(owner)).filter(character::Column::IsPublic.eq(true));
-    hidden.exec(db).await.map(drop)
-}
-
-/// Removes up to `limit` characters of a user; the chats of others with them go on without. False when none was left.
-pub async fn sweep_characters(db: &impl ConnectionTrait, owner: UserId, limit: u64) -> Result<bool, DbErr> {
-    let batch = character::Entity::find().filter(character::Column::OwnerId.eq(owner)).limit(limit);
-    let batch: Vec<CharacterId> = batch.select_only().column(character::Column::Id).into_tuple().all(db).await?;
-    if batch.is_empty() {
-        return Ok(false);
-    }
-    character::Entity::delete_many().filter(character::Column::Id.is_in(batch)).exec(db).await?;
-    Ok(true)
-}
-
-/// Removes a deleted user that owns no chat any more. Answers whether it is gone.
+/// Deletes a deleted user's row if the user owns no chats any more. Returns whether the row is gone.
 pub async fn delete(db: &impl ConnectionTrait, id: UserId) -> Result<bool, DbErr> {
     if chat::Entity::find().filter(chat::Column::OwnerId.eq(id)).limit(1).count(db).await? > 0 {
         return Ok(false);
     }
     let deleted = Entity::delete_many().filter(Column::Id.eq(id)).filter(Column::DeletedAt.is_not_null());
     Ok(deleted.exec(db).await?.rows_affected == 1)
+}
+
+fn alive() -> Select<Entity> {
+    Entity::find().filter(Column::DeletedAt.is_null())
 }

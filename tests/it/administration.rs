@@ -321,7 +321,7 @@ on_both_databases!(the_audit_log_is_bounded, |database| async move {
     let db = Database::connect(database.url(), 2).await.unwrap();
     let (ids, now) = (IdGenerator::default(), SystemClock.now());
     let old = now - TimeDelta::days(366);
-    let log = AuditLog { db: db.clone(), clock: Arc::new(SystemClock) };
+    let log = AuditLog { database: db.clone(), clock: Arc::new(SystemClock) };
     let tx = db.begin().await.unwrap();
     for action in [Action::RoleCreated, Action::UserLoginFailed] {
         audit::record(&tx, Entry::new(action, &ids, old)).await.unwrap();

@@ -224,7 +224,7 @@ fn an_operator_makes_users() {
 
     for (name, input, expected) in [
         ("ADA", PASSWORD, "taken"),
-        ("eve", "password", "easily guessed"),
+        ("eve", "password", "easy to guess"),
         ("eve", "", "password"),
         ("e v e", PASSWORD, "username"),
     ] {

@@ -191,8 +191,8 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
         db.no_walk("find_all");
         messages::find_within(db, readable, &[id, MessageId(uuid(5))], 1_000).await.unwrap();
         db.no_walk("find_within");
-        branches::spots(db, readable, &[id, MessageId(uuid(5))]).await.unwrap();
-        db.no_walk("spots");
+        branches::depths(db, readable, &[id, MessageId(uuid(5))]).await.unwrap();
+        db.no_walk("depths");
         messages::children(db, readable, &[id, MessageId(uuid(5))], 50, 1_000).await.unwrap();
         db.no_walk("children");
         messages::roots(db, readable, &[chat, ChatId(uuid(5))], 50, 1_000).await.unwrap();
@@ -257,7 +257,7 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     db.no_walk("lock");
     chats::find_all(db, Readable::Of(owner), &[chat, ChatId(uuid(5))]).await.unwrap();
     db.no_walk("find_all");
-    let place = chats::Place { active_at: DateTime::UNIX_EPOCH, id: chat };
+    let place = chats::ChatCursor { active_at: DateTime::UNIX_EPOCH, id: chat };
     for after in [None, Some(place)] {
         let window = Window { after, before: None, limit: 20, from_end: false };
         chats::page(db, Readable::Of(owner), &Filter::default(), window).await.unwrap();

@@ -1,6 +1,6 @@
-//! What admins do to other people's accounts. Nobody can touch a user who may do what they may not, nor grant it; each
-//! act is in the audit log. Every change requires a session: all of them are [`Error::Forbidden`] with a personal
-//! access token.
+//! Administration of other users' accounts. A viewer can neither change a user who has a permission that the viewer
+//! lacks nor grant such a permission. Every change is recorded in the audit log and requires a session: all of them are
+//! [`Error::Forbidden`] with a personal access token.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;
@@ -15,37 +15,42 @@ use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, UserId};
 use crate::entity::{role, user};
-use crate::storage::directory::{Filter, Place};
 use crate::storage::page::{Page, Window};
-use crate::storage::{accounts as rows, directory, password_resets, roles, users};
+use crate::storage::users::{Filter, UserCursor};
+use crate::storage::{password_resets, roles, sessions, users};
 
 /// The most roles of one user.
 pub const MAX_ROLES_OF_USER: usize = 50;
 
 impl Accounts {
-    /// A page of the users, by name.
+    /// A page of the users, by username.
     ///
     /// # Errors
     /// [`Error::Forbidden`] without USERS_READ.
-    pub async fn users(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<user::Model>> {
+    pub async fn users(
+        &self,
+        viewer: &Viewer,
+        filter: &Filter,
+        window: Window<UserCursor>,
+    ) -> Result<Page<user::Model>> {
         viewer.require(Permission::UsersRead)?;
-        Ok(directory::page(self.0.database.reader(), filter, window).await?)
+        Ok(users::page(self.0.database.reader(), filter, window).await?)
     }
 
-    /// How many users the filter lets through.
+    /// The number of users that match the filter.
     ///
     /// # Errors
     /// As [`Accounts::users`].
     pub async fn count_users(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
         viewer.require(Permission::UsersRead)?;
-        Ok(directory::count(self.0.database.reader(), filter).await?)
+        Ok(users::count(self.0.database.reader(), filter).await?)
     }
 
-    /// Makes an account for somebody, with these roles besides the one that everybody has.
+    /// Creates an account with these roles and the built-in role `user`.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a role that allows what the viewer may not; [`Error::NotFound`] for a
-    /// role that is not there; [`Error::Invalid`]; [`Error::Conflict`] when a name is taken.
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a role with a permission that the viewer lacks;
+    /// [`Error::NotFound`] for a role that does not exist; [`Error::Invalid`]; [`Error::Conflict`] if a name is taken.
     pub async fn create_user_for(
         &self,
         viewer: &Viewer,
@@ -59,7 +64,7 @@ impl Accounts {
         let transaction = self.0.database.begin().await?;
         let granted = complete(roles::lock_all(&transaction, &wanted).await?, &wanted)?;
         viewer.require_all(&permissions_of(&granted))?;
-        if !rows::insert_user(&transaction, user.clone()).await? {
+        if !users::insert(&transaction, user.clone()).await? {
             drop(transaction);
             return Err(self.conflict(&user).await?);
         }
@@ -71,12 +76,12 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Gives a user exactly these roles, and the one that everybody has. It holds for their live sessions within a
-    /// second. A password reset of a user who gains a permission ends.
+    /// Replaces a user's roles by these and the built-in role `user`. The user's sessions follow within a second. If
+    /// the user gains a permission, their password reset token is deleted.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without ROLES_WRITE, and for a user or a role that may do what the viewer may not;
-    /// [`Error::NotFound`]; [`Error::Conflict`] when it would demote the last admin.
+    /// [`Error::Forbidden`] without ROLES_WRITE, and for a user or a role with a permission that the viewer lacks;
+    /// [`Error::NotFound`]; [`Error::Conflict`] if it would demote the last admin.
     pub async fn set_user_roles(
         &self,
         viewer: &Viewer,
@@ -97,7 +102,7 @@ impl Accounts {
         roles::set(&transaction, user_id, &wanted).await?;
         let (had, has) = (permissions_of(&before), permissions_of(&after));
         if has.iter().any(|permission| !had.contains(permission)) {
-            // It was issued by somebody who may not be able to touch the user any more.
+            // Its issuer may not have the permissions that are now required to change this user.
             password_resets::delete(&transaction, user_id).await?;
         }
         let detail = json!({ "roles": names(&after), "before": { "roles": names(&before) } });
@@ -108,11 +113,11 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Lets a user sign in, or no longer: then every session of theirs ends too. What they own stays.
+    /// Activates or deactivates an account. Deactivation ends all of the user's sessions and keeps their data.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a user who may do what the viewer may not; [`Error::NotFound`];
-    /// [`Error::Conflict`] for the viewer themself and for the last admin.
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user with a permission that the viewer lacks;
+    /// [`Error::NotFound`]; [`Error::Conflict`] for the viewer's own account and for the last admin.
     pub async fn set_user_active(
         &self,
         viewer: &Viewer,
@@ -126,7 +131,7 @@ impl Accounts {
         if user.is_active == is_active {
             return Ok(user);
         }
-        not_oneself(viewer, user_id)?;
+        refuse_own_account(viewer, user_id)?;
         let after = user::Model { is_active, ..user.clone() };
         let (action, ended) = if is_active {
             users::update(&transaction, after.clone()).await?;
@@ -143,28 +148,29 @@ impl Accounts {
         Ok(after)
     }
 
-    /// Removes a user with all that they own: gone for every reader at once, swept later.
+    /// Deletes a user and all of their data. Both are hidden from all readers at once and removed later.
     ///
     /// # Errors
     /// As [`Accounts::set_user_active`].
     pub async fn delete_user(&self, viewer: &Viewer, client: &Client, user_id: UserId, chats: &Chats) -> Result<()> {
         viewer.require_in_session(Permission::UsersWrite)?;
-        not_oneself(viewer, user_id)?;
+        refuse_own_account(viewer, user_id)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
         ensure_another_admin(&transaction, user_id).await?;
         let entry = self.audit(Action::UserDeleted, client).by(viewer.user_id).on(user_id);
         let ended = self.mark_deleted(&transaction, user, entry).await?;
         transaction.commit().await?;
-        self.let_go(user_id, ended, chats).await;
+        self.close_deleted(user_id, ended, chats).await;
         Ok(())
     }
 
-    /// Makes a one-time token with which a user chooses a new password. Not for the viewer, who has to know the current one.
+    /// Issues a one-time token with which a user sets a new password. Not for the viewer's own account: a change of the
+    /// own password requires the current one.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a user who may do what the viewer may not; [`Error::NotFound`];
-    /// [`Error::Conflict`] for the viewer themself.
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user with a permission that the viewer lacks;
+    /// [`Error::NotFound`]; [`Error::Conflict`] for the viewer's own account.
     pub async fn issue_password_reset_for(
         &self,
         viewer: &Viewer,
@@ -172,10 +178,11 @@ impl Accounts {
         user_id: UserId,
     ) -> Result<(user::Model, PasswordReset)> {
         viewer.require_in_session(Permission::UsersWrite)?;
-        not_oneself(viewer, user_id)?;
+        refuse_own_account(viewer, user_id)?;
         let transaction = self.0.database.begin().await?;
         let (user, before) = lock_subject(&transaction, viewer, user_id).await?;
-        // What they allow does not change until the token is there for the change to end it.
+        // The locks keep the permissions of these roles unchanged until the token is committed; a later change deletes
+        // the token.
         let role_ids: Vec<RoleId> = before.iter().map(|role| role.id).collect();
         viewer.require_all(&permissions_of(&roles::lock_all(&transaction, &role_ids).await?))?;
         let reset = self.issue_password_reset(&transaction, user_id).await?;
@@ -185,10 +192,12 @@ impl Accounts {
         Ok((user, reset))
     }
 
-    /// Ends every session of a user: tokens are dead and sockets close, at once. Answers how many there were.
+    /// Ends all sessions of a user: their tokens stop working and their WebSocket connections close at once. Returns
+    /// the number of sessions.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE, and for a user who may do what the viewer may not; [`Error::NotFound`].
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user with a permission that the viewer lacks;
+    /// [`Error::NotFound`].
     pub async fn end_user_sessions(
         &self,
         viewer: &Viewer,
@@ -198,7 +207,7 @@ impl Accounts {
         viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
         let (user, _) = lock_subject(&transaction, viewer, user_id).await?;
-        let ended = users::delete_sessions(&transaction, user_id, None).await?;
+        let ended = sessions::delete_of_user(&transaction, user_id, None).await?;
         let count = ended.len();
         let entry = self.audit(Action::UserSessionsEnded, client).by(viewer.user_id).on(user_id);
         audit::record(&transaction, entry.detail(json!({ "sessionCount": count }))).await?;
@@ -208,28 +217,28 @@ impl Accounts {
     }
 }
 
-/// A user whom the viewer is about to change, and their roles. Nobody else changes them, or who is an admin, until the
-/// transaction ends: whoever does takes these two locks in this order.
+/// Locks a user that the viewer is about to change, and returns the user with their roles. Until the transaction ends,
+/// no other transaction changes the user or the set of admins, because all of them take these two locks in this order.
 ///
 /// # Errors
-/// [`Error::NotFound`]; [`Error::Forbidden`] when the user may do what the viewer may not.
+/// [`Error::NotFound`]; [`Error::Forbidden`] if the user has a permission that the viewer lacks.
 pub(super) async fn lock_subject(
     db: &impl ConnectionTrait,
     viewer: &Viewer,
     user_id: UserId,
 ) -> Result<(user::Model, Vec<role::Model>)> {
-    users::lock_role(db, role::ADMIN).await?;
+    roles::lock(db, role::ADMIN).await?;
     let user = users::lock(db, user_id).await?.ok_or(Error::NotFound)?;
-    let roles = rows::roles_of_users(db, &[user_id]).await?;
+    let roles = roles::of_users(db, &[user_id]).await?;
     let roles: Vec<role::Model> = roles.into_iter().map(|(_, role)| role).collect();
     viewer.require_all(&permissions_of(&roles))?;
     Ok((user, roles))
 }
 
-/// The roles that are meant: each once, with the one that everybody has.
+/// The requested roles without duplicates, and the built-in role `user`.
 fn wanted_roles(ids: &[RoleId]) -> Result<Vec<RoleId>> {
     if ids.len() > MAX_ROLES_OF_USER {
-        let message = format!("A user has at most {MAX_ROLES_OF_USER} roles.");
+        let message = format!("At most {MAX_ROLES_OF_USER} roles per user are allowed.");
         return Err(Error::invalid("roleIds", FieldErrorCode::TooLong, message));
     }
     let mut wanted = ids.to_vec();
@@ -240,16 +249,16 @@ fn wanted_roles(ids: &[RoleId]) -> Result<Vec<RoleId>> {
 }
 
 /// # Errors
-/// [`Error::NotFound`] when one of the wanted is missing.
+/// [`Error::NotFound`] if one of the requested roles does not exist.
 fn complete(found: Vec<role::Model>, wanted: &[RoleId]) -> Result<Vec<role::Model>> {
     if found.len() == wanted.len() { Ok(found) } else { Err(Error::NotFound) }
 }
 
-fn not_oneself(viewer: &Viewer, user_id: UserId) -> Result<()> {
+fn refuse_own_account(viewer: &Viewer, user_id: UserId) -> Result<()> {
     if viewer.user_id != user_id {
         return Ok(());
     }
-    Err(Error::Conflict { message: "Your own account is not changed this way.", fields: Vec::new() })
+    Err(Error::Conflict { message: "This cannot be done to your own account.", fields: Vec::new() })
 }
 
 fn names(roles: &[role::Model]) -> Vec<&str> {

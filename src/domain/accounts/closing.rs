@@ -1,4 +1,4 @@
-//! Closing an account: for a while, or for ever.
+//! Deactivating and deleting accounts.
 
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
@@ -12,25 +12,26 @@ use crate::domain::chats::Chats;
 use crate::domain::{Client, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
-use crate::storage::{password_resets, personal_access_tokens, users};
+use crate::storage::{characters, password_resets, personal_access_tokens, roles, sessions, users};
 
-/// Characters that a sweep removes in one transaction; each may stand in many chats of others.
+/// Characters that a sweep removes in one transaction. Each may be used by many chats of other users.
 const SWEEP_BATCH: u64 = 10;
 
-/// What ended with an account, to be told to everybody when the transaction is committed.
+/// The sessions and tokens that ended with an account. Pass it to [`Accounts::close_all`] after the commit.
 #[must_use]
 pub struct Ended {
-    /// The sessions, which are gone.
+    /// The sessions that were deleted.
     pub sessions: Vec<SessionId>,
     tokens: Vec<personal_access_token::Model>,
 }
 
 impl Accounts {
-    /// Signs the viewer out everywhere and hides the account. An admin can undo it.
+    /// Deactivates the viewer's account and ends all of its sessions. An admin can activate it again.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] for a wrong password, [`Error::LockedOut`] after too many of these, [`Error::Forbidden`] with
-    /// a personal access token, [`Error::Conflict`] for the last admin, [`Error::Unavailable`] when too many wait.
+    /// [`Error::InvalidCredentials`] for a wrong password, [`Error::LockedOut`] after too many of them,
+    /// [`Error::Forbidden`] with a personal access token, [`Error::Conflict`] for the last admin,
+    /// [`Error::Unavailable`] if too many requests wait for a password check.
     pub async fn deactivate_account(&self, viewer: &Viewer, password: String, client: &Client) -> Result<UserId> {
         let checked = self.check_password(viewer, password, client).await?;
         let transaction = self.0.database.begin().await?;
@@ -44,21 +45,21 @@ impl Accounts {
         Ok(checked.id)
     }
 
-    /// Closes an account whose row is locked and ends its sessions; its personal access tokens rest. When the transaction is
-    /// committed, [`Accounts::close_all`] is told.
+    /// Deactivates an account whose row is locked, and deletes its sessions. Its personal access tokens are kept but do
+    /// not work until it is activated. The caller must call [`Accounts::close_all`] after the commit.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn deactivate(&self, tx: &impl ConnectionTrait, user: user::Model) -> Result<Ended> {
+    pub async fn deactivate(&self, transaction: &impl ConnectionTrait, user: user::Model) -> Result<Ended> {
         let ended = Ended {
-            sessions: users::delete_sessions(tx, user.id, None).await?,
-            tokens: personal_access_tokens::of_users(tx, &[user.id]).await?,
+            sessions: sessions::delete_of_user(transaction, user.id, None).await?,
+            tokens: personal_access_tokens::of_users(transaction, &[user.id]).await?,
         };
-        users::update(tx, user::Model { is_active: false, ..user }).await?;
+        users::update(transaction, user::Model { is_active: false, ..user }).await?;
         Ok(ended)
     }
 
-    /// Removes the viewer's account with all that it owns: gone for every reader at once, swept later.
+    /// Deletes the viewer's account and all of its data. Both are hidden from all readers at once and removed later.
     ///
     /// # Errors
     /// As [`Accounts::deactivate_account`].
@@ -76,11 +77,11 @@ impl Accounts {
         let user = lock_checked(&transaction, &checked).await?;
         let ended = self.mark_deleted(&transaction, user, entry).await?;
         transaction.commit().await?;
-        self.let_go(checked.id, ended, chats).await;
+        self.close_deleted(checked.id, ended, chats).await;
         Ok(checked.id)
     }
 
-    /// Closes what ended sessions and resting tokens hold open here.
+    /// Closes the connections on this node that belong to ended sessions and suspended tokens.
     pub async fn close_all(&self, ended: Ended) {
         let Ended { sessions, tokens } = ended;
         self.close_sessions(sessions).await;
@@ -89,7 +90,7 @@ impl Accounts {
         }
     }
 
-    /// Removes what deleted users owned, in batches, and at last the users. A restart goes on where this left off.
+    /// Removes the data of deleted users in batches, and then the users. After a restart it continues where it stopped.
     ///
     /// # Errors
     /// When the database fails.
@@ -97,13 +98,14 @@ impl Accounts {
         let mut last = None;
         while let Some(id) = users::find_deleted(self.0.database.reader(), last).await? {
             last = Some(id);
-            // Again: a request that was on its way may have made one, and a crash may have come between.
+            // Repeated here, because a request in progress may have created a chat since, or a crash may have prevented
+            // the first call.
             chats.delete_all(id).await?;
             chats.sweep(stop).await?;
             let mut has_more = true;
             while has_more && !stop.is_cancelled() {
                 let transaction = self.0.database.begin().await?;
-                has_more = users::sweep_characters(&transaction, id, SWEEP_BATCH).await?;
+                has_more = characters::sweep_of(&transaction, id, SWEEP_BATCH).await?;
                 transaction.commit().await?;
             }
             if stop.is_cancelled() {
@@ -116,42 +118,43 @@ impl Accounts {
         Ok(())
     }
 
-    /// Marks an account whose row is locked: nobody finds it from now on, and its names are free.
+    /// Marks an account whose row is locked as deleted. From the commit on, no query finds it, and its names are free.
     pub(super) async fn mark_deleted(
         &self,
-        tx: &impl ConnectionTrait,
+        transaction: &impl ConnectionTrait,
         user: user::Model,
         entry: Entry,
     ) -> Result<Ended> {
-        let tokens = personal_access_tokens::of_users(tx, &[user.id]).await?;
-        personal_access_tokens::delete_all(tx, user.id).await?;
-        let ended = Ended { sessions: users::delete_sessions(tx, user.id, None).await?, tokens };
-        password_resets::delete(tx, user.id).await?;
-        users::delete_roles(tx, user.id).await?;
-        users::hide_characters(tx, user.id).await?;
-        users::update(tx, without_person(user, self.0.clock.now())).await?;
-        audit::record(tx, entry).await?;
+        let tokens = personal_access_tokens::of_users(transaction, &[user.id]).await?;
+        personal_access_tokens::delete_all(transaction, user.id).await?;
+        let ended = Ended { sessions: sessions::delete_of_user(transaction, user.id, None).await?, tokens };
+        password_resets::delete(transaction, user.id).await?;
+        roles::remove_all(transaction, user.id).await?;
+        characters::hide_of(transaction, user.id).await?;
+        users::update(transaction, anonymized(user, self.0.clock.now())).await?;
+        audit::record(transaction, entry).await?;
         Ok(ended)
     }
 
-    /// Closes what a deleted account holds open. The chats have a transaction of their own: in one with the account's row, it
-    /// would wait for somebody who writes to a chat and waits for that row.
-    pub(super) async fn let_go(&self, id: UserId, ended: Ended, chats: &Chats) {
+    /// Closes the connections of a deleted account and hides its chats. The chats have their own transaction: with the
+    /// user's row locked, it could deadlock with a transaction that has locked a chat and waits for that row.
+    pub(super) async fn close_deleted(&self, id: UserId, ended: Ended, chats: &Chats) {
         self.close_all(ended).await;
         if let Err(cause) = chats.delete_all(id).await {
-            tracing::error!(user = %id, error = &cause as &dyn std::error::Error, "the sweep will hide a deleted user's chats");
+            tracing::error!(user = %id, error = &cause as &dyn std::error::Error, "chats of a deleted user not hidden yet; the sweep tries again");
         }
     }
 }
 
-/// What is left of a deleted user until everything that refers to it is swept. No name has a colon.
-fn without_person(user: user::Model, now: DateTime<Utc>) -> user::Model {
-    let nobody = format!("deleted:{}", user.id);
+/// The row of a deleted user until all data that refers to it is removed. No username contains a colon, so the
+/// replacement is unique.
+fn anonymized(user: user::Model, now: DateTime<Utc>) -> user::Model {
+    let placeholder = format!("deleted:{}", user.id);
     user::Model {
-        username: nobody.clone(),
-        username_key: nobody.clone(),
-        email: nobody.clone(),
-        email_key: nobody,
+        username: placeholder.clone(),
+        username_key: placeholder.clone(),
+        email: placeholder.clone(),
+        email_key: placeholder,
         password_hash: String::new(),
         full_name: None,
         full_name_key: None,

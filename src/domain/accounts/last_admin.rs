@@ -1,21 +1,23 @@
-//! Somebody must be able to administer the server.
+//! The server always keeps one active admin.
 
 use sea_orm::ConnectionTrait;
 
 use crate::domain::{Error, Result};
 use crate::entity::ids::UserId;
 use crate::entity::role;
-use crate::storage::users;
+use crate::storage::roles;
 
-/// Makes sure that an admin who may sign in is left when this user is one no more. To be asked first in a transaction: it locks
-/// the role until the end, so that of two who go at once the second sees the first gone.
+/// Checks that an active admin remains if this user stops being one. It must be the first query of a transaction: it
+/// locks the role until the end, so that of two concurrent removals the second sees the effect of the first.
 ///
 /// # Errors
-/// [`Error::Conflict`] when this is the last one.
-pub async fn ensure_another_admin(tx: &impl ConnectionTrait, user_id: UserId) -> Result<()> {
-    users::lock_role(tx, role::ADMIN).await?;
-    match users::who_has(tx, role::ADMIN, user_id).await? {
-        (true, false) => Err(Error::Conflict { message: "This is the last admin.", fields: Vec::new() }),
+/// [`Error::Conflict`] if the user is the last active admin.
+pub async fn ensure_another_admin(transaction: &impl ConnectionTrait, user_id: UserId) -> Result<()> {
+    roles::lock(transaction, role::ADMIN).await?;
+    match roles::holders(transaction, role::ADMIN, user_id).await? {
+        (true, false) => {
+            Err(Error::Conflict { message: "The last admin cannot be removed or deactivated.", fields: Vec::new() })
+        }
         _ => Ok(()),
     }
 }

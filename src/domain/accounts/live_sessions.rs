@@ -1,5 +1,5 @@
-//! What this process remembers of sessions and personal access tokens, so that a request costs no query, and one that ended fails
-//! at once.
+//! The in-memory cache of sessions and personal access tokens. With it, a request needs no query for authentication,
+//! and an ended session fails at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,25 +17,25 @@ use crate::domain::{Error, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{SessionId, UserId};
 
-/// How long a change that another node made may stay unseen.
+/// The longest time for which a change on another node goes unnoticed.
 const ACCOUNT_LIFETIME: Duration = Duration::from_secs(1);
-/// How long an ended session is remembered: longer than any query that had begun before may still run.
+/// How long an ended session is remembered: longer than any query that began before its end can run.
 const ENDED_LIFETIME: Duration = Duration::from_secs(60);
-/// How often a request reads who asks, while roles change under it.
+/// The most attempts to load a session while roles are being changed.
 const LOADS: usize = 5;
-/// Sessions that are remembered at once.
+/// The most sessions in the cache.
 const CAPACITY: u64 = 100_000;
 
-/// What a session or a token is known by.
+/// The key of a session or token in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Session(SessionId),
-    /// SHA-256 of a personal access token.
+    /// The SHA-256 hash of a personal access token.
     Token([u8; 32]),
 }
 
 impl Key {
-    /// By the hash in a token's row.
+    /// The key for the hash in a token's row.
     pub(super) fn of_token(hash: &[u8]) -> Self {
         let mut key = [0; 32];
         key.copy_from_slice(hash);
@@ -49,19 +49,19 @@ impl From<SessionId> for Key {
     }
 }
 
-/// Whose session or token it is, and what it carries.
+/// The user and the rights of a session or token.
 #[derive(Debug, Clone)]
 pub(super) struct LiveSession {
     pub(super) user_id: UserId,
     pub(super) credential: Credential,
     pub(super) may_write: bool,
-    /// What the user's roles allow; none where the token does not carry it.
+    /// The permissions of the user's roles. None if the token does not include them.
     pub(super) permissions: Option<Arc<[Permission]>>,
-    /// Of a token.
+    /// The expiry of a personal access token.
     pub(super) expires_at: Option<DateTime<Utc>>,
 }
 
-/// What all viewers of a session share.
+/// The state that all viewers of a session share.
 #[derive(Clone)]
 struct Shared {
     user_id: UserId,
@@ -70,8 +70,8 @@ struct Shared {
     follows_roles: bool,
 }
 
-/// How long what viewers share is kept unused: of a session as long as an access token may live, of a token as long as there is
-/// room, for its sockets may live so long.
+/// The time for which unused shared state is kept: for a session, the lifetime of an access token; for a personal
+/// access token, no limit except the capacity, because its WebSocket connections have none either.
 struct Idle {
     session: Duration,
 }
@@ -99,20 +99,22 @@ impl Expiry<Key, Shared> for Idle {
     }
 }
 
-/// The memory.
+/// The cache.
 pub(super) struct LiveSessions {
-    /// What was just loaded, and as of when; none for a session that is not there, or whose user may not sign in.
+    /// The loaded sessions with the role change count at the time of loading. None for a session that does not exist or
+    /// whose user is deactivated.
     loaded: Cache<Key, Option<(LiveSession, u64)>>,
-    /// Sessions that ended a moment ago, asked after each load: a load that began before the end may bring the row.
+    /// The sessions that ended recently. They are checked after each load, because a load that began before the end may
+    /// return the deleted row.
     ended: Cache<Key, ()>,
     shared: Cache<Key, Shared>,
-    /// How often roles changed: a load that began before a change knows less than the change.
+    /// The number of role changes. A load that began before a change has outdated permissions.
     changes: AtomicU64,
 }
 
 impl LiveSessions {
     pub(super) fn new(access_lifetime: Duration) -> Self {
-        // A session that falls out for want of room can no longer be told of its end: its sockets close now, and come back.
+        // An evicted session can no longer be told that it has ended. Its connections close now and reconnect.
         let close = |_: Arc<Key>, shared: Shared, cause: RemovalCause| {
             if cause != RemovalCause::Replaced {
                 shared.ended.cancel();
@@ -120,7 +122,7 @@ impl LiveSessions {
         };
         Self {
             loaded: Cache::builder().max_capacity(CAPACITY).time_to_live(ACCOUNT_LIFETIME).build(),
-            // The oldest goes, never the newest, as the default policy may have it.
+            // Evict the oldest entry. The default policy may evict the newest one.
             ended: Cache::builder()
                 .max_capacity(CAPACITY)
                 .eviction_policy(EvictionPolicy::lru())
@@ -136,11 +138,11 @@ impl LiveSessions {
         }
     }
 
-    /// The viewer of a session or a token that expires at `expires_at` or, if that is none, as its row says. `load` is called at
-    /// most once at a time for a key, and once in its lifetime; again when roles changed meanwhile.
+    /// The viewer of a session or token that expires at `expires_at`, or at the time in its row if that is none. Per
+    /// key, `load` runs at most once at a time and once per [`ACCOUNT_LIFETIME`], and again after role changes.
     ///
     /// # Errors
-    /// Those of `load`; [`Error::Unavailable`] when roles change faster than they can be read.
+    /// The errors of `load`; [`Error::Unavailable`] if roles change faster than they can be loaded.
     pub(super) async fn get<F>(
         &self,
         key: Key,
@@ -155,7 +157,7 @@ impl LiveSessions {
             let load = async { load().await.map(|found| found.map(|session| (session, now))) };
             let loaded = self.loaded.try_get_with(key, load).await.map_err(Arc::unwrap_or_clone)?;
             let Some((session, as_of)) = loaded else {
-                // Before anything is kept for it: a token that somebody made up must not push others out.
+                // Checked before anything is stored for the key, so that made-up tokens cannot evict others.
                 if let Some(shared) = self.shared.remove(&key).await {
                     shared.ended.cancel();
                 }
@@ -166,12 +168,14 @@ impl LiveSessions {
                 Shared { user_id: session.user_id, ended, permissions, follows_roles: session.permissions.is_some() }
             });
             let shared = shared.await;
-            // Roles that change from now on are told to what was just shared; those that did before are read again.
+            // Role changes from here on update the state that was just shared. Permissions loaded before earlier
+            // changes are loaded again.
             if self.changes.load(Ordering::SeqCst) != as_of {
                 self.loaded.invalidate(&key).await;
                 continue;
             }
-            // Last: who ends the session from now on cancels what was just shared, who ended it before stands here.
+            // Checked last: an end from here on cancels the state that was just shared, and an earlier end is found
+            // here.
             if self.ended.contains_key(&key) {
                 return Ok(None);
             }
@@ -188,14 +192,14 @@ impl LiveSessions {
         Err(Error::Unavailable { message: "Roles are being changed. Try again.", retry_after: Some(ACCOUNT_LIFETIME) })
     }
 
-    /// Forgets a session that is no longer in the database, and closes what it holds open.
+    /// Removes a session that was deleted from the database, and closes its connections.
     pub(super) async fn end(&self, key: impl Into<Key>) {
         let key = key.into();
         self.ended.insert(key, ()).await;
         self.close(key).await;
     }
 
-    /// Closes what a session or a token holds open; what the database says of it, the next load sees.
+    /// Closes the connections of a session or token. The next request loads its row again.
     pub(super) async fn close(&self, key: Key) {
         self.loaded.invalidate(&key).await;
         if let Some(shared) = self.shared.remove(&key).await {
@@ -203,7 +207,7 @@ impl LiveSessions {
         }
     }
 
-    /// Who is here with permissions that follow their roles (all, or that user), and since when what is read of them is new.
+    /// The sessions with permissions that follow their roles (of all users or one), and the new role change count.
     pub(super) fn roles_changed(&self, of: Option<UserId>) -> (Vec<(UserId, Permissions)>, u64) {
         let as_of = self.changes.fetch_add(1, Ordering::SeqCst) + 1;
         let here = self.shared.iter().map(|(_, shared)| shared).filter(|shared| shared.follows_roles);
@@ -257,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_end_is_seen_at_once_by_every_viewer() {
+    async fn all_viewers_see_the_end_of_a_session_at_once() {
         let live = live();
         let first = live.get(KEY, None, || async { someone() }).await.unwrap().unwrap();
         let second = live.get(KEY, None, || async { someone() }).await.unwrap().unwrap();
@@ -282,7 +286,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_load_is_not_remembered() {
+    async fn failed_loads_are_not_cached() {
         let live = live();
         let busy = || Error::Unavailable { message: "busy", retry_after: None };
         assert!(matches!(live.get(KEY, None, || async { Err(busy()) }).await, Err(Error::Unavailable { .. })));
@@ -290,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_permission_that_goes_is_gone_for_who_has_been_here_long() {
+    async fn existing_viewers_lose_revoked_permissions() {
         let live = live();
         let viewer = live.get(KEY, None, || async { with(&[Permission::AuditRead]) }).await.unwrap().unwrap();
         assert!(viewer.may(Permission::AuditRead));
@@ -305,21 +309,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_loaded_before_a_change_of_roles_is_loaded_again() {
+    async fn a_load_during_a_role_change_is_repeated() {
         let live = live();
         let loads = AtomicU32::new(0);
         let during = live.get(KEY, None, || async {
             if loads.fetch_add(1, Ordering::Relaxed) > 0 {
                 return with(&[]);
             }
-            assert!(live.roles_changed(Some(USER)).0.is_empty(), "nobody is here yet");
+            assert!(live.roles_changed(Some(USER)).0.is_empty(), "no viewers yet");
             with(&[Permission::AuditRead])
         });
         assert!(!during.await.unwrap().unwrap().may(Permission::AuditRead));
     }
 
     #[tokio::test]
-    async fn nothing_is_kept_for_a_token_that_is_made_up() {
+    async fn made_up_tokens_use_no_capacity() {
         let live = live();
         assert!(live.get(Key::Token([9; 32]), None, || async { Ok(None) }).await.unwrap().is_none());
         live.shared.run_pending_tasks().await;

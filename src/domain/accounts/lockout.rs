@@ -1,14 +1,14 @@
-//! What failed sign-ins lead to.
+//! Lockout after failed sign-ins.
 //!
-//! An account and a source (the network that a sign-in comes from) are locked for each other after a number of failures, and for
-//! each other alone: so nobody can lock the owner out of another network. An attack from many sources makes the account slow for
-//! networks that it has never been signed in to from: one try in [`SLOW_INTERVAL`] for all of them together. What is nobody's
-//! login is counted as it was typed, so accounts that do not exist lock and slow down just the same. An account is counted by
-//! its id: who found an open session could rename it, and guess on.
+//! After a number of failures, an account is locked for the source of the sign-ins (a network) and for no other, so
+//! that nobody can lock the owner out of other networks. Failures from many sources slow the account down for networks
+//! that it has never been signed in to from: one attempt per [`SLOW_INTERVAL`] for all of them together. Unknown logins
+//! are counted by their text, so that accounts that do not exist lock and slow down in the same way. Accounts are
+//! counted by id, because a person with access to an open session could rename the account and continue to guess.
 //!
-//! A sign-in is held against the lock twice: before the hash, which is then saved, and after it by counting it. The
-//! database counts each try once and in some order, on every node: so of many tries at once no more are told right from
-//! wrong than of as many one after another.
+//! An attempt is checked against the lock twice: before the password hash, which saves the cost of hashing, and
+//! afterwards by counting it. The database counts attempts one by one, on every node, so concurrent attempts reveal no
+//! more results than sequential ones.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
@@ -25,43 +25,43 @@ use crate::entity::ids::UserId;
 use crate::entity::{login_failure, login_network, user};
 use crate::storage::login_failures;
 
-/// An account becomes slow after so many times the failures that lock one source.
+/// An account becomes slow after this multiple of the failures that lock one source.
 const SLOW_FACTOR: i32 = 10;
-/// How often a slow account may be tried from networks that it does not know.
+/// The interval between two attempts at a slow account from unknown networks.
 const SLOW_INTERVAL: TimeDelta = TimeDelta::seconds(10);
-/// Pairs of account and source that are counted at once. When there are more, the oldest are forgotten.
+/// The most pairs of account and source that are counted. Beyond that, the oldest are deleted.
 const MAX_PAIRS: u64 = 100_000;
-/// Networks that an account knows.
+/// The most known networks of an account.
 const KNOWN_NETWORKS: u64 = 20;
-/// How long an account knows a network that it is not signed in to from.
+/// How long a network stays known after the last sign-in from it.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(90);
 
-/// When failed sign-ins lock.
+/// The limits of failed sign-ins.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LockoutPolicy {
     attempts: i32,
     lasts: TimeDelta,
 }
 
-/// One sign-in, as it is counted.
+/// A sign-in attempt, as it is counted.
 pub(super) struct Attempt {
     account_key: [u8; 32],
     source: String,
     user_id: Option<UserId>,
 }
 
-/// What became of the count of an attempt.
+/// The result of counting an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Counted {
     Yes,
-    /// It is the one that locks.
+    /// This attempt reached the limit and locked the account.
     Last,
-    /// It is not counted: the account is locked or slow for its source.
+    /// Not counted: the account is locked or slow for this source.
     Refused,
 }
 
 impl LockoutPolicy {
-    /// None where the settings turn it off.
+    /// None if the settings disable lockout.
     pub(super) fn new(settings: &AuthSettings) -> Option<Self> {
         let attempts = i32::try_from(settings.login_lockout_attempts).unwrap_or(i32::MAX);
         let lasts = TimeDelta::minutes(settings.login_lockout_minutes.into());
@@ -70,7 +70,7 @@ impl LockoutPolicy {
 }
 
 impl Accounts {
-    /// The attempt to sign in by this folded login, which may be nobody's.
+    /// An attempt to sign in with this folded login. `user` is none if the login is unknown.
     pub(super) fn attempt(&self, login: &str, user: Option<&user::Model>, client: &Client) -> Attempt {
         let tokens = &self.0.tokens;
         let account_key = match user {
@@ -82,7 +82,7 @@ impl Accounts {
     }
 
     /// # Errors
-    /// [`Error::LockedOut`] where the account and the source are locked for each other, or the account is slow for it.
+    /// [`Error::LockedOut`] if the account is locked or slow for this source.
     pub(super) async fn check_lock(&self, db: &impl ConnectionTrait, attempt: &Attempt) -> Result<()> {
         let Some(policy) = self.0.lockout else { return Ok(()) };
         let now = self.0.clock.now();
@@ -105,14 +105,14 @@ impl Accounts {
         }
     }
 
-    /// Counts a sign-in that failed, and notes it in the audit log; answers what to tell the client. The attempt that locks is
-    /// told like those before.
+    /// Counts a failed sign-in, records it in the audit log, and returns the error for the client. The attempt that
+    /// reaches the limit gets the same error as the ones before it.
     pub(super) async fn login_failed(&self, attempt: &Attempt, client: &Client) -> Error {
         let entry = on_user(self.audit(Action::UserLoginFailed, client), attempt);
         self.password_failed(attempt, entry, client).await
     }
 
-    /// Counts a wrong password, and notes it in the audit log by this entry; answers what to tell the client.
+    /// Counts a wrong password, writes this audit entry, and returns the error for the client.
     pub(super) async fn password_failed(&self, attempt: &Attempt, entry: Entry, client: &Client) -> Error {
         self.count_failure(attempt, entry, client).await.unwrap_or_else(|cause| cause)
     }
@@ -136,20 +136,20 @@ impl Accounts {
         Ok(Error::InvalidCredentials)
     }
 
-    /// Whether an attempt whose password is right comes in time: it is counted like a failure, and the count is not
-    /// kept.
+    /// Checks that an attempt with the right password is within the limits. It is counted like a failure, and the count
+    /// is rolled back.
     ///
     /// # Errors
     /// [`Error::LockedOut`] after too many failures.
-    pub(super) async fn check_turn(&self, attempt: &Attempt) -> Result<()> {
+    pub(super) async fn check_attempt_limit(&self, attempt: &Attempt) -> Result<()> {
         let transaction = self.0.database.begin().await?;
         let counted = self.count(&transaction, attempt).await?;
         drop(transaction);
         if counted == Counted::Refused { Err(self.locked_out(attempt).await) } else { Ok(()) }
     }
 
-    /// Counts an attempt for its source and for everywhere, unless the account is locked or slow for it.
-    async fn count(&self, tx: &impl ConnectionTrait, attempt: &Attempt) -> Result<Counted> {
+    /// Counts an attempt for its source and for all sources, unless the account is locked or slow for it.
+    async fn count(&self, transaction: &impl ConnectionTrait, attempt: &Attempt) -> Result<Counted> {
         let Some(policy) = self.0.lockout else { return Ok(Counted::Yes) };
         let now = self.0.clock.now();
         let failure = |source: &str| login_failure::Model {
@@ -159,13 +159,14 @@ impl Accounts {
             failures: 1,
             expires_at: now + policy.lasts,
         };
-        let here = login_failures::count(tx, failure(&attempt.source), policy.attempts, now, now).await?;
-        let (limit, quiet) = if self.knows(tx, attempt).await? {
+        let here = login_failures::count(transaction, failure(&attempt.source), policy.attempts, now, now).await?;
+        let (limit, quiet) = if self.knows(transaction, attempt).await? {
             (i32::MAX, now)
         } else {
             (policy.attempts.saturating_mul(SLOW_FACTOR), now + policy.lasts - SLOW_INTERVAL)
         };
-        let everywhere = login_failures::count(tx, failure(login_failures::EVERYWHERE), limit, quiet, now).await?;
+        let everywhere =
+            login_failures::count(transaction, failure(login_failures::EVERYWHERE), limit, quiet, now).await?;
         Ok(match (here, everywhere) {
             (Some(failures), Some(_)) if failures == policy.attempts => Counted::Last,
             (Some(_), Some(_)) => Counted::Yes,
@@ -173,21 +174,21 @@ impl Accounts {
         })
     }
 
-    /// Whether the account was signed in to from there.
+    /// Whether the account has been signed in to from the network of the attempt.
     async fn knows(&self, db: &impl ConnectionTrait, attempt: &Attempt) -> Result<bool> {
-        // Asked for nobody's account too: the time must not tell.
+        // Queried for unknown logins too, so that the response time does not reveal whether an account exists.
         let user_id = attempt.user_id.unwrap_or(UserId(Uuid::nil()));
         Ok(login_failures::is_known_network(db, user_id, &attempt.source).await?)
     }
 
-    /// What to tell the client of an attempt that was not counted.
+    /// The error for an attempt that was not counted.
     async fn locked_out(&self, attempt: &Attempt) -> Error {
         let lock = self.check_lock(self.0.database.reader(), attempt).await;
         // The lock may have been lifted since.
         lock.err().unwrap_or(Error::LockedOut { retry_after: std::time::Duration::from_secs(1) })
     }
 
-    /// Forgets the failures that a sign-in made up for, and knows its network from now on.
+    /// Deletes the failures that a successful sign-in clears, and records its network as known.
     pub(super) async fn login_succeeded(
         &self,
         db: &impl ConnectionTrait,
@@ -200,15 +201,15 @@ impl Accounts {
         self.know_network(db, user_id, &attempt.source).await
     }
 
-    /// Notes that the user was signed in from a network.
+    /// Records a network as known to the user.
     pub(super) async fn know_network(&self, db: &impl ConnectionTrait, user_id: UserId, network: &str) -> Result<()> {
         let last_used_at = self.0.clock.now();
         let row = login_network::Model { user_id, network: network.to_owned(), last_used_at };
         Ok(login_failures::know_network(db, row, KNOWN_NETWORKS).await?)
     }
 
-    /// Until when these users are locked for the source for which it lasts longest; who is locked for none is not there. What of
-    /// it a viewer may see, [`account_of`](super::account_of) says.
+    /// The time until which each of these users is locked, for the source with the longest lock. Users without a lock
+    /// are left out. The caller checks with [`account_of`](super::account_of) which users the viewer may see.
     ///
     /// # Errors
     /// When the database fails.
@@ -218,11 +219,11 @@ impl Accounts {
         Ok(login_failures::locked_until(self.0.database.reader(), users, policy.attempts, now).await?)
     }
 
-    /// Lifts every lock of an account, and forgets the failures that led to them.
+    /// Lifts all locks of an account and deletes the failures that led to them.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without USERS_WRITE or what the user may do, and with a personal access token;
-    /// [`Error::NotFound`] where there is no such user.
+    /// [`Error::Forbidden`] without USERS_WRITE, for a user with a permission that the viewer lacks, and with a
+    /// personal access token; [`Error::NotFound`].
     pub async fn unlock_user(&self, viewer: &Viewer, user_id: UserId, client: &Client) -> Result<user::Model> {
         viewer.require_in_session(Permission::UsersWrite)?;
         let transaction = self.0.database.begin().await?;
@@ -234,7 +235,7 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Forgets failures that led to no lock in time, locks that are over, and networks that are not used any more.
+    /// Deletes expired failures and locks, and networks that are no longer used.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,4 +1,4 @@
-//! Accounts: who there is, how they get in, and how long they stay.
+//! Accounts: users, roles, authentication, sessions and tokens.
 
 mod administration;
 mod closing;
@@ -41,16 +41,16 @@ use crate::domain::{Client, Error, Requester, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, SessionId, UserId};
 use crate::entity::{role, session, user};
-use crate::storage::{self, Database, accounts as rows};
+use crate::storage::{self, Database};
 use live_sessions::LiveSessions;
 use lockout::LockoutPolicy;
 use passwords::PasswordHasher;
 use tokens::Tokens;
 
-/// Users whose roles are read at once.
+/// The number of users whose roles are read by one query.
 const ROLES_BATCH: usize = 500;
 
-/// Everything about accounts. Cheap to clone.
+/// The use cases of accounts. Cheap to clone.
 #[derive(Clone)]
 pub struct Accounts(Arc<Inner>);
 
@@ -69,7 +69,7 @@ struct Inner {
 
 impl Accounts {
     /// # Errors
-    /// When the settings cannot be used as they are.
+    /// When the settings are invalid.
     pub fn new(
         database: Database,
         clock: Arc<dyn Clock>,
@@ -94,74 +94,74 @@ impl Accounts {
         })))
     }
 
-    /// An entry of the audit log about something that `client` does now.
+    /// A new audit entry for an action of `client` at the current time.
     fn audit(&self, action: Action, client: &Client) -> Entry {
         Entry::new(action, &self.0.ids, self.0.clock.now()).from(client.ip)
     }
 
-    /// Whether anybody may register.
+    /// Whether registration is open.
     pub fn is_registration_open(&self) -> bool {
         self.0.is_registration_open
     }
 
-    /// The viewer's account; none without credentials.
+    /// The viewer's account. None without credentials.
     ///
     /// # Errors
-    /// [`Error::Unauthenticated`] with dead credentials.
+    /// [`Error::Unauthenticated`] with invalid credentials.
     pub async fn me(&self, requester: &Requester) -> Result<Option<user::Model>> {
         if matches!(requester, Requester::Anonymous) {
             return Ok(None);
         }
         let viewer = requester.viewer()?;
-        // Gone between two requests: its sessions went along.
+        // The account may have been deleted since the session was loaded.
         self.account(viewer).await.map(Some)
     }
 
-    /// The session of this request's access token; none with a personal access token.
+    /// The session of the request's access token. None with a personal access token.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] without a viewer.
     pub async fn current_session(&self, requester: &Requester) -> Result<Option<session::Model>> {
         let Some(id) = requester.viewer()?.session_id() else { return Ok(None) };
-        let found = rows::session_with_user(self.0.database.reader(), id).await?;
+        let found = storage::sessions::find_with_user(self.0.database.reader(), id).await?;
         found.map(|(session, _)| Some(session)).ok_or(Error::Unauthenticated)
     }
 
-    /// Removes sessions, personal access tokens and reset tokens that have expired.
+    /// Deletes expired sessions, personal access tokens and password reset tokens.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn delete_expired(&self) -> Result<()> {
         let now = self.0.clock.now();
         let transaction = self.0.database.begin().await?;
-        rows::delete_expired_sessions(&transaction, now).await?;
+        storage::sessions::delete_expired(&transaction, now).await?;
         storage::personal_access_tokens::delete_expired(&transaction, now).await?;
         storage::password_resets::delete_expired(&transaction, now).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// A session of the viewer's.
+    /// A session of the viewer.
     pub async fn session(&self, viewer: &Viewer, id: SessionId) -> Result<Option<session::Model>> {
-        let found = rows::session_with_user(self.0.database.reader(), id).await?;
+        let found = storage::sessions::find_with_user(self.0.database.reader(), id).await?;
         Ok(found.filter(|(_, user)| user.id == viewer.user_id).map(|(session, _)| session))
     }
 
-    /// The user of that username, without regard to case; none when the viewer may not see them.
+    /// The user with this username, case-insensitively. None if the user is not visible to the viewer.
     pub async fn user_by_username(&self, viewer: &Viewer, username: &str) -> Result<Option<user::Model>> {
         let Some(key) = names::searchable(username) else { return Ok(None) };
-        let found = rows::user_by_username(self.0.database.reader(), &key).await?;
+        let found = storage::users::find_by_username(self.0.database.reader(), &key).await?;
         Ok(found.filter(|user| is_visible(viewer, user)))
     }
 
-    /// Makes everybody here (or one user) see at once what their roles allow now. To be called when a change of roles is
-    /// committed.
+    /// Applies a committed change of roles to the sessions on this node, of all users or of one.
     pub async fn roles_changed(&self, of: Option<UserId>) {
         let (here, as_of) = self.0.live.roles_changed(of);
         for some in here.chunks(ROLES_BATCH) {
             let ids: Vec<UserId> = some.iter().map(|(id, _)| *id).collect();
             let roles = self.roles_of(&ids).await.unwrap_or_else(|cause| {
-                // Nobody may do more than they should; the next request asks again.
-                tracing::error!(error = &cause as &dyn std::error::Error, "roles changed and cannot be read");
+                // Without a known state, no viewer may keep revoked permissions. The next request loads them
+                // again.
+                tracing::error!(error = &cause as &dyn std::error::Error, "changed roles cannot be read");
                 Vec::new()
             });
             for (id, permissions) in some {
@@ -171,43 +171,43 @@ impl Accounts {
         }
     }
 
-    /// What a user's roles allow.
+    /// The permissions of a user's roles.
     async fn permissions(&self, id: UserId) -> Result<Arc<[Permission]>> {
         let roles: Vec<_> = self.roles_of(&[id]).await?.into_iter().map(|(_, role)| role).collect();
         Ok(permissions_of(&roles).into())
     }
 
-    /// A role that the viewer has, or any with ROLES_WRITE.
+    /// A role of the viewer, or any role with ROLES_WRITE.
     pub async fn role(&self, viewer: &Viewer, id: RoleId) -> Result<Option<role::Model>> {
         if viewer.may(Permission::RolesWrite) {
-            return Ok(rows::role(self.0.database.reader(), id).await?);
+            return Ok(storage::roles::find(self.0.database.reader(), id).await?);
         }
         let own = self.roles_of(&[viewer.user_id]).await?;
         Ok(own.into_iter().map(|(_, role)| role).find(|role| role.id == id))
     }
 
-    /// The users that exist of those, in no order. What of them a viewer may see, [`account_of`] says.
+    /// The users with these ids, in no particular order. The caller checks with [`account_of`] which fields the viewer
+    /// may see.
     pub async fn users_by_ids(&self, ids: &[UserId]) -> Result<Vec<user::Model>> {
-        Ok(rows::users_by_ids(self.0.database.reader(), ids).await?)
+        Ok(storage::users::find_all(self.0.database.reader(), ids).await?)
     }
 
-    /// Every role of those users, by name. What of them a viewer may see, [`account_of`] says.
+    /// The roles of these users, by name. The caller checks with [`account_of`] which of them the viewer may see.
     pub async fn roles_of(&self, ids: &[UserId]) -> Result<Vec<(UserId, role::Model)>> {
-        Ok(rows::roles_of_users(self.0.database.reader(), ids).await?)
+        Ok(storage::roles::of_users(self.0.database.reader(), ids).await?)
     }
 }
 
-/// The user, as far as the viewer may see the account behind the public profile: their own, and with
-/// [`Permission::UsersRead`] everybody's.
+/// The user, if the viewer may see their account data: their own, or everyone's with [`Permission::UsersRead`].
 pub fn account_of<'a>(viewer: Option<&Viewer>, user: &'a user::Model) -> Option<&'a user::Model> {
     let may = viewer.is_some_and(|viewer| viewer.user_id == user.id || viewer.may(Permission::UsersRead));
     may.then_some(user)
 }
 
-/// Whether somebody has any permission beyond their own data.
+/// Whether the viewer has any permission beyond their own data.
 ///
 /// # Errors
-/// [`Error::Unauthenticated`] with dead credentials.
+/// [`Error::Unauthenticated`] with invalid credentials.
 pub fn may_administer(requester: &Requester) -> Result<bool> {
     match requester {
         Requester::Anonymous => Ok(false),
@@ -218,18 +218,18 @@ pub fn may_administer(requester: &Requester) -> Result<bool> {
     }
 }
 
-/// Whether a viewer finds a user at all: closed accounts are hidden but for [`Permission::UsersRead`].
+/// Whether a user is visible to a viewer. Deactivated accounts require [`Permission::UsersRead`].
 pub fn is_visible(viewer: &Viewer, user: &user::Model) -> bool {
     user.is_active || viewer.may(Permission::UsersRead)
 }
 
-/// What several roles allow together, each permission once.
+/// The permissions of several roles, without duplicates.
 pub fn permissions_of(roles: &[role::Model]) -> Vec<Permission> {
-    together(roles.iter().map(|role| role.permissions.as_str()))
+    union(roles.iter().map(|role| role.permissions.as_str()))
 }
 
-/// The permissions of several roles' rows, each once.
-fn together<'a>(lists: impl Iterator<Item = &'a str>) -> Vec<Permission> {
+/// The permissions in several role rows, without duplicates.
+fn union<'a>(lists: impl Iterator<Item = &'a str>) -> Vec<Permission> {
     let mut all: Vec<Permission> = lists.flat_map(Permission::parse_list).collect();
     all.sort_unstable();
     all.dedup();

@@ -1,10 +1,10 @@
-//! What users may be called, and how names are compared.
+//! Rules for usernames, e-mail addresses and other names, and how they are compared.
 
 use crate::domain::FieldErrorCode::{Malformed, Required, TooLong};
 use crate::domain::input::{Checks, Lines};
 
 const USERNAME_LENGTH: std::ops::RangeInclusive<usize> = 3..=32;
-/// RFC 5321, section 4.5.3.1.3, less the angle brackets of a path.
+/// RFC 5321, section 4.5.3.1.3, without the angle brackets of a path.
 const MAX_EMAIL_LENGTH: usize = 254;
 /// RFC 5321, section 4.5.3.1.1.
 const MAX_LOCAL_PART_LENGTH: usize = 64;
@@ -15,69 +15,69 @@ const MAX_DEVICE_LENGTH: usize = 100;
 const MAX_BIO_LENGTH: usize = 1_000;
 const MAX_TOKEN_NAME_LENGTH: usize = 100;
 
-/// A username without the space around it. ASCII letters, digits, `.`, `_` and `-` alone: no two names look the same, and
+/// A username, trimmed. It has only ASCII letters, digits, `.`, `_` and `-`, so that no two usernames look the same and
 /// none is an e-mail address.
 pub(super) fn username(checks: &mut Checks, path: &str, text: &str) -> String {
     let name = text.trim();
     if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter)) {
-        checks.fail(path, Malformed, "A username has ASCII letters, digits, dots, hyphens and underscores alone.");
+        checks.fail(path, Malformed, "Only ASCII letters, digits, dots, hyphens and underscores are allowed.");
     } else {
         checks.text(path, name, USERNAME_LENGTH, Lines::One);
     }
     name.to_owned()
 }
 
-/// An e-mail address without the space around it, of the form that browsers take (WHATWG HTML, "valid e-mail address"),
-/// letters of other scripts included.
+/// An e-mail address, trimmed, in the format that browsers accept (WHATWG HTML, "valid e-mail address"), with letters
+/// of other scripts allowed.
 pub(super) fn email(checks: &mut Checks, path: &str, text: &str) -> String {
     let address = text.trim();
     if address.is_empty() {
-        checks.fail(path, Required, "Give an e-mail address.");
+        checks.fail(path, Required, "An e-mail address is required.");
     } else if key(address).chars().count() > MAX_EMAIL_LENGTH {
-        // As it is compared: folded, `İ` is two characters.
-        checks.fail(path, TooLong, format!("An e-mail address has at most {MAX_EMAIL_LENGTH} characters."));
+        // Checked in folded form, in which `İ` becomes two characters.
+        checks.fail(path, TooLong, format!("At most {MAX_EMAIL_LENGTH} characters are allowed."));
     } else if !is_email(address) {
-        checks.fail(path, Malformed, "This is not an e-mail address.");
+        checks.fail(path, Malformed, "This is not a valid e-mail address.");
     }
     address.to_owned()
 }
 
-/// A person's name without the space around it; none when nothing is left.
+/// A user's full name, trimmed. None if empty.
 pub(super) fn full_name(checks: &mut Checks, path: &str, text: Option<&str>) -> Option<String> {
     line(checks, path, text, MAX_FULL_NAME_LENGTH)
 }
 
-/// How a person's name is searched: without regard to case.
+/// The key for a case-insensitive search of full names.
 pub(super) fn full_name_key(name: Option<&str>) -> Option<String> {
     name.map(str::to_lowercase)
 }
 
-/// What a client calls its device; none when nothing is left.
+/// The device name that a client gives, trimmed. None if empty.
 pub(super) fn device(checks: &mut Checks, path: &str, text: Option<&str>) -> Option<String> {
     line(checks, path, text, MAX_DEVICE_LENGTH)
 }
 
-/// What a person says of themself, without the space around it; none when nothing is left.
+/// A user's biography, trimmed. None if empty.
 pub(super) fn bio(checks: &mut Checks, path: &str, text: Option<&str>) -> Option<String> {
     let text = text.map(str::trim).filter(|text| !text.is_empty())?;
     checks.text(path, text, 1..=MAX_BIO_LENGTH, Lines::Many);
     Some(text.to_owned())
 }
 
-/// What a user calls a personal access token, without the space around it.
+/// The name of a personal access token, trimmed.
 pub(super) fn token_name(checks: &mut Checks, path: &str, text: &str) -> String {
     let name = text.trim();
     checks.text(path, name, 1..=MAX_TOKEN_NAME_LENGTH, Lines::One);
     name.to_owned()
 }
 
-/// The key to look a name up by; none for what can be nobody's.
+/// The key to find a user by name. None if no user can have this name.
 pub(super) fn searchable(name: &str) -> Option<String> {
     let key = key(name);
     (key.chars().count() <= MAX_EMAIL_LENGTH && !key.chars().any(char::is_control)).then_some(key)
 }
 
-/// How a username or an e-mail address is compared: without regard to case.
+/// The key for case-insensitive comparison of a username or e-mail address.
 pub(super) fn key(name: &str) -> String {
     name.trim().to_lowercase()
 }

@@ -1,4 +1,4 @@
-//! A user's sessions, and ending them from afar.
+//! Listing a user's sessions and revoking them.
 
 use serde_json::json;
 
@@ -7,15 +7,16 @@ use crate::domain::audit::Action;
 use crate::domain::{Client, Error, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::session;
-use crate::storage::{accounts as rows, users};
+use crate::storage::{sessions, users};
 
 impl Accounts {
-    /// Every session of those users, the last used first. Who may see them, [`account_of`](super::account_of) says.
+    /// The sessions of these users, most recently used first. The caller checks with [`account_of`](super::account_of)
+    /// which of them the viewer may see.
     pub async fn sessions_of(&self, ids: &[UserId]) -> Result<Vec<session::Model>> {
-        Ok(users::sessions(self.0.database.reader(), ids, self.0.clock.now()).await?)
+        Ok(sessions::of_users(self.0.database.reader(), ids, self.0.clock.now()).await?)
     }
 
-    /// Ends a session of the viewer's: its tokens are dead and its sockets close, at once.
+    /// Ends a session of the viewer: its tokens stop working and its WebSocket connections close at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] with a personal access token.
@@ -23,7 +24,7 @@ impl Accounts {
         viewer.session()?;
         self.session(viewer, id).await?.ok_or(Error::NotFound)?;
         let transaction = self.0.database.begin().await?;
-        if !rows::delete_session(&transaction, id).await? {
+        if !sessions::delete(&transaction, id).await? {
             return Err(Error::NotFound);
         }
         let entry = self.audit(Action::SessionRevoked, client).by(viewer.user_id).on(id);
@@ -33,7 +34,7 @@ impl Accounts {
         Ok(())
     }
 
-    /// Ends every session of the viewer, this one too; answers how many there were.
+    /// Ends all sessions of the viewer, including the current one. Returns the number of sessions.
     ///
     /// # Errors
     /// [`Error::Forbidden`] with a personal access token.
@@ -41,7 +42,7 @@ impl Accounts {
         viewer.session()?;
         let transaction = self.0.database.begin().await?;
         users::lock(&transaction, viewer.user_id).await?.ok_or(Error::Unauthenticated)?;
-        let ended = users::delete_sessions(&transaction, viewer.user_id, None).await?;
+        let ended = sessions::delete_of_user(&transaction, viewer.user_id, None).await?;
         let entry = self.audit(Action::UserLoggedOutEverywhere, client).by(viewer.user_id).on(viewer.user_id);
         audit::record(&transaction, entry.detail(json!({ "sessionCount": ended.len() }))).await?;
         transaction.commit().await?;

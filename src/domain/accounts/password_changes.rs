@@ -1,4 +1,4 @@
-//! New passwords: by who knows the old one, and by who holds a one-time token from an admin.
+//! Setting a new password: with the current one, or with a one-time token from an admin.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::ConnectionTrait;
@@ -11,29 +11,30 @@ use crate::domain::audit::Action;
 use crate::domain::{Client, Error, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{password_reset, user};
-use crate::storage::{password_resets, personal_access_tokens, users};
+use crate::storage::{password_resets, personal_access_tokens, sessions, users};
 
-/// What a reset token starts with, so that people and secret scanners know it.
+/// The prefix of a reset token, by which people and secret scanners recognize it.
 const RESET_PREFIX: &str = "duo_reset_";
-/// How long a reset token works.
+/// How long a reset token is valid.
 const RESET_LIFETIME: TimeDelta = TimeDelta::hours(1);
 
-/// A one-time token with which a user chooses a new password.
+/// A one-time token with which a user sets a new password.
 #[derive(Clone)]
 pub struct PasswordReset {
-    /// The token; shown once.
+    /// The token. Shown only once.
     pub token: String,
-    /// When it stops working.
+    /// When the token expires.
     pub expires_at: DateTime<Utc>,
 }
 
 impl Accounts {
-    /// Gives the viewer a new password and ends every other session of theirs, at once. Personal access tokens go on: programs
-    /// that work are no reason to keep an old password.
+    /// Sets a new password for the viewer and ends all of their other sessions at once. Personal access tokens stay
+    /// valid: otherwise running programs would be a reason to keep an old password.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a weak password, [`Error::InvalidCredentials`] for a wrong current one, [`Error::LockedOut`] after
-    /// too many of these, [`Error::Forbidden`] with a personal access token, [`Error::Unavailable`] when too many wait.
+    /// [`Error::Invalid`] for a weak password, [`Error::InvalidCredentials`] for a wrong current one,
+    /// [`Error::LockedOut`] after too many of those, [`Error::Forbidden`] with a personal access token,
+    /// [`Error::Unavailable`] if too many requests wait for a password check.
     pub async fn change_password(
         &self,
         viewer: &Viewer,
@@ -55,28 +56,32 @@ impl Accounts {
         Ok(user)
     }
 
-    /// Makes a token with which a user chooses a new password, in the place of the one that they had. Only its hash is kept.
+    /// Issues a reset token for a user, which replaces the previous one. Only its hash is stored.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when there is no such user.
-    pub async fn issue_password_reset(&self, tx: &impl ConnectionTrait, user_id: UserId) -> Result<PasswordReset> {
-        users::lock(tx, user_id).await?.ok_or(Error::NotFound)?;
+    /// [`Error::NotFound`] if the user does not exist.
+    pub async fn issue_password_reset(
+        &self,
+        transaction: &impl ConnectionTrait,
+        user_id: UserId,
+    ) -> Result<PasswordReset> {
+        users::lock(transaction, user_id).await?.ok_or(Error::NotFound)?;
         let reset = PasswordReset {
             token: opaque_tokens::make(RESET_PREFIX)?,
             expires_at: self.0.clock.now() + RESET_LIFETIME,
         };
         let token_hash = opaque_tokens::hash(&reset.token).to_vec();
         let row = password_reset::Model { user_id, token_hash, expires_at: reset.expires_at };
-        password_resets::replace(tx, row).await?;
+        password_resets::replace(transaction, row).await?;
         Ok(reset)
     }
 
-    /// Sets a new password by such a token, which works once, and ends every session and every personal access token of its user,
-    /// at once: whoever had the account before may have made some.
+    /// Sets a new password with a reset token, which can be used once. Ends all sessions and personal access tokens of
+    /// the user at once, because an intruder may have created some of them.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason; [`Error::Invalid`] for a weak
-    /// password, which does not use the token up; [`Error::Unavailable`] when too many wait.
+    /// [`Error::InvalidCredentials`] for an invalid token, whatever the reason; [`Error::Invalid`] for a weak password,
+    /// which does not use up the token; [`Error::Unavailable`] if too many requests wait for a password hash.
     pub async fn reset_password(&self, token: &str, new: String, client: &Client) -> Result<UserId> {
         let (hash, now) = (opaque_tokens::hash(token), self.0.clock.now());
         let Some(user) = password_resets::find_user(self.0.database.reader(), &hash, now).await? else {
@@ -108,13 +113,13 @@ impl Accounts {
 
     async fn weigh_new(&self, user: &user::Model, password: &str) -> Result<()> {
         let known = [user.username.as_str(), user.email.as_str(), user.full_name.as_deref().unwrap_or_default()];
-        match self.0.passwords.weigh(password, &known).await? {
+        match self.0.passwords.check_strength(password, &known).await? {
             Some((code, advice)) => Err(Error::invalid("newPassword", code, advice)),
             None => Ok(()),
         }
     }
 
-    /// Tells everybody here that these sessions are no longer in the database.
+    /// Closes the connections on this node of sessions that were deleted from the database.
     pub(super) async fn close_sessions(&self, ended: Vec<SessionId>) {
         for id in ended {
             self.0.live.end(id).await;
@@ -122,9 +127,14 @@ impl Accounts {
     }
 }
 
-/// Writes the new password; with it go every session but one, and a reset token of the old days. Answers which sessions.
-async fn set_password(tx: &impl ConnectionTrait, user: &user::Model, but: Option<SessionId>) -> Result<Vec<SessionId>> {
-    users::update(tx, user.clone()).await?;
-    password_resets::delete(tx, user.id).await?;
-    Ok(users::delete_sessions(tx, user.id, but).await?)
+/// Stores the new password, deletes the user's reset token and all of their sessions except one, and returns the
+/// deleted sessions.
+async fn set_password(
+    transaction: &impl ConnectionTrait,
+    user: &user::Model,
+    but: Option<SessionId>,
+) -> Result<Vec<SessionId>> {
+    users::update(transaction, user.clone()).await?;
+    password_resets::delete(transaction, user.id).await?;
+    Ok(sessions::delete_of_user(transaction, user.id, but).await?)
 }

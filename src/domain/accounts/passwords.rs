@@ -1,4 +1,4 @@
-//! Passwords: which are good enough, how they are kept, and how much of the machine that may take.
+//! Passwords: rules for their strength, hashing, and the limits of its cost.
 
 use std::num::NonZero;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,46 +12,48 @@ use zxcvbn::{Score, zxcvbn};
 
 use crate::domain::{Error, FieldErrorCode, Result};
 
-/// Shortest password, in Unicode characters (OWASP Authentication Cheat Sheet).
+/// The shortest password, in Unicode characters (OWASP Authentication Cheat Sheet).
 const MIN_LENGTH: usize = 8;
-/// Longest password, in Unicode characters.
+/// The longest password, in Unicode characters.
 const MAX_LENGTH: usize = 128;
-/// What weighs a password looks at so many characters of each text: its time grows faster than the text.
-const WEIGHED_LENGTH: usize = 100;
-/// How long a sign-in may wait for its turn at the hash.
+/// The number of characters of each text that the strength check reads. The running time of the check grows faster than
+/// the length.
+const CHECKED_LENGTH: usize = 100;
+/// The longest time that a request waits for a free hashing thread.
 const MAX_WAIT: Duration = Duration::from_secs(2);
-/// Buffers of 19 MiB that are kept while nobody hashes.
+/// The number of unused 19 MiB buffers that are kept.
 const IDLE_BUFFERS: usize = 4;
-/// Memory that a stored hash may ask for, in KiB; more than any parameters that this server ever wrote.
+/// The largest memory parameter that is accepted in a stored hash, in KiB. Larger than any that this server has
+/// written.
 const MAX_STORED_MEMORY: u32 = 64 * 1024;
-/// Of the threads that hash, about a tenth of a core that others want.
+/// The nice value of the hashing threads: about a tenth of a core when other threads need it.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
 
-/// Hashes and weighs passwords on threads of low priority, never more at once than the machine can take. Cheap to clone.
+/// Hashes passwords and checks their strength on threads of low priority, with a limit on their number. Cheap to clone.
 #[derive(Clone)]
 pub struct PasswordHasher(Arc<Inner>);
 
 struct Inner {
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     idle: Mutex<Vec<Vec<Block>>>,
 }
 
 impl Default for PasswordHasher {
-    /// One hash at a time for each core but one, which is left to everything else.
+    /// One concurrent hash per core, except for one core, which stays free for other work.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self(Arc::new(Inner { turns: Arc::new(Semaphore::new((cores - 1).max(1))), idle: Mutex::default() }))
+        Self(Arc::new(Inner { permits: Arc::new(Semaphore::new((cores - 1).max(1))), idle: Mutex::default() }))
     }
 }
 
 impl PasswordHasher {
-    /// An argon2id hash in PHC string format, with a random salt.
+    /// Hashes a password with argon2id and a random salt, in PHC string format.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::Unavailable`] if no thread becomes free in time.
     pub async fn hash(&self, password: String) -> Result<String> {
         let mut salt = [0; SALT_BYTES];
         getrandom::fill(&mut salt).map_err(Error::internal)?;
@@ -70,11 +72,11 @@ impl PasswordHasher {
         .await
     }
 
-    /// Whether the password is the one that was hashed. Without a hash (nobody has that name) it takes the same time and
-    /// answers no.
+    /// Whether the password matches the hash. Without a hash (for an unknown login) it takes the same time and returns
+    /// false.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many wait; [`Error::Internal`] when the stored hash is damaged.
+    /// [`Error::Unavailable`] if no thread becomes free in time; [`Error::Internal`] if the stored hash is malformed.
     pub async fn verify(&self, password: String, stored: Option<String>) -> Result<bool> {
         self.run(move |memory| {
             let Some(stored) = stored else {
@@ -87,7 +89,7 @@ impl PasswordHasher {
             };
             let params = Params::try_from(&stored).map_err(Error::internal)?;
             if stored.algorithm != ARGON2ID_IDENT || params.m_cost() > MAX_STORED_MEMORY {
-                return Err(Error::internal("a stored password hash has foreign parameters"));
+                return Err(Error::internal("a stored password hash has unsupported parameters"));
             }
             let output = argon2id(&params, password.as_bytes(), &salt, memory)?;
             Ok(bool::from(output.as_bytes().ct_eq(expected.as_bytes())))
@@ -95,15 +97,16 @@ impl PasswordHasher {
         .await
     }
 
-    /// What is wrong with a new password, if anything. `known` is what an attacker would try first: the user's own names.
+    /// Checks a new password, and returns why it is unacceptable, if it is. `known` are texts that an attacker would
+    /// try first: the user's own names.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] when too many wait.
-    pub async fn weigh(&self, password: &str, known: &[&str]) -> Result<Option<(FieldErrorCode, String)>> {
+    /// [`Error::Unavailable`] if no thread becomes free in time.
+    pub async fn check_strength(&self, password: &str, known: &[&str]) -> Result<Option<(FieldErrorCode, String)>> {
         if let Some(mistake) = check_length(password) {
             return Ok(Some(mistake));
         }
-        let cut = |text: &str| -> String { text.chars().take(WEIGHED_LENGTH).collect() };
+        let cut = |text: &str| -> String { text.chars().take(CHECKED_LENGTH).collect() };
         let (password, known) = (cut(password), known.iter().map(|text| cut(text)).collect::<Vec<_>>());
         self.run(move |_| {
             let known: Vec<&str> = known.iter().map(String::as_str).collect();
@@ -112,29 +115,30 @@ impl PasswordHasher {
         .await
     }
 
-    /// Waits for a turn and works on a thread that stands behind the others. The turn and the buffer go along: a caller that goes
-    /// away gives neither back early.
+    /// Waits for a permit and runs `work` on a thread of low priority. The permit and the buffer move to the thread, so
+    /// that a cancelled caller does not release them early.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Vec<Block>) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let overloaded =
-            |_| Error::Unavailable { message: "Too many sign-ins at once. Try again.", retry_after: Some(MAX_WAIT) };
-        let turn = Arc::clone(&self.0.turns).acquire_owned();
-        let turn = tokio::time::timeout(MAX_WAIT, turn).await.map_err(overloaded)?.map_err(Error::internal)?;
+            |_| Error::Unavailable { message: "Too many concurrent sign-ins. Try again.", retry_after: Some(MAX_WAIT) };
+        let permit = Arc::clone(&self.0.permits).acquire_owned();
+        let permit = tokio::time::timeout(MAX_WAIT, permit).await.map_err(overloaded)?.map_err(Error::internal)?;
         let inner = Arc::clone(&self.0);
         let (answer, outcome) = oneshot::channel();
-        // A thread of its own for each: it takes a thousandth of the hash to start, and its priority cannot be raised again.
+        // A new thread per call: starting it takes a thousandth of the time of a hash, and an unprivileged thread
+        // cannot raise its priority again.
         let thread = std::thread::Builder::new().name("password".to_owned()).spawn(move || {
-            step_back();
+            lower_priority();
             let mut memory = inner.idle.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default();
             let outcome = work(&mut memory);
             let mut idle = inner.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < IDLE_BUFFERS && !memory.is_empty() {
                 idle.push(memory);
             }
-            drop((idle, turn));
-            // Whoever waited may have gone.
+            drop((idle, permit));
+            // The caller may have been cancelled.
             let _ = answer.send(outcome);
         });
         thread.map_err(Error::internal)?;
@@ -142,35 +146,35 @@ impl PasswordHasher {
     }
 }
 
-/// Lets everything else go first: a flood of sign-ins must not slow what the people do who are in. On Linux a priority is the
-/// thread's own.
-fn step_back() {
+/// Lowers the priority of the current thread, so that many sign-ins do not slow down the requests of signed-in users.
+/// On Linux, the priority belongs to the thread.
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(cause) = rustix::process::setpriority_process(None, NICENESS) {
-        tracing::debug!(%cause, "a password is hashed at full priority");
+        tracing::debug!(%cause, "priority of a hashing thread not lowered");
     }
 }
 
 fn check_length(password: &str) -> Option<(FieldErrorCode, String)> {
     match password.chars().count() {
-        0 => Some((FieldErrorCode::Required, "Choose a password.".to_owned())),
+        0 => Some((FieldErrorCode::Required, "A password is required.".to_owned())),
         length if length < MIN_LENGTH => {
-            Some((FieldErrorCode::TooShort, format!("A password has at least {MIN_LENGTH} characters.")))
+            Some((FieldErrorCode::TooShort, format!("At least {MIN_LENGTH} characters are required.")))
         }
         length if length > MAX_LENGTH => {
-            Some((FieldErrorCode::TooLong, format!("A password has at most {MAX_LENGTH} characters.")))
+            Some((FieldErrorCode::TooLong, format!("At most {MAX_LENGTH} characters are allowed.")))
         }
         _ => None,
     }
 }
 
-/// Why a password is easily guessed, and what would help. None when it is not: from a score of 3 on, zxcvbn has no advice.
+/// Why a password is easy to guess, and advice. None for a score of 3 or more, for which zxcvbn has no advice.
 fn advice(password: &str, known: &[&str]) -> Option<String> {
     let entropy = zxcvbn(password, known);
     if entropy.score() >= Score::Three {
         return None;
     }
-    let mut sentences = vec!["This password is easily guessed.".to_owned()];
+    let mut sentences = vec!["This password is easy to guess.".to_owned()];
     if let Some(feedback) = entropy.feedback() {
         sentences.extend(feedback.warning().map(|warning| warning.to_string()));
         sentences.extend(feedback.suggestions().iter().map(ToString::to_string));
@@ -178,7 +182,7 @@ fn advice(password: &str, known: &[&str]) -> Option<String> {
     Some(sentences.join(" "))
 }
 
-/// OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, two passes, one lane.
+/// The OWASP Password Storage Cheat Sheet: argon2id with 19 MiB, two passes and one lane.
 fn current_params() -> Result<Params> {
     Params::new(19 * 1024, 2, 1, Some(HASH_BYTES)).map_err(Error::internal)
 }
@@ -199,7 +203,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn verifies_what_it_hashed_and_nothing_else() {
+    async fn verifies_only_the_hashed_password() {
         let hasher = PasswordHasher::default();
         let stored = hasher.hash("velvet otter".to_owned()).await.unwrap();
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
@@ -211,22 +215,23 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn hashes_behind_everything_else() {
+    async fn hashing_threads_have_low_priority() {
         let niceness = || rustix::process::getpriority_process(None).unwrap();
         let hashing = PasswordHasher::default().run(move |_| Ok(niceness())).await.unwrap();
         assert!(hashing > niceness(), "{hashing}");
     }
 
     #[tokio::test]
-    async fn verifies_what_another_implementation_hashed() {
-        // The reference implementation's own test: `hashtest(version, 2, 16, 1, "password", "somesalt", …, Argon2_id)`.
+    async fn verifies_hashes_of_the_reference_implementation() {
+        // A test vector of the reference implementation: `hashtest(version, 2, 16, 1, "password", "somesalt", …,
+        // Argon2_id)`.
         let reference = "$argon2id$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let hasher = PasswordHasher::default();
         assert!(hasher.verify("password".to_owned(), Some(reference.to_owned())).await.unwrap());
     }
 
     #[tokio::test]
-    async fn a_damaged_hash_is_a_fault_and_no_refusal() {
+    async fn a_malformed_stored_hash_is_an_internal_error() {
         let greedy = "$argon2id$v=19$m=4194304,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         let other = "$argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$CTFhFdXPJO1aFaMaO6Mm5c8y7cJHAph8ArZWb2GRPPc";
         for stored in ["", "plain", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQ", greedy, other] {
@@ -236,10 +241,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_too_long_is_turned_away() {
+    async fn a_long_wait_is_refused() {
         let hasher = PasswordHasher::default();
-        let all = u32::try_from(hasher.0.turns.available_permits()).unwrap();
-        let held = Arc::clone(&hasher.0.turns).acquire_many_owned(all).await.unwrap();
+        let all = u32::try_from(hasher.0.permits.available_permits()).unwrap();
+        let held = Arc::clone(&hasher.0.permits).acquire_many_owned(all).await.unwrap();
         let outcome = hasher.hash("velvet otter".to_owned()).await;
         assert!(matches!(outcome, Err(Error::Unavailable { retry_after: Some(_), .. })));
         drop(held);
@@ -256,7 +261,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn weighs_length_and_strength() {
+    async fn checks_length_and_strength() {
         let hasher = PasswordHasher::default();
         let names = ["adalovelace", "ada@lovelace.example"];
         for (password, code) in [
@@ -272,18 +277,18 @@ mod tests {
             (&"aB3$ éß".repeat(18), None),
             (&"x".repeat(129), Some(FieldErrorCode::TooLong)),
         ] {
-            let mistake = hasher.weigh(password, &names).await.unwrap();
+            let mistake = hasher.check_strength(password, &names).await.unwrap();
             assert_eq!(mistake.as_ref().map(|(code, _)| *code), code, "{password}: {mistake:?}");
         }
-        let (_, advice) = hasher.weigh("qwertyuiop", &names).await.unwrap().unwrap();
-        assert!(advice.len() > "This password is easily guessed.".len(), "{advice}");
+        let (_, advice) = hasher.check_strength("qwertyuiop", &names).await.unwrap().unwrap();
+        assert!(advice.len() > "This password is easy to guess.".len(), "{advice}");
     }
 
     #[test]
-    fn the_longest_texts_are_weighed_in_bounded_time() {
+    fn checks_the_longest_texts_in_bounded_time() {
         let start = std::time::Instant::now();
         for nasty in ["a".repeat(128), "1a".repeat(64), "qwer1234".repeat(16), "@$1l".repeat(32)] {
-            let cut: String = nasty.chars().take(WEIGHED_LENGTH).collect();
+            let cut: String = nasty.chars().take(CHECKED_LENGTH).collect();
             advice(&cut, &[&cut, &cut]);
         }
         assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());

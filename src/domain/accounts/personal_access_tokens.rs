@@ -1,4 +1,5 @@
-//! Tokens with which programs act for their users: with fewer rights, without a sign-in, until they expire or are revoked.
+//! Personal access tokens, with which programs act for their users: with limited rights and without a sign-in, until
+//! the tokens expire or are revoked.
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
@@ -11,44 +12,44 @@ use crate::domain::{Client, Credential, Error, FieldErrorCode, Result, Viewer, a
 use crate::entity::enums::{Permission, TokenScope};
 use crate::entity::ids::{PersonalAccessTokenId, UserId};
 use crate::entity::personal_access_token::Model;
-use crate::storage::{accounts, personal_access_tokens as rows, users};
+use crate::storage::{personal_access_tokens as rows, sessions, users};
 
-/// What a token starts with, so that people and secret scanners know it.
+/// The prefix of a token, by which people and secret scanners recognize it.
 const PREFIX: &str = "duo_pat_";
 /// The most tokens of one user.
 pub const MAX_TOKENS: u64 = 50;
-/// The most scopes that are given; there are fewer, and each counts once.
+/// The most scopes in the input. There are fewer scopes, and duplicates are ignored.
 const MAX_SCOPES: usize = 10;
 
-/// A token to be made.
+/// The input for a new token.
 #[derive(Debug, Clone)]
 pub struct NewToken {
-    /// What its user calls it: 1 to 100 characters.
+    /// The name: 1 to 100 characters.
     pub name: String,
-    /// What it may do; at least one.
+    /// The scopes; at least one.
     pub scopes: Vec<TokenScope>,
-    /// When it stops working, in the future; none is never.
+    /// When the token expires, in the future. None if never.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl Accounts {
-    /// Makes a token; answers it, and the secret, which is known from now on to its user alone.
+    /// Creates a token. Returns its row and the secret, which is not stored.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::Conflict`] when the viewer has as many as one may; [`Error::Forbidden`] with a personal access
-    /// token.
+    /// [`Error::Invalid`]; [`Error::Conflict`] if the viewer has the maximum number of tokens; [`Error::Forbidden`]
+    /// with a personal access token.
     pub async fn create_token(&self, viewer: &Viewer, new: NewToken, client: &Client) -> Result<(Model, String)> {
         let session = viewer.session()?;
         let now = self.0.clock.now();
         let mut checks = Checks::default();
         let name = names::token_name(&mut checks, "name", &new.name);
         if new.scopes.is_empty() {
-            checks.fail("scopes", FieldErrorCode::Required, "A token needs a scope.");
+            checks.fail("scopes", FieldErrorCode::Required, "At least one scope is required.");
         } else if new.scopes.len() > MAX_SCOPES {
-            checks.fail("scopes", FieldErrorCode::TooLong, format!("At most {MAX_SCOPES} scopes are allowed here."));
+            checks.fail("scopes", FieldErrorCode::TooLong, format!("At most {MAX_SCOPES} scopes are allowed."));
         }
         if new.expires_at.is_some_and(|at| at <= now) {
-            checks.fail("expiresAt", FieldErrorCode::OutOfRange, "A token expires in the future.");
+            checks.fail("expiresAt", FieldErrorCode::OutOfRange, "Must be in the future.");
         }
         checks.finish()?;
         let secret = opaque_tokens::make(PREFIX)?;
@@ -64,10 +65,10 @@ impl Accounts {
         };
         let transaction = self.0.database.begin().await?;
         users::lock(&transaction, viewer.user_id).await?.ok_or(Error::Unauthenticated)?;
-        // A session that ended meanwhile, by a new password perhaps, leaves no token behind.
-        accounts::session_with_user(&transaction, session).await?.ok_or(Error::Unauthenticated)?;
+        // If the session ended meanwhile, for example by a new password, it must not leave a token behind.
+        sessions::find_with_user(&transaction, session).await?.ok_or(Error::Unauthenticated)?;
         if rows::count(&transaction, viewer.user_id).await? >= MAX_TOKENS {
-            let message = "A user has at most 50 personal access tokens.";
+            let message = "At most 50 personal access tokens per user are allowed.";
             return Err(Error::Conflict { message, fields: Vec::new() });
         }
         rows::insert(&transaction, token.clone()).await?;
@@ -77,7 +78,7 @@ impl Accounts {
         Ok((token, secret))
     }
 
-    /// Ends a token of the viewer's: it is dead and its sockets close, at once.
+    /// Revokes a token of the viewer: it stops working and its WebSocket connections close at once.
     ///
     /// # Errors
     /// [`Error::NotFound`]; [`Error::Forbidden`] with a personal access token.
@@ -96,18 +97,19 @@ impl Accounts {
         Ok(())
     }
 
-    /// Every token of those users, newest first. Who may see them, [`account_of`](super::account_of) says.
+    /// The tokens of these users, newest first. The caller checks with [`account_of`](super::account_of) which of them
+    /// the viewer may see.
     pub async fn tokens_of(&self, ids: &[UserId]) -> Result<Vec<Model>> {
         Ok(rows::of_users(self.0.database.reader(), ids).await?)
     }
 
-    /// A token of the viewer's, or anybody's with USERS_READ.
+    /// A token of the viewer, or of any user with USERS_READ.
     pub async fn token(&self, viewer: &Viewer, id: PersonalAccessTokenId) -> Result<Option<Model>> {
         let found = rows::find(self.0.database.reader(), id).await?;
         Ok(found.filter(|token| token.user_id == viewer.user_id || viewer.may(Permission::UsersRead)))
     }
 
-    /// The viewer behind a token's text; none when it is no token, has ended, or its user may not sign in.
+    /// The viewer of a token. None if the token is unknown or expired, or its user is deactivated.
     pub(super) async fn token_viewer(&self, text: &str) -> Result<Option<Viewer>> {
         let hash = opaque_tokens::hash(text);
         let viewer = self.0.live.get(Key::Token(hash), None, || self.load_token(&hash)).await?;
@@ -138,7 +140,7 @@ impl Accounts {
         }))
     }
 
-    /// Notes the use without letting the request wait for the writer.
+    /// Records the use in the background, so that the request does not wait for the database writer.
     fn touch_token_later(&self, token: Model, now: DateTime<Utc>) {
         let database = self.0.database.clone();
         self.0.tracker.spawn(async move {
@@ -148,13 +150,13 @@ impl Accounts {
                 transaction.commit().await
             };
             if let Err(cause) = touched.await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "a token's last use is not noted");
+                tracing::warn!(error = &cause as &dyn std::error::Error, "last use of a token not recorded");
             }
         });
     }
 }
 
-/// Whether a text after `Bearer` is meant as a personal access token.
+/// Whether a bearer token has the form of a personal access token.
 pub(super) fn is_token(text: &str) -> bool {
     text.starts_with(PREFIX)
 }

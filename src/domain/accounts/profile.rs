@@ -1,4 +1,4 @@
-//! What users change about themselves.
+//! Changes of the viewer's own profile.
 
 use serde_json::json;
 
@@ -9,14 +9,14 @@ use crate::domain::audit::Action;
 use crate::domain::input::{Change, Checks};
 use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer, audit};
 use crate::entity::user;
-use crate::storage::{accounts as rows, users};
+use crate::storage::users;
 
-/// What an update changes.
+/// The changes of an update.
 #[derive(Clone, Default)]
 pub struct ProfileChanges {
-    /// As at registration; cannot be cleared. Another one needs a session.
+    /// As at registration. Cannot be cleared. A change requires a session.
     pub username: Change<String>,
-    /// As at registration; cannot be cleared. Another one needs the current password and a session.
+    /// As at registration. Cannot be cleared. A change requires the current password and a session.
     pub email: Change<String>,
     /// The current password.
     pub current_password: Option<String>,
@@ -27,12 +27,12 @@ pub struct ProfileChanges {
 }
 
 impl Accounts {
-    /// Changes the viewer's profile.
+    /// Updates the viewer's profile.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every mistake at once; [`Error::Conflict`] when a name is taken; for another e-mail
-    /// address [`Error::InvalidCredentials`] with a wrong password and [`Error::LockedOut`] after too many of these;
-    /// for another e-mail address or username [`Error::Forbidden`] with a personal access token.
+    /// [`Error::Invalid`] with all invalid fields; [`Error::Conflict`] if a name is taken. A new e-mail address:
+    /// [`Error::InvalidCredentials`] for a wrong password and [`Error::LockedOut`] after too many of them. A new e-mail
+    /// address or username: [`Error::Forbidden`] with a personal access token.
     pub async fn update_profile(
         &self,
         viewer: &Viewer,
@@ -47,7 +47,7 @@ impl Accounts {
             viewer.session()?;
         }
         if is_new_email && changes.current_password.is_none() {
-            let why = "Another e-mail address needs the current password.";
+            let why = "Required to change the e-mail address.";
             checks.fail("currentPassword", FieldErrorCode::Required, why);
         }
         checks.finish()?;
@@ -70,7 +70,7 @@ impl Accounts {
         if !users::update(&transaction, after.clone()).await? {
             drop(transaction);
             let reader = self.0.database.reader();
-            let (username, email) = rows::taken(reader, &after.username_key, &after.email_key).await?;
+            let (username, email) = users::taken(reader, &after.username_key, &after.email_key).await?;
             let is_other = |key: &str, own: &str| key != own;
             return Err(taken(
                 username && is_other(&after.username_key, &before.username_key),
@@ -85,7 +85,7 @@ impl Accounts {
     }
 }
 
-/// The fields that were given, checked.
+/// The given fields, validated.
 struct Wanted {
     username: Option<String>,
     email: Option<String>,

@@ -1,4 +1,4 @@
-//! Making accounts: by people themselves, by an operator, and the first admin.
+//! Creating accounts: by registration, by an operator, and the default admin.
 
 use super::{Accounts, SignedIn, names};
 use crate::config::auth::DefaultAdmin;
@@ -7,44 +7,44 @@ use crate::domain::input::Checks;
 use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, audit};
 use crate::entity::ids::UserId;
 use crate::entity::{role, user};
-use crate::storage::accounts as rows;
+use crate::storage::{roles, sessions, users};
 
-/// What a new account is made of.
+/// The input for a new account.
 #[derive(Clone)]
 pub struct NewUser {
     /// 3 to 32 ASCII letters, digits, dots, hyphens and underscores; unique without regard to case.
     pub username: String,
-    /// Unique without regard to case.
+    /// An e-mail address; unique without regard to case.
     pub email: String,
-    /// 8 to 128 characters that are not easily guessed.
+    /// 8 to 128 characters. Must not be easy to guess.
     pub password: String,
     /// At most 100 characters.
     pub full_name: Option<String>,
 }
 
-/// A new account, and the device that signs in with it.
+/// The input for a new account and its first session.
 #[derive(Clone)]
 pub struct Registration {
     /// The account.
     pub user: NewUser,
-    /// What the client calls the device; at most 100 characters.
+    /// A name for the device; at most 100 characters.
     pub device: Option<String>,
 }
 
-/// Whether a password's strength is looked at.
+/// Whether the strength of a password is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Strength {
     Required,
-    /// Settings said already what they put up with.
-    OperatorsChoice,
+    /// Not checked here: the configuration has its own rules for this password.
+    Unchecked,
 }
 
 impl Accounts {
-    /// Makes an account and signs in with it.
+    /// Creates an account and signs it in.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] where registration is closed, [`Error::Invalid`] with every mistake at once, [`Error::Conflict`] when
-    /// a name is taken.
+    /// [`Error::Forbidden`] if registration is closed, [`Error::Invalid`] with all invalid fields, [`Error::Conflict`]
+    /// if a name is taken.
     pub async fn register(&self, registration: Registration, client: &Client) -> Result<SignedIn> {
         if !self.0.is_registration_open {
             return Err(Error::Forbidden);
@@ -55,12 +55,12 @@ impl Accounts {
         user.last_seen_at = Some(user.created_at);
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
-        if !rows::insert_user(&transaction, user.clone()).await? {
+        if !users::insert(&transaction, user.clone()).await? {
             drop(transaction);
             return Err(self.conflict(&user).await?);
         }
-        rows::insert_user_role(&transaction, user.id, role::USER).await?;
-        rows::insert_session(&transaction, session.row.clone()).await?;
+        roles::assign(&transaction, user.id, role::USER).await?;
+        sessions::insert(&transaction, session.row.clone()).await?;
         self.know_network(&transaction, user.id, &client.network().to_string()).await?;
         let entry = self.audit(Action::UserRegistered, client).by(user.id).on(user.id);
         audit::record(&transaction, entry).await?;
@@ -68,28 +68,29 @@ impl Accounts {
         self.signed_in(user, session).await
     }
 
-    /// Makes an account without signing in, for an operator at the command line.
+    /// Creates an account without signing in, for the command line.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every mistake at once, [`Error::Conflict`] when a name is taken.
+    /// [`Error::Invalid`] with all invalid fields, [`Error::Conflict`] if a name is taken.
     pub async fn create_user(&self, user: NewUser, is_admin: bool) -> Result<user::Model> {
         self.create(user, is_admin, Strength::Required).await
     }
 
-    /// Makes the default admin, unless there is an admin. Answers whether it did.
+    /// Creates the default admin, unless an admin exists. Returns whether it was created.
     ///
     /// # Errors
-    /// As [`Accounts::create_user`]; the strength of the password is left to the settings, which are strict in production.
+    /// As [`Accounts::create_user`]. The strength of the password is not checked: the configuration does that in
+    /// production.
     pub async fn create_default_admin(&self, admin: DefaultAdmin) -> Result<bool> {
-        if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? {
+        if roles::is_assigned(self.0.database.reader(), role::ADMIN).await? {
             return Ok(false);
         }
         let DefaultAdmin { username, email, password } = admin;
         let user = NewUser { username, email, password: password.expose().to_owned(), full_name: None };
-        match self.create(user, true, Strength::OperatorsChoice).await {
+        match self.create(user, true, Strength::Unchecked).await {
             Ok(_) => Ok(true),
-            // Another node that started at the same moment was faster.
-            Err(Error::Conflict { .. }) if rows::is_role_given(self.0.database.reader(), role::ADMIN).await? => {
+            // Another node that started at the same time has created it.
+            Err(Error::Conflict { .. }) if roles::is_assigned(self.0.database.reader(), role::ADMIN).await? => {
                 Ok(false)
             }
             Err(cause) => Err(cause),
@@ -99,26 +100,26 @@ impl Accounts {
     async fn create(&self, user: NewUser, is_admin: bool, strength: Strength) -> Result<user::Model> {
         let user = self.prepare(Checks::default(), user, strength).await?;
         let transaction = self.0.database.begin().await?;
-        if !rows::insert_user(&transaction, user.clone()).await? {
+        if !users::insert(&transaction, user.clone()).await? {
             drop(transaction);
             return Err(self.conflict(&user).await?);
         }
-        rows::insert_user_role(&transaction, user.id, role::USER).await?;
+        roles::assign(&transaction, user.id, role::USER).await?;
         if is_admin {
-            rows::insert_user_role(&transaction, user.id, role::ADMIN).await?;
+            roles::assign(&transaction, user.id, role::ADMIN).await?;
         }
         transaction.commit().await?;
         Ok(user)
     }
 
-    /// Checks everything and hashes the password: what is left is to insert it.
+    /// Validates the input and hashes the password. The result only needs to be inserted.
     pub(super) async fn prepare(&self, mut checks: Checks, new: NewUser, strength: Strength) -> Result<user::Model> {
         let username = names::username(&mut checks, "username", &new.username);
         let email = names::email(&mut checks, "email", &new.email);
         let full_name = names::full_name(&mut checks, "fullName", new.full_name.as_deref());
         if strength == Strength::Required {
             let known = [username.as_str(), email.as_str(), full_name.as_deref().unwrap_or_default()];
-            if let Some((code, advice)) = self.0.passwords.weigh(&new.password, &known).await? {
+            if let Some((code, advice)) = self.0.passwords.check_strength(&new.password, &known).await? {
                 checks.fail("password", code, advice);
             }
         }
@@ -140,8 +141,8 @@ impl Accounts {
             last_seen_at: None,
             deleted_at: None,
         };
-        // Before the hash, which costs more; the unique indexes decide in the end.
-        let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
+        // Checked before the hash, which is expensive. The unique indexes have the final say.
+        let (username, email) = users::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         if username || email {
             return Err(taken(username, email));
         }
@@ -149,19 +150,19 @@ impl Accounts {
         Ok(user)
     }
 
-    /// What a unique index refused.
+    /// The error for a user that violates a unique index.
     pub(super) async fn conflict(&self, user: &user::Model) -> Result<Error> {
-        let (username, email) = rows::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
+        let (username, email) = users::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;
         Ok(taken(username, email))
     }
 }
 
-/// What is wrong when these are somebody else's.
+/// The error for a taken username or e-mail address.
 pub(super) fn taken(username: bool, email: bool) -> Error {
     let field = |is_taken: bool, path, message| is_taken.then(|| FieldError::new(path, FieldErrorCode::Taken, message));
     let fields = [
         field(username, "username", "This username is taken."),
-        field(email, "email", "There is an account with this e-mail address."),
+        field(email, "email", "This e-mail address is taken."),
     ];
     let message = "The username or the e-mail address is taken.";
     Error::Conflict { message, fields: fields.into_iter().flatten().collect() }

@@ -1,5 +1,5 @@
-//! Making and changing roles. Nobody can grant what they do not have, nor take it from others. Every change requires a
-//! session: all of them are [`Error::Forbidden`] with a personal access token.
+//! Creating, changing and deleting roles. A viewer can neither grant nor revoke a permission that they lack. Every
+//! change requires a session: all of them are [`Error::Forbidden`] with a personal access token.
 
 use serde_json::json;
 
@@ -16,46 +16,46 @@ use crate::storage::{password_resets, roles as rows};
 const MAX_NAME: usize = 64;
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 500;
-/// The most roles of a server, the built-in ones included: they are listed without pages.
+/// The most roles of a server, including the built-in ones. The list of roles has no pagination.
 pub const MAX_ROLES: u64 = 200;
 
-/// A role to be made.
+/// The input for a new role.
 #[derive(Debug, Clone)]
 pub struct NewRole {
     /// 1 to 64 characters; unique without regard to case.
     pub name: String,
     /// At most 500 characters.
     pub description: Option<String>,
-    /// What it allows.
+    /// The permissions.
     pub permissions: Vec<Permission>,
 }
 
-/// What an update changes.
+/// The changes of an update.
 #[derive(Debug, Clone, Default)]
 pub struct RoleChanges {
-    /// The name; cannot be cleared.
+    /// The name. Cannot be cleared.
     pub name: Change<String>,
     /// The description.
     pub description: Change<String>,
-    /// What it allows; cannot be cleared.
+    /// The permissions. Cannot be cleared.
     pub permissions: Change<Vec<Permission>>,
 }
 
 impl Accounts {
-    /// Every role, by name.
+    /// All roles, by name.
     ///
     /// # Errors
-    /// [`Error::Forbidden`] without ROLES_WRITE; as everywhere below.
+    /// [`Error::Forbidden`] without ROLES_WRITE. The same holds for the methods below.
     pub async fn roles(&self, viewer: &Viewer) -> Result<Vec<role::Model>> {
         viewer.require(Permission::RolesWrite)?;
         Ok(rows::all(self.0.database.reader(), MAX_ROLES).await?)
     }
 
-    /// Makes a role.
+    /// Creates a role.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::Forbidden`] for a permission that the viewer lacks; [`Error::Conflict`] when the name is
-    /// taken, or there are as many roles as may be.
+    /// [`Error::Invalid`]; [`Error::Forbidden`] for a permission that the viewer lacks; [`Error::Conflict`] if the name
+    /// is taken or the maximum number of roles is reached.
     pub async fn create_role(&self, viewer: &Viewer, client: &Client, new: NewRole) -> Result<role::Model> {
         viewer.require_in_session(Permission::RolesWrite)?;
         let mut checks = Checks::default();
@@ -75,7 +75,7 @@ impl Accounts {
         };
         let transaction = self.0.database.begin().await?;
         if rows::count(&transaction).await? >= MAX_ROLES {
-            let message = "There are as many roles as a server may have.";
+            let message = "The maximum number of roles is reached.";
             return Err(Error::Conflict { message, fields: Vec::new() });
         }
         if !rows::insert(&transaction, role.clone()).await? {
@@ -88,12 +88,12 @@ impl Accounts {
         Ok(role)
     }
 
-    /// Changes a role, for everybody who has it, within a second. Of a built-in one only the description. When it gains
-    /// a permission, the password resets of everybody who has it end.
+    /// Updates a role. The sessions of its users follow within a second. Of a built-in role, only the description can
+    /// be changed. If the role gains a permission, the password reset tokens of its users are deleted.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::NotFound`]; [`Error::Forbidden`] for a permission, old or new, that the viewer lacks;
-    /// [`Error::Conflict`] when the name is taken, or the role is built-in.
+    /// [`Error::Invalid`]; [`Error::NotFound`]; [`Error::Forbidden`] for an old or new permission that the viewer
+    /// lacks; [`Error::Conflict`] if the name is taken or the role is built-in.
     pub async fn update_role(
         &self,
         viewer: &Viewer,
@@ -144,10 +144,11 @@ impl Accounts {
         Ok(role)
     }
 
-    /// Removes a role from everybody who has it, and for good.
+    /// Deletes a role and removes it from its users.
     ///
     /// # Errors
-    /// [`Error::NotFound`]; [`Error::Forbidden`] when it allows what the viewer may not; [`Error::Conflict`] when it is built-in.
+    /// [`Error::NotFound`]; [`Error::Forbidden`] if the role has a permission that the viewer lacks;
+    /// [`Error::Conflict`] if it is built-in.
     pub async fn delete_role(&self, viewer: &Viewer, client: &Client, id: RoleId) -> Result<()> {
         viewer.require_in_session(Permission::RolesWrite)?;
         let transaction = self.0.database.begin().await?;
@@ -173,12 +174,12 @@ fn names(role: &role::Model) -> Vec<&str> {
 
 fn name(checks: &mut Checks, text: &str) -> String {
     let name = text.trim();
-    // As it is stored for comparing: folded, `İ` is two characters.
+    // Checked in folded form, in which `İ` becomes two characters.
     checks.text("name", &name.to_lowercase(), 1..=MAX_NAME, Lines::One);
     name.to_owned()
 }
 
-/// None when nothing is left of it.
+/// A description, trimmed. None if empty.
 fn description(checks: &mut Checks, text: &str) -> Option<String> {
     let text = text.trim();
     checks.text("description", text, 0..=MAX_DESCRIPTION, Lines::Many);
@@ -196,10 +197,11 @@ fn required<T>(checks: &mut Checks, path: &str, change: Change<T>) -> Option<T> 
     }
 }
 
-/// A built-in role keeps its name and what it allows: `admin` must stay able to mend everything, `user` is everybody's.
+/// A built-in role keeps its name and permissions: `admin` must remain able to repair everything, and `user` belongs to
+/// every account.
 fn keep_built_in(old: &role::Model, new: &role::Model) -> Result<()> {
     let changed = [("name", old.name != new.name), ("permissions", old.permissions != new.permissions)];
-    let message = "The name and the permissions of a built-in role cannot change.";
+    let message = "The name and the permissions of a built-in role cannot be changed.";
     let fields: Vec<FieldError> = changed
         .into_iter()
         .filter(|(_, is_changed)| old.is_built_in && *is_changed)
@@ -209,6 +211,6 @@ fn keep_built_in(old: &role::Model, new: &role::Model) -> Result<()> {
 }
 
 fn name_taken() -> Error {
-    let message = "There is a role with this name.";
+    let message = "This name is taken.";
     Error::Conflict { message, fields: vec![FieldError::new("name", FieldErrorCode::Taken, message)] }
 }

@@ -1,4 +1,4 @@
-//! Signing in, staying signed in, and signing out.
+//! Signing in, refreshing sessions, signing out, and authenticating requests.
 
 use std::sync::Arc;
 
@@ -10,64 +10,65 @@ use super::live_sessions::LiveSession;
 use super::personal_access_tokens::is_token;
 use super::reauthentication::lock_checked;
 use super::tokens::{VerifiedRefreshToken, refresh_hash};
-use super::{Accounts, names, together};
+use super::{Accounts, names, union};
 use crate::domain::audit::{Action, Entry};
 use crate::domain::input::Checks;
 use crate::domain::{Client, Credential, Error, FieldErrorCode, Requester, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{session, user};
-use crate::storage::{accounts as rows, users};
+use crate::storage::{sessions, users};
 
-/// How long a refresh token that was just used answers its successor again, for a client that lost the answer.
+/// The time for which a used refresh token can be used again, for a client that did not receive the response.
 const REPEAT_WINDOW: TimeDelta = TimeDelta::seconds(10);
-/// How exactly it is known when a session or a token was last used.
+/// The precision of the last-used time of sessions and tokens.
 pub(super) const TOUCH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
 /// The most sessions of one user.
 pub const MAX_SESSIONS: u64 = 100;
 
-/// What a user signs in with.
+/// The input for a sign-in.
 #[derive(Clone)]
 pub struct Credentials {
-    /// A username or an e-mail address, without regard to case.
+    /// The username or e-mail address, without regard to case.
     pub login: String,
     /// The password.
     pub password: String,
-    /// What the client calls the device; at most 100 characters.
+    /// A name for the device; at most 100 characters.
     pub device: Option<String>,
 }
 
-/// What a sign-in gives.
+/// The result of a sign-in or a refresh.
 #[derive(Debug, Clone)]
 pub struct SignedIn {
-    /// Who signed in.
+    /// The user.
     pub user: user::Model,
-    /// The session that began or went on.
+    /// The session.
     pub session: session::Model,
-    /// The same as a viewer, for what else the request asks for.
+    /// The authenticated viewer, for the remaining fields of the request.
     pub viewer: Arc<Viewer>,
     /// A JWT.
     pub access_token: String,
-    /// When it expires.
+    /// When the access token expires.
     pub access_token_expires_at: DateTime<Utc>,
-    /// Opaque; works once.
+    /// An opaque token that can be used once.
     pub refresh_token: String,
-    /// When it expires, and the session with it.
+    /// When the refresh token, and with it the session, expires.
     pub refresh_token_expires_at: DateTime<Utc>,
 }
 
-/// A session's row, and the refresh token that only its client will know.
+/// The row of a new session, and its refresh token, which is not stored.
 pub(super) struct NewSession {
     pub(super) row: session::Model,
     refresh_token: String,
 }
 
 impl Accounts {
-    /// Begins a session; beyond the hundredth of a user, the one that was used longest ago ends. An unknown login, a wrong password and an account that may not sign in are told apart by neither the
-    /// answer nor its time.
+    /// Signs in and begins a session. If the user has more than [`MAX_SESSIONS`], the least recently used one ends.
+    /// Neither the response nor its time reveals whether the login is unknown, the password is wrong or the account is
+    /// deactivated.
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`]; [`Error::LockedOut`] after too many of these; [`Error::Invalid`] for what could be nobody's;
-    /// [`Error::Unavailable`] when too many wait.
+    /// [`Error::InvalidCredentials`]; [`Error::LockedOut`] after too many of them; [`Error::Invalid`] for malformed
+    /// input; [`Error::Unavailable`] if too many requests wait for a password check.
     pub async fn login(&self, credentials: Credentials, client: &Client) -> Result<SignedIn> {
         let Credentials { login, password, device } = credentials;
         let mut checks = Checks::default();
@@ -77,7 +78,7 @@ impl Accounts {
                 checks.fail(
                     field,
                     FieldErrorCode::Required,
-                    "Sign in with a username or an e-mail address and a password.",
+                    "A username or e-mail address and a password are required.",
                 );
             }
         }
@@ -90,10 +91,10 @@ impl Accounts {
         let Some(user) = user.filter(|user| is_right && user.is_active) else {
             return Err(self.login_failed(&attempt, client).await);
         };
-        self.check_turn(&attempt).await?;
+        self.check_attempt_limit(&attempt).await?;
         let session = self.new_session(user.id, device, client)?;
         let transaction = self.0.database.begin().await?;
-        // The hash took its time: who changed the password or closed the account meanwhile lets nobody in.
+        // The password may have been changed or the account deactivated during the hash.
         match lock_checked(&transaction, &user).await {
             Err(Error::InvalidCredentials) => {
                 drop(transaction);
@@ -102,9 +103,9 @@ impl Accounts {
             locked => drop(locked?),
         }
         self.login_succeeded(&transaction, &attempt, user.id).await?;
-        rows::insert_session(&transaction, session.row.clone()).await?;
-        let ended = users::delete_sessions_beyond(&transaction, user.id, MAX_SESSIONS).await?;
-        rows::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
+        sessions::insert(&transaction, session.row.clone()).await?;
+        let ended = sessions::delete_beyond(&transaction, user.id, MAX_SESSIONS).await?;
+        sessions::touch(&transaction, session.row.id, user.id, session.row.created_at).await?;
         let entry = self.audit(Action::UserLoggedIn, client).by(user.id).on(session.row.id);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
@@ -112,43 +113,45 @@ impl Accounts {
         self.signed_in(user, session).await
     }
 
-    /// Gives a new pair of tokens for a refresh token, which works once. Who asks again within ten seconds, because the answer
-    /// was lost, gets the same answer, until its token is used. Any other use of an old token ends the session: somebody else
-    /// has it (RFC 9700, section 4.14.2).
+    /// Exchanges a refresh token, which can be used once, for a new pair of tokens. A repeat within ten seconds, after
+    /// a lost response, returns the same tokens until the new refresh token is used. Any other use of an old token ends
+    /// the session, because it indicates theft (RFC 9700, section 4.14.2).
     ///
     /// # Errors
-    /// [`Error::InvalidCredentials`] for every token that does not work, whatever the reason.
+    /// [`Error::InvalidCredentials`] for an invalid token, whatever the reason.
     pub async fn refresh_session(&self, refresh_token: &str, client: &Client) -> Result<SignedIn> {
         let token = self.0.tokens.read_refresh(refresh_token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.next_refresh(&token).ok_or(Error::InvalidCredentials)?;
         let next = self.0.tokens.write_refresh(&next);
         let next_hash = refresh_hash(&next);
         let now = self.0.clock.now();
-        // Twice at most: who loses the race for the rotation finds the winner's.
+        // At most two attempts: if a concurrent rotation wins the race, the second attempt sees its result.
         for _ in 0..2 {
-            let found = rows::session_with_user(self.0.database.reader(), token.session_id()).await?;
+            let found = sessions::find_with_user(self.0.database.reader(), token.session_id()).await?;
             let Some((row, user)) = found.filter(|(row, user)| row.expires_at > now && user.is_active) else {
                 return Err(Error::InvalidCredentials);
             };
-            match standing(&token, &next_hash, &row, now) {
-                Standing::Current => {
+            match refresh_token_state(&token, &next_hash, &row, now) {
+                RefreshTokenState::Current => {
                     let Some(row) = self.rotate(row, &next_hash, now).await? else { continue };
                     return self.signed_in(user, NewSession { row, refresh_token: next }).await;
                 }
-                Standing::Repeated => return self.signed_in(user, NewSession { row, refresh_token: next }).await,
-                Standing::Reused => {
-                    tracing::warn!(session = %row.id, user = %row.user_id, "a used refresh token came again; the session ends");
+                RefreshTokenState::Repeated => {
+                    return self.signed_in(user, NewSession { row, refresh_token: next }).await;
+                }
+                RefreshTokenState::Reused => {
+                    tracing::warn!(session = %row.id, user = %row.user_id, "a refresh token was used twice; the session is ended");
                     let entry = self.audit(Action::SessionReuseDetected, client).on(row.id);
                     self.end_session(row.id, entry.detail(json!({ "userId": row.user_id }))).await?;
                     return Err(Error::InvalidCredentials);
                 }
-                Standing::Foreign => return Err(Error::InvalidCredentials),
+                RefreshTokenState::Foreign => return Err(Error::InvalidCredentials),
             }
         }
         Err(Error::InvalidCredentials)
     }
 
-    /// Ends the viewer's session: its tokens are dead and its sockets close, at once.
+    /// Ends the viewer's session: its tokens stop working and its WebSocket connections close at once.
     ///
     /// # Errors
     /// [`Error::Unauthenticated`] without a viewer, [`Error::Forbidden`] with a personal access token.
@@ -160,7 +163,7 @@ impl Accounts {
         Ok(session_id)
     }
 
-    /// Who asks, by the value of an `Authorization` header (RFC 6750) or of a socket's `connection_init`.
+    /// Authenticates by the value of an `Authorization` header (RFC 6750) or of `connection_init` on a WebSocket.
     pub async fn authenticate(&self, authorization: Option<&str>) -> Requester {
         let Some(value) = authorization else { return Requester::Anonymous };
         let token = value.trim().split_once(' ').filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
@@ -173,13 +176,13 @@ impl Accounts {
             Ok(Some(viewer)) => Requester::Viewer(Arc::new(viewer)),
             Ok(None) => Requester::Dead,
             Err(cause) => {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "authentication failed without an answer");
+                tracing::warn!(error = &cause as &dyn std::error::Error, "credentials could not be checked");
                 Requester::Unknown
             }
         }
     }
 
-    /// The viewer behind an access token; none when it does not work, whatever the reason.
+    /// The viewer of an access token. None if the token is invalid, whatever the reason.
     async fn session_viewer(&self, token: &str) -> Result<Option<Viewer>> {
         let Some(access) = self.0.tokens.read_access(token, self.0.clock.now()) else { return Ok(None) };
         let viewer = self.viewer(access.session_id, access.expires_at).await?;
@@ -191,7 +194,7 @@ impl Accounts {
         let now = self.0.clock.now();
         let id = SessionId(self.0.ids.next(now));
         let refresh_token = self.0.tokens.write_refresh(&self.0.tokens.first_refresh(id)?);
-        // Headers may hold what PostgreSQL does not take in a text.
+        // PostgreSQL rejects NUL in a text, and headers may contain it.
         let user_agent = client.user_agent.as_ref().map(|agent| agent.replace(char::is_control, ""));
         let row = session::Model {
             id,
@@ -210,7 +213,7 @@ impl Accounts {
         Ok(NewSession { row, refresh_token })
     }
 
-    /// The answer to a sign-in whose session is in the database.
+    /// The result of a sign-in whose session is committed.
     pub(super) async fn signed_in(&self, user: user::Model, session: NewSession) -> Result<SignedIn> {
         let NewSession { row, refresh_token } = session;
         let now = self.0.clock.now();
@@ -227,17 +230,17 @@ impl Accounts {
         })
     }
 
-    /// Ends a session here and in the database, and says in the audit log why.
+    /// Deletes a session, writes the audit entry, and closes the session's connections on this node.
     async fn end_session(&self, id: SessionId, entry: Entry) -> Result<()> {
         let transaction = self.0.database.begin().await?;
-        rows::delete_session(&transaction, id).await?;
+        sessions::delete(&transaction, id).await?;
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.0.live.end(id).await;
         Ok(())
     }
 
-    /// The row after its rotation, or none when another request was faster.
+    /// The row after the rotation. None if a concurrent request was faster.
     async fn rotate(
         &self,
         row: session::Model,
@@ -246,9 +249,9 @@ impl Accounts {
     ) -> Result<Option<session::Model>> {
         let expires_at = now + self.0.refresh_lifetime;
         let transaction = self.0.database.begin().await?;
-        let was_its_turn = rows::rotate_session(&transaction, &row, next_hash, expires_at, now).await?;
+        let is_rotated = sessions::rotate(&transaction, &row, next_hash, expires_at, now).await?;
         transaction.commit().await?;
-        Ok(was_its_turn.then(|| session::Model {
+        Ok(is_rotated.then(|| session::Model {
             generation: row.generation + 1,
             previous_refresh_hash: Some(row.refresh_hash),
             refresh_hash: next_hash.to_vec(),
@@ -263,28 +266,28 @@ impl Accounts {
         let Some(key) = names::searchable(login) else { return Ok(None) };
         let reader = self.0.database.reader();
         let user = if key.contains('@') {
-            rows::user_by_email(reader, &key).await?
+            users::find_by_email(reader, &key).await?
         } else {
-            rows::user_by_username(reader, &key).await?
+            users::find_by_username(reader, &key).await?
         };
         Ok(user)
     }
 
-    /// The viewer behind a session; none when it has ended or its user may not sign in.
+    /// The viewer of a session. None if the session has ended or its user is deactivated.
     async fn viewer(&self, session_id: SessionId, token_expires_at: DateTime<Utc>) -> Result<Option<Viewer>> {
         self.0.live.get(session_id.into(), Some(token_expires_at), || self.load_session(session_id)).await
     }
 
     async fn load_session(&self, id: SessionId) -> Result<Option<LiveSession>> {
         let now = self.0.clock.now();
-        let standing = rows::standing(self.0.database.reader(), id).await?;
-        let Some(session) = standing.first().filter(|session| session.expires_at > now && session.is_active) else {
+        let states = sessions::state(self.0.database.reader(), id).await?;
+        let Some(session) = states.first().filter(|session| session.expires_at > now && session.is_active) else {
             return Ok(None);
         };
         if now - session.last_used_at >= TOUCH_INTERVAL {
             self.touch_later(id, session.user_id, now);
         }
-        let permissions = together(standing.iter().filter_map(|role| role.permissions.as_deref()));
+        let permissions = union(states.iter().filter_map(|role| role.permissions.as_deref()));
         Ok(Some(LiveSession {
             user_id: session.user_id,
             credential: Credential::Session(id),
@@ -294,49 +297,54 @@ impl Accounts {
         }))
     }
 
-    /// Notes the use without letting the request wait for the writer.
+    /// Records the use in the background, so that the request does not wait for the database writer.
     fn touch_later(&self, session_id: SessionId, user_id: UserId, now: DateTime<Utc>) {
         let database = self.0.database.clone();
         self.0.tracker.spawn(async move {
             let touched = async {
                 let transaction = database.begin().await?;
-                rows::touch(&transaction, session_id, user_id, now).await?;
+                sessions::touch(&transaction, session_id, user_id, now).await?;
                 transaction.commit().await
             };
             if let Err(cause) = touched.await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "a session's last use is not noted");
+                tracing::warn!(error = &cause as &dyn std::error::Error, "last use of a session not recorded");
             }
         });
     }
 }
 
-/// What a genuine refresh token is to its session.
+/// The state of a genuine refresh token in its session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// The one that works now.
+enum RefreshTokenState {
+    /// The current token.
     Current,
-    /// The one before, a moment ago, and its successor is unused.
+    /// The previous token, replaced moments ago by a token that is still unused.
     Repeated,
-    /// Used before.
+    /// A token that was used before.
     Reused,
-    /// None that this session ever had: a restored database, or secrets that were exchanged meanwhile.
+    /// A token that the session never had: after restoring a database, or after a change of the signing secrets.
     Foreign,
 }
 
-fn standing(token: &VerifiedRefreshToken, next_hash: &[u8], row: &session::Model, now: DateTime<Utc>) -> Standing {
+fn refresh_token_state(
+    token: &VerifiedRefreshToken,
+    next_hash: &[u8],
+    row: &session::Model,
+    now: DateTime<Utc>,
+) -> RefreshTokenState {
     let is = |stored: &[u8], hash: &[u8]| bool::from(stored.ct_eq(hash));
     let (generation, current) = (token.generation(), i64::from(row.generation));
     if generation == current && is(&row.refresh_hash, token.hash()) {
-        return Standing::Current;
+        return RefreshTokenState::Current;
     }
     if generation >= current {
-        return Standing::Foreign;
+        return RefreshTokenState::Foreign;
     }
     let is_previous =
         generation + 1 == current && row.previous_refresh_hash.as_deref().is_some_and(|hash| is(hash, token.hash()));
     if is_previous && now - row.rotated_at <= REPEAT_WINDOW {
-        // Its successor is another one only where the secrets were exchanged in between.
-        return if is(&row.refresh_hash, next_hash) { Standing::Repeated } else { Standing::Foreign };
+        // The successor differs only if the signing secrets were changed in between.
+        return if is(&row.refresh_hash, next_hash) { RefreshTokenState::Repeated } else { RefreshTokenState::Foreign };
     }
-    Standing::Reused
+    RefreshTokenState::Reused
 }

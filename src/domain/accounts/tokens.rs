@@ -1,4 +1,4 @@
-//! What a signed-in client carries: an access token (a JWT, for minutes) and a refresh token (opaque, for one use).
+//! The tokens of a session: short-lived access tokens (JWT) and single-use refresh tokens (opaque).
 
 use std::time::Duration;
 
@@ -15,21 +15,21 @@ use crate::config::auth::SigningSecrets;
 use crate::domain::{Error, Result};
 use crate::entity::ids::{SessionId, UserId};
 
-/// `iss` and `aud`: this server gives its tokens to itself.
+/// `iss` and `aud`: this server is both issuer and audience.
 const ISSUER: &str = "duologue";
-/// `typ` of an access token (RFC 9068, section 2.1), so that no other JWT of the same key can pass for one.
+/// `typ` of an access token (RFC 9068, section 2.1), so that no other JWT signed with the same key is accepted as one.
 const ACCESS_TOKEN_TYPE: &str = "at+jwt";
-/// Longest token that is looked at, in bytes. Our own stay under half of that.
+/// The longest token that is parsed, in bytes. Tokens of this server are shorter than half of it.
 const MAX_TOKEN_LENGTH: usize = 1024;
-/// How far the clocks of two nodes may be apart, in seconds, before a fresh token is refused as not yet valid.
+/// The clock difference between two nodes, in seconds, up to which a new token is accepted before its `nbf`.
 const CLOCK_SKEW: i64 = 5;
-/// What a refresh token starts with, so that people and secret scanners know it.
+/// The prefix of a refresh token, by which people and secret scanners recognize it.
 const REFRESH_PREFIX: &str = "dlr_";
 const SECRET_BYTES: usize = 32;
 const TAG_BYTES: usize = 16;
 const REFRESH_BYTES: usize = 16 + 4 + SECRET_BYTES + TAG_BYTES;
 
-/// Makes and checks tokens. The first of the secrets signs, all verify.
+/// Issues and verifies tokens. The first secret signs; all secrets verify.
 pub struct Tokens {
     signer: Key,
     older: Vec<Key>,
@@ -38,19 +38,19 @@ pub struct Tokens {
 }
 
 struct Key {
-    /// `kid`: a short hash of the secret.
+    /// `kid`: a truncated hash of the secret.
     id: String,
     encoding: EncodingKey,
     decoding: DecodingKey,
     refresh: Hmac<Sha256>,
 }
 
-/// What an access token says.
+/// The content of an access token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccessToken {
-    /// Whose it is.
+    /// The user.
     pub user_id: UserId,
-    /// The session that it belongs to.
+    /// The session.
     pub session_id: SessionId,
     /// When it expires.
     pub expires_at: DateTime<Utc>,
@@ -77,18 +77,18 @@ impl Tokens {
         validation.set_issuer(&[ISSUER]);
         validation.set_audience(&[ISSUER]);
         validation.set_required_spec_claims(&["iss", "aud", "sub", "exp", "nbf"]);
-        // Against our own clock, below.
+        // Checked below against the injected clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         Ok(Self { signer, older: keys.collect::<Result<_>>()?, access_lifetime, validation })
     }
 
-    /// How long an access token lives.
+    /// The lifetime of an access token.
     pub fn access_lifetime(&self) -> Duration {
         self.access_lifetime
     }
 
-    /// A new access token, and when it expires: to the second, as a JWT counts.
+    /// A new access token and its expiry, which has a precision of one second, as JWTs do.
     pub fn issue_access(
         &self,
         user_id: UserId,
@@ -110,11 +110,13 @@ impl Tokens {
         header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
         header.kid = Some(self.signer.id.clone());
         let token = encode(&header, &claims, &self.signer.encoding).map_err(Error::internal)?;
-        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or_else(|| Error::internal("no such time"))?;
+        let expires_at =
+            DateTime::from_timestamp(claims.exp, 0).ok_or_else(|| Error::internal("expiry out of range"))?;
         Ok((token, expires_at))
     }
 
-    /// Reads an access token: signed by one of our keys with the one algorithm, for us, valid now. None for anything else.
+    /// Verifies and parses an access token: the signature and algorithm, issuer, audience, and validity at `now`. None
+    /// if any check fails.
     pub fn read_access(&self, token: &str, now: DateTime<Utc>) -> Option<AccessToken> {
         if token.len() > MAX_TOKEN_LENGTH {
             return None;
@@ -135,13 +137,14 @@ impl Tokens {
         })
     }
 
-    /// What stands for a folded login of nobody's where failed sign-ins are counted. Keyed, because people type passwords there
-    /// too.
+    /// The key under which failed sign-ins of an unknown, folded login are counted. A keyed hash, because people may
+    /// type passwords into the login field.
     pub fn login_key(&self, login: &str) -> [u8; SECRET_BYTES] {
         self.signer.mac("login", &[login.as_bytes()])
     }
 
-    /// What stands there for an account, whatever it is called by now.
+    /// The key under which failed sign-ins of an account are counted. It does not depend on the account's current
+    /// names.
     pub fn account_key(&self, user_id: UserId, by: LoginName) -> [u8; SECRET_BYTES] {
         let purpose = match by {
             LoginName::Username => "account by username",
@@ -153,15 +156,15 @@ impl Tokens {
     /// The first refresh token of a session.
     ///
     /// # Errors
-    /// When the machine has no randomness.
+    /// When the operating system provides no randomness.
     pub fn first_refresh(&self, session_id: SessionId) -> Result<RefreshToken> {
         let mut secret = [0; SECRET_BYTES];
         getrandom::fill(&mut secret).map_err(Error::internal)?;
         Ok(RefreshToken { session_id, generation: 0, secret })
     }
 
-    /// The token that follows, always the same one: so a client whose answer was lost can ask again. None at the end of the
-    /// count, which no session reaches.
+    /// The successor of a refresh token. Always the same one, so that a client can repeat a request whose response was
+    /// lost. None at the largest generation number, which no session reaches.
     pub fn next_refresh(&self, token: &VerifiedRefreshToken) -> Option<RefreshToken> {
         let RefreshToken { session_id, generation, secret } = token.token;
         let generation = generation.checked_add(1).filter(|next| i32::try_from(*next).is_ok())?;
@@ -170,15 +173,15 @@ impl Tokens {
         Some(RefreshToken { session_id, generation, secret: next })
     }
 
-    /// The text of a refresh token, for its client.
+    /// The text form of a refresh token.
     pub fn write_refresh(&self, token: &RefreshToken) -> String {
         let mut bytes = token.body();
         bytes.extend_from_slice(&self.signer.tag(token));
         format!("{REFRESH_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Reads a refresh token and sees that one of our keys made it. None for anything else: so a guessed or foreign token
-    /// never ends a session, and never reaches the database.
+    /// Parses a refresh token and verifies that one of the server's keys made it. None otherwise: guessed and foreign
+    /// tokens never reach the database and never end a session.
     pub fn read_refresh(&self, text: &str) -> Option<VerifiedRefreshToken> {
         if text.len() > MAX_TOKEN_LENGTH {
             return None;
@@ -202,12 +205,12 @@ impl Tokens {
     }
 }
 
-/// SHA-256 of a refresh token's text: what the database holds.
+/// The SHA-256 hash of a refresh token's text, which is stored in the database.
 pub fn refresh_hash(text: &str) -> Vec<u8> {
     Sha256::digest(text).to_vec()
 }
 
-/// What somebody signs in by.
+/// The kind of login name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoginName {
     /// The username.
@@ -216,7 +219,7 @@ pub enum LoginName {
     Email,
 }
 
-/// A refresh token: the session, how many came before it, and what nobody can guess.
+/// A refresh token: the session, its generation, and a secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefreshToken {
     session_id: SessionId,
@@ -230,7 +233,7 @@ impl RefreshToken {
     }
 }
 
-/// A refresh token that one of our keys made.
+/// A refresh token that was made with one of the server's keys.
 pub struct VerifiedRefreshToken {
     token: RefreshToken,
     hash: Vec<u8>,
@@ -238,17 +241,17 @@ pub struct VerifiedRefreshToken {
 }
 
 impl VerifiedRefreshToken {
-    /// Its session.
+    /// The session of the token.
     pub fn session_id(&self) -> SessionId {
         self.token.session_id
     }
 
-    /// How many came before it.
+    /// The number of tokens of the session before this one.
     pub fn generation(&self) -> i64 {
         self.token.generation.into()
     }
 
-    /// SHA-256 of its text.
+    /// The SHA-256 hash of the token's text.
     pub fn hash(&self) -> &[u8] {
         &self.hash
     }
@@ -258,7 +261,7 @@ impl Key {
     fn new(secret: &[u8]) -> Result<Self> {
         let digest = Sha256::new().chain_update("duologue kid").chain_update(secret).finalize();
         let root = Hmac::<Sha256>::new_from_slice(secret).map_err(Error::internal)?;
-        // A key of its own: the secret itself signs JWTs alone.
+        // A derived key, so that the secret itself only signs JWTs.
         let derived = root.chain_update("duologue refresh tokens").finalize().into_bytes();
         Ok(Self {
             id: URL_SAFE_NO_PAD.encode(&digest[..6]),
@@ -268,7 +271,8 @@ impl Key {
         })
     }
 
-    /// Every part but the purpose has a fixed length, or stands alone, so no two inputs run together into one.
+    /// All parts except the purpose have a fixed length, or there is only one part, so that no two inputs have the same
+    /// concatenation.
     fn mac(&self, purpose: &str, parts: &[&[u8]]) -> [u8; SECRET_BYTES] {
         let mac = parts.iter().fold(self.refresh.clone().chain_update(purpose), |mac, part| mac.chain_update(part));
         mac.finalize().into_bytes().into()

@@ -1,4 +1,4 @@
-//! The end of a reply: its final row, which the journal writes with everything that belongs to it.
+//! The end of a reply: builds its final row, which the journal saves together with its tool calls.
 
 use std::time::Duration;
 
@@ -7,27 +7,27 @@ use chrono::{DateTime, Utc};
 use super::Engine;
 use super::journal::{Abandoned, FinalReply};
 use super::parts::{self, Call, CallResult, Piece, ToolCallState};
-use super::prompt::estimate_tokens;
 use super::running::Registration;
 use super::write::Progress;
+use crate::domain::chats::estimate_tokens;
 use crate::entity::enums::{FinishReason, MessageStatus, PieceKind, ReplyErrorCode};
 use crate::entity::ids::MessageId;
 use crate::entity::{message, tool_call};
 use crate::llm::Usage;
 use crate::llm::registry::{Model, Registry};
 
-/// Why the writing ended.
+/// The reason why writing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ending {
     Complete(FinishReason),
-    /// This server ended it, because it was longer than a reply may be.
+    /// The server ended the reply because it reached the maximum size of a reply.
     Cut,
     Stopped,
     Failed(ReplyErrorCode),
     Interrupted,
 }
 
-/// What the final row is made of.
+/// The data from which the final row is built.
 pub(super) struct Record<'a> {
     pub(super) reply: message::Model,
     pub(super) question: message::Model,
@@ -36,7 +36,7 @@ pub(super) struct Record<'a> {
 }
 
 impl Engine {
-    /// Ends a reply that this node wrote. The journal tells its readers when the final row is saved.
+    /// Ends a reply that this node wrote. The journal notifies its readers when the final row is saved.
     pub(super) fn end(&self, registration: Registration, record: Record<'_>) {
         let pieces = close_calls(registration.reply().log.pieces());
         let row = self.final_row(&pieces, record);
@@ -57,9 +57,10 @@ impl Engine {
         let written = text_tokens(pieces);
         let is_whole = matches!(ending, Ending::Complete(_));
         let usage = match progress.usage {
-            // A count of nothing is none.
+            // A count of zero for a reply with text is treated as missing.
             Some(counted) if is_whole && (counted.output_tokens > 0 || written == 0) => Some((counted, false)),
-            // Providers count at the end: of a reply that was cut short, the count may be its beginning's.
+            // Providers send the final count at the end. For a reply that was cut short, the last count may be the
+            // initial one.
             Some(counted) => {
                 Some((Usage { output_tokens: counted.output_tokens.max(written.unsigned_abs()), ..counted }, true))
             }
@@ -81,7 +82,7 @@ impl Engine {
     }
 }
 
-/// The final state of a reply that nobody writes any more: INTERRUPTED, with what had been saved of it.
+/// The final state of a reply that no task writes any more: INTERRUPTED, with the content that had been saved.
 pub(super) fn interrupted(abandoned: Abandoned, models: &Registry, now: DateTime<Utc>) -> FinalReply {
     let Abandoned { reply: mut row, pieces } = abandoned;
     let pieces = close_calls(pieces);
@@ -104,7 +105,7 @@ fn call_rows(reply: MessageId, pieces: &[Piece]) -> Vec<tool_call::Model> {
     pieces.iter().filter_map(|piece| call_row(reply, piece)).collect()
 }
 
-/// The row that finds a call's message, when the piece is a call.
+/// The row by which a tool call's message is found. None if the piece is not a call.
 pub(super) fn call_row(reply: MessageId, piece: &Piece) -> Option<tool_call::Model> {
     if piece.kind != PieceKind::Call {
         return None;
@@ -113,14 +114,14 @@ pub(super) fn call_row(reply: MessageId, piece: &Piece) -> Option<tool_call::Mod
     Some(tool_call::Model { id: call.id, message_id: reply })
 }
 
-/// The pieces, with an end for every call that has none.
+/// The pieces, with a failed result appended for every call that has none.
 fn close_calls(mut pieces: Vec<Piece>) -> Vec<Piece> {
     let calls = pieces.iter().filter(|piece| piece.kind == PieceKind::Call);
     let open =
         calls.filter_map(|piece| parts::tool_call(&pieces, piece)).filter(|call| call.state == ToolCallState::Running);
     let ends: Vec<Piece> = open
         .map(|call| {
-            let outcome = Err("The reply ended before the tool answered.".to_owned());
+            let outcome = Err("The reply ended before the tool returned a result.".to_owned());
             let result = CallResult { id: call.call.id, outcome, duration_ms: 0 };
             Piece { kind: PieceKind::Result, body: serde_json::to_string(&result).unwrap_or_default() }
         })

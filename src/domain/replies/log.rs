@@ -1,5 +1,6 @@
-//! The log of one reply: an append-only buffer, and a watch on its growth. A reader holds a position and nothing else, so a
-//! slow one costs nothing, loses nothing, and gets what piled up as one event of bounded size.
+//! The log of one reply: an append-only buffer with a watch channel that signals growth. A reader keeps only a
+//! position, so that a slow reader uses no extra memory, misses nothing, and receives its backlog as events of bounded
+//! size.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,10 +9,10 @@ use tokio::sync::watch;
 use super::parts::{self, Piece, is_text};
 use crate::entity::message;
 
-/// The most bytes of text that one event brings.
+/// The most bytes of text in one event.
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 
-/// What one reply has written so far, and its final message once that is saved.
+/// The content of a reply so far, and its final message once that is saved.
 #[derive(Debug, Default)]
 pub struct ReplyLog {
     state: Mutex<State>,
@@ -22,67 +23,67 @@ pub struct ReplyLog {
 struct State {
     pieces: Vec<(i32, Piece)>,
     end: i32,
-    /// Everything before this position is in the database.
+    /// Everything before this position is saved in the database.
     saved: i32,
-    /// Where the checkpoint ends that was begun and not confirmed yet.
+    /// The end of the checkpoint that was proposed and is not confirmed yet.
     proposed: Option<i32>,
     outcome: Option<Outcome>,
 }
 
-/// What a checkpoint must add to the database.
+/// The content that a checkpoint must add to the database.
 #[derive(Debug)]
 pub struct Proposal {
-    /// The content, with the positions where it starts.
+    /// The pieces with their start positions.
     pub pieces: Vec<(i32, Piece)>,
-    /// Where it ends.
+    /// The position at which the content ends.
     pub end: i32,
-    /// Whether the log had nothing more.
+    /// Whether the content reaches the end of the log.
     pub is_all: bool,
 }
 
-/// How a log ended.
+/// The way in which a log ended.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// The final message is saved.
     Finished(Arc<message::Model>),
-    /// The end could not be saved; another server, or the next start, will end the reply.
+    /// The final message could not be saved. Another server, or the next start, will end the reply.
     Lost,
 }
 
-/// What lies at a position.
+/// The content at a position.
 #[derive(Debug, Clone)]
 pub enum Next {
-    /// Content from the position on.
+    /// Content that starts at the position.
     Piece {
-        /// Where it ends.
+        /// The position at which it ends.
         end: i32,
-        /// What it is; of text at most [`MAX_EVENT_BYTES`].
+        /// The content. Text has at most [`MAX_EVENT_BYTES`].
         piece: Piece,
     },
-    /// Nothing more will come.
+    /// The log ends here.
     End {
-        /// Where the log ends.
+        /// The position at which the log ends.
         end: i32,
-        /// How.
+        /// The way in which it ended.
         outcome: Outcome,
     },
-    /// Nothing yet.
+    /// The log has no content there yet.
     Nothing,
 }
 
-/// The position lies inside a character.
+/// The position is inside of a character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InsideCharacter;
 
 impl ReplyLog {
-    /// The log of a message that has its final state.
+    /// The log of a message that is in its final state.
     pub fn of_message(message: Arc<message::Model>) -> Self {
         let log = Self::default();
         log.finish(message);
         log
     }
 
-    /// Adds a piece; text joins the text before it. Answers where the log ends now.
+    /// Appends a piece. Text is joined with preceding text of the same kind. Returns the end position of the log.
     pub fn append(&self, piece: Piece) -> i32 {
         let mut state = self.lock();
         let start = state.end;
@@ -97,8 +98,8 @@ impl ReplyLog {
         end
     }
 
-    /// Ends the log with its final message. The content is the message's from now on: it may end before this log did, when another
-    /// node ended the reply with what had been saved.
+    /// Ends the log with its final message, whose content replaces the content of the log. It can be shorter, if
+    /// another node ended the reply with the content that had been saved.
     pub fn finish(&self, message: Arc<message::Model>) {
         let mut state = self.lock();
         let (mut pieces, mut end) = (Vec::new(), 0_i32);
@@ -118,15 +119,15 @@ impl ReplyLog {
         self.growth.send_replace(());
     }
 
-    /// Tells of growth from now on; look at [`Self::next`] after taking it.
+    /// A receiver that is notified when the log grows. Call [`Self::next`] after subscribing.
     pub fn watch(&self) -> watch::Receiver<()> {
         self.growth.subscribe()
     }
 
-    /// What lies at `position`.
+    /// The content at `position`.
     ///
     /// # Errors
-    /// When it lies inside a character.
+    /// If the position is inside of a character.
     pub fn next(&self, position: i32) -> Result<Next, InsideCharacter> {
         let state = self.lock();
         if position >= state.end {
@@ -141,12 +142,12 @@ impl ReplyLog {
         Ok(Next::Piece { end: position.saturating_add(piece.span()), piece })
     }
 
-    /// How the log ended, if it has.
+    /// The way in which the log ended. None if it has not.
     pub fn outcome(&self) -> Option<Outcome> {
         self.lock().outcome.clone()
     }
 
-    /// Where the log ends now.
+    /// The end position of the log.
     pub fn position(&self) -> i32 {
         self.lock().end
     }
@@ -156,8 +157,8 @@ impl ReplyLog {
         self.lock().pieces.iter().map(|(_, piece)| piece.clone()).collect()
     }
 
-    /// What the next checkpoint must add to the database, about `limit` bytes at most. Until [`Self::mark_saved`] the answer stays the
-    /// same: a checkpoint that is repeated, because its answer was lost, writes the same chunks again.
+    /// The content that the next checkpoint must add to the database, at most about `limit` bytes. It stays the same
+    /// until [`Self::mark_saved`], so that a checkpoint that is repeated after a lost answer writes identical chunks.
     pub fn propose(&self, limit: usize) -> Proposal {
         let mut state = self.lock();
         let end = state.proposed.unwrap_or_else(|| state.boundary(limit));
@@ -165,13 +166,13 @@ impl ReplyLog {
         Proposal { pieces: state.between(state.saved, end), end, is_all: end == state.end }
     }
 
-    /// Whether a checkpoint has something to add.
+    /// Whether there is content for a checkpoint.
     pub fn has_unsaved(&self) -> bool {
         let state = self.lock();
         state.saved < state.end
     }
 
-    /// Notes that everything before `position` is in the database.
+    /// Records that everything before `position` is in the database.
     pub fn mark_saved(&self, position: i32) {
         let mut state = self.lock();
         state.saved = state.saved.max(position);
@@ -184,7 +185,7 @@ impl ReplyLog {
 }
 
 impl State {
-    /// The pieces between two positions, of which the first lies on a character's boundary, and the second too.
+    /// The pieces between two positions, which must be on character boundaries.
     fn between(&self, from: i32, to: i32) -> Vec<(i32, Piece)> {
         let first = self.pieces.partition_point(|(start, piece)| start.saturating_add(piece.span()) <= from);
         let covered = self.pieces.iter().skip(first).take_while(|(start, _)| *start < to);
@@ -196,7 +197,7 @@ impl State {
         cut.collect()
     }
 
-    /// Where about `limit` bytes after what is saved end.
+    /// The position about `limit` bytes after the saved content.
     fn boundary(&self, limit: usize) -> i32 {
         let (mut position, mut room) = (self.saved, limit);
         for (start, piece) in self.between(self.saved, self.end) {
@@ -210,12 +211,12 @@ impl State {
                 break;
             }
         }
-        // A limit below one character would never get on.
+        // With a limit below one character, the position would never advance.
         if position == self.saved { self.end } else { position }
     }
 }
 
-/// A piece from a byte on, with at most `limit` bytes of text.
+/// The part of a piece that starts at a byte offset, with at most `limit` bytes of text.
 fn slice(piece: &Piece, from: usize, limit: usize) -> Result<Piece, InsideCharacter> {
     if !is_text(piece.kind) {
         return Ok(piece.clone());
@@ -242,7 +243,7 @@ mod tests {
         piece(PieceKind::Text, body)
     }
 
-    /// Everything from a position on, as a reader would take it.
+    /// Everything from a position on, as a reader receives it.
     fn read(log: &ReplyLog, mut position: i32) -> Vec<Piece> {
         let mut pieces = Vec::new();
         while let Ok(Next::Piece { end, piece }) = log.next(position) {
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_takes_what_is_new_and_nothing_twice() {
+    fn checkpoints_contain_only_new_content() {
         let log = ReplyLog::default();
         log.append(text("abc"));
         let first = log.propose(100);
@@ -341,9 +342,9 @@ mod tests {
     }
 
     proptest! {
-        /// However a reader is cut, and however checkpoints fall, it reads what is stored.
+        /// A reader receives the stored content, wherever it reconnects and wherever checkpoints are made.
         #[test]
-        fn any_cut_reads_on(pieces in proptest::collection::vec(any_piece(), 0..30), cut in 0_usize..200) {
+        fn readers_resume_at_any_position(pieces in proptest::collection::vec(any_piece(), 0..30), cut in 0_usize..200) {
             let log = ReplyLog::default();
             let mut chunks = Vec::new();
             for (index, piece) in pieces.iter().enumerate() {

@@ -1,7 +1,7 @@
-//! Replies: durable jobs with a log, not properties of a socket.
+//! Replies: durable jobs with a log, independent of the connections that read them.
 //!
-//! `send` creates the rows and registers the log, `write` runs the model and appends to the log, `end` makes the final row, `read`
-//! serves any number of readers from any position, and `journal` saves all of it.
+//! `send` creates the rows and registers the log, `write` runs the model and appends to the log, `end` builds the final
+//! row, `read` serves any number of readers from any position, and `journal` saves everything.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -29,7 +29,6 @@ mod write;
 
 use journal::{DatabaseStore, Journal, JournalParts};
 
-pub use prompt::message_tokens;
 pub use read::ReplyEvent;
 pub use running::RunningReplies;
 pub use send::{NewChat, SendMessage, Sent};
@@ -38,41 +37,41 @@ pub use send::{NewChat, SendMessage, Sent};
 #[derive(Clone)]
 pub struct Replies(Arc<Engine>);
 
-/// What the engine works with.
+/// The dependencies and settings of the engine.
 pub struct Parts {
     /// The database.
-    pub db: Database,
-    /// The time of day.
+    pub database: Database,
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// Generates ids.
     pub ids: Arc<IdGenerator>,
     /// The models.
     pub models: Arc<Registry>,
-    /// This run of the process, which owns the replies that it writes.
+    /// The id of this run of the process, which owns the replies that it writes.
     pub boot: BootId,
-    /// Where replies are registered while they are written.
+    /// The registry of running replies.
     pub running: RunningReplies,
-    /// How providers are tried.
+    /// The retry policy for providers.
     pub policy: Policy,
     /// The longest message, in Unicode characters.
     pub max_message_length: usize,
-    /// Holds every task, so that shutdown waits for them.
+    /// Tracks all tasks, so that shutdown waits for them.
     pub tracker: TaskTracker,
-    /// The hard stop: what is still written then is saved as interrupted.
+    /// The hard stop. Replies that are still running then are saved as interrupted.
     pub hard_stop: CancellationToken,
 }
 
 struct Engine {
     parts: Parts,
     journal: Arc<Journal>,
-    /// The logs of replies that other servers write and somebody reads here.
+    /// The logs of replies that other nodes write and that have readers on this node.
     replicas: Mutex<HashMap<MessageId, Weak<log::ReplyLog>>>,
 }
 
 impl Replies {
-    /// An engine that writes nothing yet.
+    /// An engine without running replies.
     pub fn new(parts: Parts) -> Self {
-        let store = DatabaseStore { database: parts.db.clone(), clock: Arc::clone(&parts.clock) };
+        let store = DatabaseStore { database: parts.database.clone(), clock: Arc::clone(&parts.clock) };
         let journal = Arc::new(Journal::new(JournalParts {
             boot: parts.boot,
             store: Box::new(store),
@@ -84,8 +83,8 @@ impl Replies {
         Self(Arc::new(Engine { parts, journal, replicas: Mutex::default() }))
     }
 
-    /// Takes this node's lease and ends the replies that cannot be running any more: on SQLite all of them, on PostgreSQL those of
-    /// `predecessor`, the run that died in this DATA_DIR.
+    /// Acquires this node's lease, and ends the replies that cannot be running any more: on SQLite all of them, on
+    /// PostgreSQL those of `predecessor`, the previous run with the same DATA_DIR.
     ///
     /// # Errors
     /// When the database fails.
@@ -93,12 +92,13 @@ impl Replies {
         self.0.journal.recover(predecessor).await
     }
 
-    /// The tasks of the journal. `stop` comes when no reply is being written any more; they then save what is left, and end.
+    /// The tasks of the journal. Cancel `stop` once no reply is being written; the tasks then save the remaining
+    /// endings and finish.
     pub fn journal_tasks(&self, stop: CancellationToken) -> [(&'static str, BoxFuture<'static, ()>); 4] {
         self.0.journal.tasks(stop)
     }
 
-    /// Whether replies may begin here: other nodes take this one for alive.
+    /// Whether replies may begin on this node: it holds its lease.
     pub fn is_ready(&self) -> bool {
         self.0.journal.is_lease_held()
     }

@@ -1,8 +1,8 @@
-//! What a reply is made of: ordered pieces, and positions in them.
+//! The content of a reply: ordered pieces, and positions in them.
 //!
-//! A position counts the bytes of text and reasoning, plus one for each tool call and each tool result. It follows from the
-//! stored parts alone, so a reader may come back to it on any node, after any restart. A stored message holds its text once,
-//! all joined, and a small layout that says how it falls into pieces.
+//! A position is the number of bytes of text and reasoning before it, plus one for each tool call and each tool result.
+//! It depends only on stored content, so a reader can continue from it on any node and after any restart. A stored
+//! message holds all of its text in one body, and a small layout that describes how the body is divided into pieces.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -13,23 +13,23 @@ use crate::entity::enums::PieceKind;
 use crate::entity::ids::ToolCallId;
 use crate::entity::{message, reply_chunk};
 
-/// A run of one kind of content. The body of a call or a result is its JSON.
+/// Consecutive content of one kind. The body of a call or a result is its JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// What it is.
+    /// The kind of content.
     pub kind: PieceKind,
     /// Text, or JSON.
     pub body: String,
 }
 
 impl Piece {
-    /// How many positions it takes.
+    /// The number of positions that the piece takes.
     pub fn span(&self) -> i32 {
         span(self.kind, self.body.len())
     }
 }
 
-/// Whether pieces of this kind are cut and joined by bytes; the others count as one and stay whole.
+/// Whether pieces of this kind can be split and joined at bytes. The others take one position and stay whole.
 pub fn is_text(kind: PieceKind) -> bool {
     matches!(kind, PieceKind::Text | PieceKind::Reasoning)
 }
@@ -43,47 +43,47 @@ fn span(kind: PieceKind, bytes: usize) -> i32 {
 pub struct Call {
     /// Its id.
     pub id: ToolCallId,
-    /// The tool.
+    /// The name of the tool.
     pub name: String,
-    /// What the tool was given.
+    /// The arguments of the call.
     pub arguments: Value,
-    /// When it began.
+    /// When the call started.
     pub started_at: DateTime<Utc>,
 }
 
-/// The body of a call's piece: the call, and what is only for the provider. Whoever reads the piece as a [`Call`] does not
-/// load the latter.
+/// The body of a call's piece: the call, and data that is only for the provider. Parsing the piece as a [`Call`] skips
+/// that data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoredCall {
     /// The call.
     #[serde(flatten)]
     pub call: Call,
-    /// What the provider wants back beside the call's result; see [`crate::llm::Event::ToolCall`].
+    /// Blocks that must be returned to the provider with the call's result; see [`crate::llm::Event::ToolCall`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasoning_blocks: Vec<Value>,
 }
 
-/// What a tool answered, as its piece holds it.
+/// The result of a tool call, as its piece stores it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CallResult {
     /// The call's id.
     pub id: ToolCallId,
-    /// What it gave, or why it failed.
+    /// The output, or the reason of the failure.
     pub outcome: Result<Value, String>,
-    /// How long it took, in milliseconds.
+    /// The duration of the call, in milliseconds.
     pub duration_ms: i32,
 }
 
-/// A tool call together with what came of it.
+/// A tool call with its state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ToolCall {
     /// The call.
     pub call: Call,
-    /// How far it is.
+    /// The state.
     pub state: ToolCallState,
 }
 
-/// How far a tool call is.
+/// The state of a tool call.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ToolCallState {
     /// No result yet.
@@ -92,14 +92,14 @@ pub enum ToolCallState {
     Ended(CallResult),
 }
 
-/// A part, as clients see it.
+/// A part of a message, as clients see it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Part {
-    /// The answer, or a stretch of it.
+    /// Text of the answer.
     Text(String),
     /// The model's reasoning.
     Reasoning(String),
-    /// A tool call with its result.
+    /// A tool call with its state.
     ToolCall(ToolCall),
 }
 
@@ -112,7 +112,7 @@ enum Segment {
     Result(Box<RawValue>),
 }
 
-/// Folds pieces into a message's `body` and `layout`; the layout is none when all is one text.
+/// Encodes pieces as the `body` and `layout` of a message. The layout is none if there is only text.
 pub fn fold(pieces: &[Piece]) -> (String, Option<String>) {
     let mut body = String::new();
     let mut segments = Vec::with_capacity(pieces.len());
@@ -133,12 +133,13 @@ pub fn fold(pieces: &[Piece]) -> (String, Option<String>) {
     (body, layout)
 }
 
-/// The pieces of a stored message.
+/// Decodes the pieces of a stored message.
 pub fn unfold(message: &message::Model) -> Vec<Piece> {
     unfold_parts(&message.body, message.layout.as_deref())
 }
 
-/// The pieces that a body and its layout hold. A layout that does not fit its body gives what fits, and the rest as text.
+/// Decodes a body and its layout. If a damaged layout does not match the body, the matching pieces are returned and the
+/// rest as text.
 pub fn unfold_parts(body: &str, layout: Option<&str>) -> Vec<Piece> {
     let layout = layout.and_then(|layout| serde_json::from_str::<Vec<Segment>>(layout).ok());
     let mut rest = body;
@@ -162,7 +163,7 @@ pub fn unfold_parts(body: &str, layout: Option<&str>) -> Vec<Piece> {
     pieces
 }
 
-/// Joins neighbouring pieces of one text, as chunks of the database need.
+/// Joins adjacent pieces of the same text kind, which chunks in the database split.
 pub fn join(pieces: impl IntoIterator<Item = Piece>) -> Vec<Piece> {
     let mut joined: Vec<Piece> = Vec::new();
     for piece in pieces {
@@ -174,7 +175,7 @@ pub fn join(pieces: impl IntoIterator<Item = Piece>) -> Vec<Piece> {
     joined
 }
 
-/// The content that chunks hold from a position on, up to the first gap. The first chunk may begin before the position.
+/// The content of chunks from a position on, up to the first gap. The first chunk may begin before the position.
 pub fn from_chunks(chunks: impl IntoIterator<Item = reply_chunk::Model>, from: i32) -> Vec<Piece> {
     let mut position = from;
     let following = chunks.into_iter().map_while(|chunk| {
@@ -203,7 +204,7 @@ pub fn parts(pieces: &[Piece]) -> Vec<Part> {
     parts
 }
 
-/// A call's piece together with its result's, if that is among the pieces.
+/// The call in a piece, with its result if the pieces contain it.
 pub fn tool_call(pieces: &[Piece], call: &Piece) -> Option<ToolCall> {
     let call: Call = serde_json::from_str(&call.body).ok()?;
     let results = pieces.iter().filter(|piece| piece.kind == PieceKind::Result);
@@ -213,13 +214,13 @@ pub fn tool_call(pieces: &[Piece], call: &Piece) -> Option<ToolCall> {
     Some(ToolCall { call, state })
 }
 
-/// The call with this id among the pieces.
+/// The call with this id.
 pub fn find_call(pieces: &[Piece], id: ToolCallId) -> Option<ToolCall> {
     let mut calls = pieces.iter().filter(|piece| piece.kind == PieceKind::Call);
     calls.find_map(|piece| tool_call(pieces, piece).filter(|call| call.call.id == id))
 }
 
-/// All text parts joined.
+/// All text parts, joined.
 pub fn content(message: &message::Model) -> String {
     if message.layout.is_none() {
         return message.body.clone();
@@ -273,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_meets_its_result() {
+    fn calls_are_matched_with_their_results() {
         let id = ToolCallId(uuid::Uuid::from_u128(7));
         let call = Call { id, name: "clock".to_owned(), arguments: Value::Null, started_at: DateTime::UNIX_EPOCH };
         let result = CallResult { id, outcome: Ok(Value::from(12)), duration_ms: 3 };
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_provider_wants_back_is_stored_unchanged_and_no_part_has_it() {
+    fn provider_data_is_stored_unchanged_and_hidden_from_parts() {
         let id = ToolCallId(uuid::Uuid::from_u128(7));
         let call = Call { id, name: "clock".to_owned(), arguments: Value::Null, started_at: DateTime::UNIX_EPOCH };
         let reasoning_blocks = vec![

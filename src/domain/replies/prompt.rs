@@ -1,5 +1,7 @@
-//! What a model is sent: the character's instructions and as much of the branch as its window holds.
+//! Builds the prompt: the character's instructions, and the newest messages of the branch that fit the model's context
+//! window.
 
+use crate::domain::chats::message_tokens;
 use crate::domain::replies::parts;
 use crate::entity::character;
 use crate::entity::enums::MessageRole;
@@ -7,36 +9,22 @@ use crate::entity::message;
 use crate::llm::registry::Model;
 use crate::llm::{CompletionRequest, PromptMessage, Speaker};
 
-/// What a message costs beside its words, in tokens.
-const MESSAGE_TOKENS: i32 = 4;
-/// The part of a window that is kept for the reply when the model does not say how long replies may be.
+/// The fraction of the context window (one fourth) that is reserved for the reply if the model has no limit for output
+/// tokens.
 const REPLY_SHARE: u32 = 4;
 
-/// An estimate of a text's tokens: four ASCII characters or one other make a token. It errs on the high side for code and
-/// for most languages, so that windows and quotas hold.
-pub(super) fn estimate_tokens(text: &str) -> i32 {
-    let ascii = text.bytes().filter(u8::is_ascii).count();
-    let others = text.chars().count() - ascii;
-    i32::try_from(ascii.div_ceil(4) + others).unwrap_or(i32::MAX)
-}
-
-/// An estimate of a message's tokens.
-pub fn message_tokens(content: &str) -> i32 {
-    estimate_tokens(content).saturating_add(MESSAGE_TOKENS)
-}
-
-/// What a reply is to be written from.
+/// The input of a reply.
 #[derive(Debug, Clone)]
 pub(super) struct Prompt {
     system: Option<String>,
     temperature: Option<f32>,
     max_output_tokens: Option<u32>,
-    /// Oldest first, each with its tokens.
+    /// The messages, oldest first, each with its tokens.
     talk: Vec<(PromptMessage, i32)>,
 }
 
 impl Prompt {
-    /// The prompt of a branch, oldest first, that ends with what is to be answered.
+    /// The prompt for a branch, oldest message first. The last message is the one to be answered.
     #[expect(clippy::cast_possible_truncation, reason = "a temperature has two digits that matter")]
     pub(super) fn new(character: Option<&character::Model>, branch: &[message::Model]) -> Self {
         let talk = branch.iter().map(|message| {
@@ -59,8 +47,8 @@ impl Prompt {
         }
     }
 
-    /// The request for one model: the newest messages that fit its window beside the instructions and the reply. The last
-    /// message always goes along; a provider refuses it when even that is too long.
+    /// The request for one model: the newest messages that fit its context window together with the instructions and
+    /// the reply. The last message is always included; if it is too long, the provider rejects the request.
     pub(super) fn request(&self, model: &Model) -> CompletionRequest {
         let wanted = self.max_output_tokens.or(model.max_output_tokens);
         let share = model.context_window / REPLY_SHARE;
@@ -87,7 +75,7 @@ impl Prompt {
     }
 }
 
-/// An estimate of a request's tokens.
+/// Estimates the tokens of a request.
 pub(super) fn request_tokens(request: &CompletionRequest) -> i32 {
     let system = request.system.as_deref().map_or(0, message_tokens);
     request.messages.iter().fold(system, |sum, message| sum.saturating_add(message_tokens(&message.content)))
@@ -131,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn replies_that_came_to_nothing_are_left_out() {
+    fn empty_replies_are_left_out() {
         let prompt = Prompt::new(None, &branch(&["one", "", "two", " \n"]));
         assert_eq!(contents(&prompt.request(&demo(1_000, None))), ["one", "two"]);
     }
@@ -142,12 +130,5 @@ mod tests {
         assert_eq!(prompt.request(&demo(1_000, Some(300))).max_output_tokens, Some(300));
         assert_eq!(prompt.request(&demo(1_000, None)).max_output_tokens, Some(500));
         assert_eq!(Prompt::new(None, &[]).request(&demo(1_000, Some(300))).max_output_tokens, Some(300));
-    }
-
-    #[test]
-    fn estimates_err_on_the_high_side() {
-        assert_eq!(estimate_tokens(""), 0);
-        assert_eq!(estimate_tokens("Hello, world!"), 4);
-        assert_eq!(estimate_tokens("日本語"), 3);
     }
 }

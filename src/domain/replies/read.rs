@@ -1,4 +1,4 @@
-//! Reading a reply, from any position, while it is written and after, on any node.
+//! Reading a reply from any position, during and after its writing, on any node.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::log::{Next, Outcome, ReplyLog};
 use super::parts::{self, Call, CallResult, Piece, ToolCall, ToolCallState};
-use super::running::Running;
+use super::running::RunningReply;
 use super::{Engine, Replies};
 use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::{MessageRole, MessageStatus, PieceKind};
@@ -16,56 +16,56 @@ use crate::entity::ids::{MessageId, ToolCallId, UserId};
 use crate::entity::message;
 use crate::storage;
 
-/// How often a reply that another server writes is looked at.
+/// The interval at which a reply of another node is polled.
 const POLL: Duration = Duration::from_millis(500);
-/// How long a reader of a lost reply waits for the database.
+/// The longest time for which a reader of a lost reply waits for the database.
 const OUTAGE_WAIT: Duration = Duration::from_secs(120);
-/// How long a stop may take to reach the reply, on whichever server it is written.
+/// The longest time for which a stop may take to reach the reply, on any node.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
-/// An event of a reply. `start` and `end` are positions.
+/// An event of a reply, with positions.
 #[derive(Debug, Clone)]
 pub enum ReplyEvent {
-    /// More of the answer.
+    /// Text of the answer.
     Text {
-        /// Where it starts.
+        /// The start position.
         start: i32,
-        /// Where it ends.
+        /// The end position.
         end: i32,
         /// The text.
         text: String,
     },
-    /// More of the reasoning.
+    /// Text of the reasoning.
     Reasoning {
-        /// Where it starts.
+        /// The start position.
         start: i32,
-        /// Where it ends.
+        /// The end position.
         end: i32,
         /// The text.
         text: String,
     },
-    /// A tool call that began, or ended.
+    /// A tool call that started or ended.
     ToolCall {
-        /// Where it starts.
+        /// The start position.
         start: i32,
-        /// Where it ends.
+        /// The end position.
         end: i32,
         /// The call.
         call: ToolCall,
     },
-    /// The reply is final; always the last event.
+    /// The reply has its final state. Always the last event.
     Finished {
-        /// Where the reply ends.
+        /// The end position of the reply.
         position: i32,
         /// The message.
         message: Arc<message::Model>,
     },
 }
 
-/// A log that is held as long as somebody reads it.
+/// The log that a reader reads. It is kept as long as it has readers.
 #[derive(Clone)]
 enum Source {
-    Running(Arc<Running>),
+    Running(Arc<RunningReply>),
     Stored(Arc<ReplyLog>),
 }
 
@@ -89,11 +89,11 @@ struct Reader {
 }
 
 impl Replies {
-    /// The events of a reply from the position `after` on, each once and none missing, then its end.
+    /// The events of a reply after the position `after`, without gaps or repeats, ending with [`ReplyEvent::Finished`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is no reply in a chat of the viewer; [`Error::Invalid`] when `after` is negative or inside
-    /// a character.
+    /// [`Error::NotFound`] if it is not a reply in a chat of the viewer; [`Error::Invalid`] if `after` is negative or
+    /// inside of a character.
     pub async fn read(
         &self,
         viewer: &Viewer,
@@ -102,7 +102,7 @@ impl Replies {
     ) -> Result<impl Stream<Item = Result<ReplyEvent>> + Send + use<>> {
         let position = after.unwrap_or(0);
         if position < 0 {
-            return Err(Error::invalid("after", FieldErrorCode::OutOfRange, "A position is at least 0."));
+            return Err(Error::invalid("after", FieldErrorCode::OutOfRange, "Must not be negative."));
         }
         let source = self.0.attach(viewer.user_id, id).await?;
         source.log().next(position).map_err(|_| inside_character())?;
@@ -118,19 +118,20 @@ impl Replies {
         }))
     }
 
-    /// Stops a reply, on whichever server it is written, and answers its final state. One that has ended stays as it is.
+    /// Stops a reply on the node that writes it, and returns its final state. A reply that has ended is returned
+    /// unchanged.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when it is no reply in a chat of the viewer; [`Error::Unavailable`] when the server that writes it
-    /// does not answer in time.
+    /// [`Error::NotFound`] if it is not a reply in a chat of the viewer; [`Error::Unavailable`] if the node that writes
+    /// it does not react in time.
     pub async fn stop(&self, viewer: &Viewer, id: MessageId) -> Result<message::Model> {
         let source = self.0.attach(viewer.user_id, id).await?;
         match &source {
             Source::Running(reply) => reply.stop.cancel(),
             Source::Stored(log) if log.outcome().is_none() => {
-                let tx = self.0.db.begin().await?;
-                storage::messages::request_stop(&tx, id).await?;
-                tx.commit().await?;
+                let transaction = self.0.database.begin().await?;
+                storage::messages::request_stop(&transaction, id).await?;
+                transaction.commit().await?;
             }
             Source::Stored(_) => {}
         }
@@ -138,29 +139,32 @@ impl Replies {
         if let Ok(Outcome::Finished(message)) = ended {
             return Ok(Arc::unwrap_or_clone(message));
         }
-        match storage::messages::find(self.0.db.reader(), viewer.user_id, id).await? {
+        match storage::messages::find(self.0.database.reader(), viewer.user_id, id).await? {
             Some(message) if message.status != MessageStatus::Streaming => Ok(message),
-            Some(_) => Err(Error::Unavailable { message: "The reply is being stopped.", retry_after: Some(POLL * 2) }),
+            Some(_) => Err(Error::Unavailable {
+                message: "The reply has not stopped yet. Try again.",
+                retry_after: Some(POLL * 2),
+            }),
             None => Err(Error::NotFound),
         }
     }
 
-    /// A tool call in a chat of the viewer, from the moment when the readers of its reply hear of it.
+    /// A tool call in a chat of the viewer. It is found as soon as the readers of the reply receive it.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn call(&self, viewer: &Viewer, id: ToolCallId) -> Result<Option<ToolCall>> {
-        // What no checkpoint has saved yet is in the logs alone; a user has a few of them at most.
+        // Calls that no checkpoint has saved yet are only in the logs. A user has few running replies.
         let running = self.0.running.all().into_iter().filter(|reply| reply.owner == viewer.user_id);
         if let Some(call) = running.map(|reply| reply.log.pieces()).find_map(|pieces| parts::find_call(&pieces, id)) {
             return Ok(Some(call));
         }
-        let row = storage::messages::find_by_call(self.0.db.reader(), viewer.user_id, id).await?;
+        let row = storage::messages::find_by_call(self.0.database.reader(), viewer.user_id, id).await?;
         let Some(message) = row else { return Ok(None) };
         Ok(parts::find_call(&self.pieces(&message).await?, id))
     }
 
-    /// What a message holds now, with the pieces that a running reply has so far.
+    /// The pieces of a message. For a running reply, the pieces so far.
     ///
     /// # Errors
     /// When the database fails.
@@ -171,7 +175,7 @@ impl Replies {
         if let Some(running) = self.0.running.get(message.id) {
             return Ok(running.log.pieces());
         }
-        match storage::messages::find_any(self.0.db.reader(), message.id).await? {
+        match storage::messages::find_any(self.0.database.reader(), message.id).await? {
             Some(now) if now.status != MessageStatus::Streaming => Ok(parts::unfold(&now)),
             _ => self.0.saved_pieces(message.id, 0).await,
         }
@@ -179,22 +183,24 @@ impl Replies {
 }
 
 impl Engine {
-    /// Finds a reply's log: while it is written here, in its row, or on another server.
+    /// Finds the log of a reply: on this node if it is running here, from its row if it has ended, otherwise from
+    /// another node.
     async fn attach(self: &Arc<Self>, viewer: UserId, id: MessageId) -> Result<Source> {
         let here = || self.running.get(id).filter(|reply| reply.owner == viewer && reply.is_committed());
         if let Some(reply) = here() {
             return Ok(Source::Running(reply));
         }
-        let row = storage::messages::find(self.db.reader(), viewer, id).await?;
+        let row = storage::messages::find(self.database.reader(), viewer, id).await?;
         let reply = row.filter(|row| row.role == MessageRole::Assistant).ok_or(Error::NotFound)?;
         if reply.status != MessageStatus::Streaming {
             return Ok(Source::Stored(Arc::new(ReplyLog::of_message(Arc::new(reply)))));
         }
-        // It may have been registered, or ended, between the two looks.
+        // The reply may have been registered or ended between the two lookups.
         Ok(here().map_or_else(|| Source::Stored(self.replica(id)), Source::Running))
     }
 
-    /// The log of a reply that another server writes: one for all readers here, fed as long as there are any.
+    /// The log of a reply that another node writes. It is shared by all readers on this node and polled while there are
+    /// any.
     fn replica(self: &Arc<Self>, id: MessageId) -> Arc<ReplyLog> {
         let mut replicas = self.replicas.lock().unwrap_or_else(PoisonError::into_inner);
         replicas.retain(|_, log| log.strong_count() > 0);
@@ -219,12 +225,12 @@ impl Engine {
         }
     }
 
-    /// Appends what is new; true when the reply has ended.
+    /// Appends new content. Returns true when the reply has ended.
     async fn fetch(&self, id: MessageId, log: &ReplyLog) -> Result<bool> {
         for piece in self.saved_pieces(id, log.position()).await? {
             log.append(piece);
         }
-        match storage::messages::find_any(self.db.reader(), id).await? {
+        match storage::messages::find_any(self.database.reader(), id).await? {
             Some(row) if row.status == MessageStatus::Streaming => return Ok(false),
             Some(row) => log.finish(Arc::new(row)),
             None => log.end(Outcome::Lost),
@@ -233,7 +239,7 @@ impl Engine {
     }
 
     async fn saved_pieces(&self, id: MessageId, from: i32) -> Result<Vec<Piece>> {
-        Ok(parts::from_chunks(storage::reply_chunks::after(self.db.reader(), id, from).await?, from))
+        Ok(parts::from_chunks(storage::reply_chunks::after(self.database.reader(), id, from).await?, from))
     }
 }
 
@@ -253,20 +259,22 @@ impl Reader {
                     return Ok(ReplyEvent::Finished { position: end, message });
                 }
                 Next::End { outcome: Outcome::Lost, .. } => {
-                    // Boxed: every reader would hold the space for it, and hardly any ever needs it.
+                    // Boxed because it is rarely needed and would enlarge every reader.
                     Box::pin(self.attach_again()).await?;
                 }
                 Next::Nothing => {
-                    // The sender lives in the log that `source` holds.
+                    // The sender cannot be dropped: it belongs to the log in `source`.
                     drop(self.growth.changed().await);
-                    // To the end of the line: what providers sent at once joins in the log first, and goes out together.
+                    // Yield first, so that content that the provider sent at once is joined in the log and goes out as
+                    // one event.
                     tokio::task::yield_now().await;
                 }
             }
         }
     }
 
-    /// Looks up what became of a lost reply: deleted, ended elsewhere, or still to be ended. An outage of the database is waited out.
+    /// Looks up the state of a lost reply: deleted, ended on another node, or still running. Waits while the database
+    /// is unavailable.
     async fn attach_again(&mut self) -> Result<()> {
         let give_up = tokio::time::Instant::now() + OUTAGE_WAIT;
         self.source = loop {
@@ -313,5 +321,5 @@ async fn outcome(log: &ReplyLog) -> Outcome {
 }
 
 fn inside_character() -> Error {
-    Error::invalid("after", FieldErrorCode::Malformed, "The position lies inside a character.")
+    Error::invalid("after", FieldErrorCode::Malformed, "The position is inside of a character.")
 }

@@ -1,4 +1,4 @@
-//! The replies that this server writes now, and the limits of how many.
+//! The registry of the replies that this node is writing, and the limits of their number.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,106 +8,107 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::log::{Outcome, ReplyLog};
+use crate::domain::chats::StopReplies;
 use crate::domain::{Error, Result};
 use crate::entity::ids::{ChatId, MessageId, UserId};
 
 /// A reply that is being written.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningReply {
     /// The reply.
     pub id: MessageId,
     /// Its chat.
     pub chat_id: ChatId,
     /// Whose chat it is.
     pub owner: UserId,
-    /// What it has written.
+    /// The log.
     pub log: ReplyLog,
-    /// Stops the writing.
+    /// Cancelled to stop the reply.
     pub stop: CancellationToken,
-    /// Whether its row is committed.
+    /// Whether the reply's row is committed.
     pub is_committed: AtomicBool,
 }
 
-/// All of them. Cheap to clone.
+/// All running replies. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct RunningReplies {
-    replies: Arc<Mutex<HashMap<MessageId, Arc<Running>>>>,
+    replies: Arc<Mutex<HashMap<MessageId, Arc<RunningReply>>>>,
     max_per_user: usize,
     max: usize,
 }
 
-/// Keeps a reply registered. Dropped without an end of the log, it tells the readers that the reply is lost.
+/// Keeps a reply registered. If it is dropped before the log has ended, the readers are told that the reply is lost.
 #[derive(Debug)]
 pub struct Registration {
-    reply: Arc<Running>,
+    reply: Arc<RunningReply>,
     all: RunningReplies,
 }
 
 impl RunningReplies {
-    /// None yet, with these limits.
+    /// An empty registry with these limits.
     pub fn new(max_per_user: usize, max: usize) -> Self {
         Self { replies: Arc::default(), max_per_user, max }
     }
 
-    /// Takes a place for a reply.
+    /// Registers a reply.
     ///
     /// # Errors
-    /// [`Error::RateLimited`] when the user has no place left, [`Error::Unavailable`] when the server has none.
+    /// [`Error::RateLimited`] at the limit of the user, [`Error::Unavailable`] at the limit of the server.
     pub fn register(&self, id: MessageId, chat_id: ChatId, owner: UserId) -> Result<Registration> {
         let mut replies = self.lock();
         let retry_after = Some(Duration::from_secs(1));
         if replies.len() >= self.max {
             return Err(Error::Unavailable {
-                message: "The server is writing as many replies as it can.",
+                message: "The server has reached its limit of running replies. Try again later.",
                 retry_after,
             });
         }
         if replies.values().filter(|reply| reply.owner == owner).count() >= self.max_per_user {
-            return Err(Error::RateLimited { message: "Too many of your replies are being written.", retry_after });
+            return Err(Error::RateLimited { message: "You have too many running replies.", retry_after });
         }
         let (log, stop) = (ReplyLog::default(), CancellationToken::new());
-        let reply = Arc::new(Running { id, chat_id, owner, log, stop, is_committed: AtomicBool::new(false) });
+        let reply = Arc::new(RunningReply { id, chat_id, owner, log, stop, is_committed: AtomicBool::new(false) });
         replies.insert(id, Arc::clone(&reply));
         Ok(Registration { reply, all: self.clone() })
     }
 
-    /// A reply that is being written here.
-    pub fn get(&self, id: MessageId) -> Option<Arc<Running>> {
+    /// A reply that this node is writing.
+    pub fn get(&self, id: MessageId) -> Option<Arc<RunningReply>> {
         self.lock().get(&id).cloned()
     }
 
-    /// All whose rows are committed.
-    pub fn all(&self) -> Vec<Arc<Running>> {
+    /// All replies whose rows are committed.
+    pub fn all(&self) -> Vec<Arc<RunningReply>> {
         self.lock().values().filter(|reply| reply.is_committed.load(Ordering::Acquire)).cloned().collect()
     }
 
-    /// Whether none is registered.
+    /// Whether no reply is registered.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()
     }
 
-    /// Stops what is being written in a chat.
-    pub fn stop_chat(&self, chat: ChatId) {
+    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<RunningReply>>> {
+        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StopReplies for RunningReplies {
+    fn stop_chat(&self, chat: ChatId) {
         self.lock().values().filter(|reply| reply.chat_id == chat).for_each(|reply| reply.stop.cancel());
     }
 
-    /// Stops what is being written for a user.
-    pub fn stop_user(&self, owner: UserId) {
+    fn stop_user(&self, owner: UserId) {
         self.lock().values().filter(|reply| reply.owner == owner).for_each(|reply| reply.stop.cancel());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<MessageId, Arc<Running>>> {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Registration {
     /// The reply.
-    pub fn reply(&self) -> &Arc<Running> {
+    pub fn reply(&self) -> &Arc<RunningReply> {
         &self.reply
     }
 
-    /// Notes that the reply's row is committed.
+    /// Records that the reply's row is committed.
     pub fn committed(&self) {
         self.reply.is_committed.store(true, Ordering::Release);
     }

@@ -1,15 +1,15 @@
-//! Sending a message: one transaction makes the rows, registers the log and takes the idempotency key; then the writing
-//! begins on a task of its own.
+//! Sending a message: one transaction inserts the rows, registers the log and stores the idempotency key. A separate
+//! task then writes the reply.
 
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 
 use super::write::Job;
 use super::{Engine, Replies};
+use crate::domain::chats::tree::{self, TreePosition};
 use crate::domain::chats::{self, NewChatPlan};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Checks, Lines};
-use crate::domain::tree::{self, Place};
 use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::{MessageRole, MessageStatus};
 use crate::entity::ids::{ChatId, MessageId};
@@ -20,40 +20,40 @@ use crate::storage::chats::Readable;
 
 pub use crate::domain::chats::NewChat;
 
-/// What a user sends. Exactly one of `chat_id` and `new_chat` is given.
+/// The input for sending a message. Exactly one of `chat_id` and `new_chat` is given.
 #[derive(Debug, Clone, Default)]
 pub struct SendMessage {
     /// The chat to send to.
     pub chat_id: Option<ChatId>,
-    /// The chat to make for it.
+    /// The chat to create.
     pub new_chat: Option<NewChat>,
-    /// The words.
+    /// The text.
     pub content: String,
-    /// The message that this follows; none is the end of the active branch.
+    /// The message to follow. If none, the last message of the active branch.
     pub parent_id: Option<MessageId>,
-    /// The model of this reply; none is the chat's.
+    /// The model of this reply. If none, the chat's model.
     pub model_id: Option<String>,
-    /// Makes a repeat of the call answer the same.
+    /// The idempotency key. A repeated call with the same key returns the same result.
     pub idempotency_key: Option<String>,
 }
 
-/// What sending made.
+/// The result of sending a message.
 #[derive(Debug, Clone)]
 pub struct Sent {
     /// The chat.
     pub chat: chat::Model,
     /// The user's message.
     pub message: message::Model,
-    /// The assistant's, which is being written.
+    /// The assistant's message, which is now being written.
     pub reply: message::Model,
 }
 
-/// The chat that a message goes to, and where in it.
+/// The chat and the parent of a new message.
 struct Target {
     chat: chat::Model,
     character: Option<character::Model>,
     parent: Option<message::Model>,
-    /// What must be written first when the chat is new.
+    /// For a new chat, the rows that must be inserted first.
     plan: Option<NewChatPlan>,
 }
 
@@ -61,16 +61,16 @@ impl Replies {
     /// Sends a message and begins the reply to it.
     ///
     /// # Errors
-    /// [`Error::Invalid`], [`Error::NotFound`] for a chat, parent or character that is not there for the viewer,
-    /// [`Error::Conflict`] while a reply is written in the chat or when the key was used for other input,
-    /// [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are being written, [`Error::Unavailable`] while this
-    /// node does not hold its lease.
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a chat, parent or character that is not visible to the viewer;
+    /// [`Error::Conflict`] while a reply is streaming in the chat, or if the idempotency key was used with other input;
+    /// [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are running; [`Error::Unavailable`]
+    /// while this node does not hold its lease.
     pub async fn send(&self, viewer: &Viewer, input: SendMessage) -> Result<Sent> {
         let engine = &self.0;
         engine.check(&input)?;
         if !engine.journal.is_lease_held() {
             return Err(Error::Unavailable {
-                message: "The server has lost contact with its database.",
+                message: "The server has lost its connection to the database. Try again.",
                 retry_after: Some(std::time::Duration::from_secs(5)),
             });
         }
@@ -78,14 +78,15 @@ impl Replies {
         let [message_id, reply_id] = [(); 2].map(|()| MessageId(engine.ids.next(now)));
         let chat_id = input.chat_id.unwrap_or_else(|| ChatId(engine.ids.next(now)));
 
-        let tx = engine.db.begin().await?;
+        let transaction = engine.database.begin().await?;
         if let Some(key) = key(viewer, &input) {
             let answer = Answer { chat_id, message_id: Some(message_id), reply_id: Some(reply_id) };
-            if let Some(first) = idempotency::take(&tx, key, answer, now).await? {
-                return engine.sent_before(&tx, viewer, first).await;
+            if let Some(first) = idempotency::take(&transaction, key, answer, now).await? {
+                return engine.sent_before(&transaction, viewer, first).await;
             }
         }
-        let Target { mut chat, character, parent, plan } = engine.target(&tx, viewer, &input, chat_id, now).await?;
+        let Target { mut chat, character, parent, plan } =
+            engine.target(&transaction, viewer, &input, chat_id, now).await?;
         let model = engine.model(&input, &chat)?;
         let registration = engine.running.register(reply_id, chat.id, viewer.user_id)?;
 
@@ -93,21 +94,21 @@ impl Replies {
             idempotency_key: input.idempotency_key.clone(),
             ..chats::message(message_id, chat.id, MessageRole::User, &input.content, parent.as_ref(), now)
         };
-        set_place(
+        set_position(
             &mut message,
             match &parent {
-                Some(parent) => tree::below(&tx, parent).await?,
+                Some(parent) => tree::below(&transaction, parent).await?,
                 None => tree::root(message_id),
             },
         );
         message.is_leaf = false;
         if let Some(plan) = plan {
-            plan.write(&tx).await?;
+            plan.write(&transaction).await?;
         }
         if let Some(parent) = &parent {
-            storage::messages::mark_followed(&tx, parent.id).await?;
+            storage::messages::mark_followed(&transaction, parent.id).await?;
         }
-        storage::messages::insert(&tx, std::slice::from_ref(&message)).await?;
+        storage::messages::insert(&transaction, std::slice::from_ref(&message)).await?;
         let mut reply = message::Model {
             status: MessageStatus::Streaming,
             boot_id: Some(engine.boot),
@@ -116,13 +117,13 @@ impl Replies {
             completed_at: None,
             ..chats::message(reply_id, chat.id, MessageRole::Assistant, "", Some(&message), now)
         };
-        set_place(&mut reply, tree::below(&tx, &message).await?);
-        storage::messages::insert(&tx, std::slice::from_ref(&reply)).await?;
+        set_position(&mut reply, tree::below(&transaction, &message).await?);
+        storage::messages::insert(&transaction, std::slice::from_ref(&reply)).await?;
         chat.leaf_id = Some(reply_id);
         chat.message_count += 2;
         chat.active_at = now;
-        storage::chats::update(&tx, chat.clone()).await?;
-        tx.commit().await?;
+        storage::chats::update(&transaction, chat.clone()).await?;
+        transaction.commit().await?;
 
         let chain = engine.models.chain(&model.id);
         engine.spawn(Job { registration, reply: reply.clone(), question: message.clone(), character, chain });
@@ -134,18 +135,20 @@ impl Engine {
     fn check(&self, input: &SendMessage) -> Result<()> {
         let mut checks = Checks::default();
         match (&input.chat_id, &input.new_chat) {
-            (None, None) => checks.fail("chatId", FieldErrorCode::Required, "Give `chatId` or `newChat`."),
+            (None, None) => {
+                checks.fail("chatId", FieldErrorCode::Required, "Either `chatId` or `newChat` is required.")
+            }
             (Some(_), Some(_)) => {
-                checks.fail("newChat", FieldErrorCode::NotAllowed, "Give `chatId` or `newChat`, not both.");
+                checks.fail("newChat", FieldErrorCode::NotAllowed, "Cannot be combined with `chatId`.");
             }
             (None, Some(new_chat)) => {
                 new_chat.check(&mut checks, "newChat.");
                 if new_chat.idempotency_key.is_some() {
-                    let why = "The message's own key covers the chat.";
+                    let why = "Use the idempotency key of the message instead.";
                     checks.fail("newChat.idempotencyKey", FieldErrorCode::NotAllowed, why);
                 }
                 if input.parent_id.is_some() {
-                    checks.fail("parentId", FieldErrorCode::NotAllowed, "A new chat has no message to follow.");
+                    checks.fail("parentId", FieldErrorCode::NotAllowed, "Cannot be combined with `newChat`.");
                 }
             }
             (Some(_), None) => {}
@@ -157,7 +160,7 @@ impl Engine {
 
     async fn target(
         &self,
-        tx: &impl ConnectionTrait,
+        transaction: &impl ConnectionTrait,
         viewer: &Viewer,
         input: &SendMessage,
         chat_id: ChatId,
@@ -165,26 +168,24 @@ impl Engine {
     ) -> Result<Target> {
         if let Some(new_chat) = &input.new_chat {
             let plan =
-                NewChatPlan::make(tx, viewer, new_chat, "newChat.", chat_id, &self.models, &self.ids, now).await?;
+                NewChatPlan::make(transaction, viewer, new_chat, "newChat.", chat_id, &self.models, &self.ids, now)
+                    .await?;
             let (chat, character, parent) = (plan.chat.clone(), plan.character.clone(), plan.greeting.clone());
             return Ok(Target { chat, character, parent, plan: Some(plan) });
         }
-        let chat = storage::chats::lock(tx, viewer.user_id, chat_id).await?.ok_or(Error::NotFound)?;
+        let chat = storage::chats::lock(transaction, viewer.user_id, chat_id).await?.ok_or(Error::NotFound)?;
         let parent = match input.parent_id.or(chat.leaf_id) {
-            Some(id) => storage::messages::find_any(tx, id).await?.filter(|parent| parent.chat_id == chat.id),
+            Some(id) => storage::messages::find_any(transaction, id).await?.filter(|parent| parent.chat_id == chat.id),
             None => None,
         };
         if input.parent_id.is_some() && parent.is_none() {
             return Err(Error::NotFound);
         }
-        if storage::messages::is_streaming_in(tx, chat.id).await? {
-            return Err(Error::Conflict {
-                message: "A reply is still being written in this chat.",
-                fields: Vec::new(),
-            });
+        if storage::messages::is_streaming_in(transaction, chat.id).await? {
+            return Err(Error::Conflict { message: "A reply is still streaming in this chat.", fields: Vec::new() });
         }
         let character = match chat.character_id {
-            Some(id) => storage::characters::find_any(tx, id).await?,
+            Some(id) => storage::characters::find_any(transaction, id).await?,
             None => None,
         };
         Ok(Target { chat, character, parent, plan: None })
@@ -194,12 +195,12 @@ impl Engine {
         chats::available_model(&self.models, input.model_id.as_deref().unwrap_or(&chat.model_id), "modelId")
     }
 
-    /// What the first call with a key made, as it is now.
-    async fn sent_before(&self, tx: &impl ConnectionTrait, viewer: &Viewer, first: Answer) -> Result<Sent> {
+    /// The current state of the objects that the first call with an idempotency key created.
+    async fn sent_before(&self, transaction: &impl ConnectionTrait, viewer: &Viewer, first: Answer) -> Result<Sent> {
         let ids: Vec<MessageId> = first.message_id.into_iter().chain(first.reply_id).collect();
-        let messages = storage::messages::find_all(tx, Readable::Of(viewer.user_id), &ids).await?;
+        let messages = storage::messages::find_all(transaction, Readable::Of(viewer.user_id), &ids).await?;
         let find = |id: Option<MessageId>| messages.iter().find(|message| Some(message.id) == id).cloned();
-        let chat = storage::chats::find(tx, viewer.user_id, first.chat_id).await?;
+        let chat = storage::chats::find(transaction, viewer.user_id, first.chat_id).await?;
         match (chat, find(first.message_id), find(first.reply_id)) {
             (Some(chat), Some(message), Some(reply)) => Ok(Sent { chat, message, reply }),
             _ => Err(Error::NotFound),
@@ -207,11 +208,11 @@ impl Engine {
     }
 }
 
-fn set_place(message: &mut message::Model, place: Place) {
-    message.parent_id = place.parent_id;
-    message.depth = place.depth;
-    message.jump_id = place.jump.id;
-    message.jump_depth = place.jump.depth;
+fn set_position(message: &mut message::Model, position: TreePosition) {
+    message.parent_id = position.parent_id;
+    message.depth = position.depth;
+    message.jump_id = position.jump.id;
+    message.jump_depth = position.jump.depth;
 }
 
 fn key(viewer: &Viewer, input: &SendMessage) -> Option<Key> {

@@ -1,4 +1,4 @@
-//! Writing one reply: builds the prompt, runs the model, appends what arrives to the log, and ends it whatever happens.
+//! Writing one reply: builds the prompt, runs the model, appends its output to the log, and ends the reply in any case.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -14,7 +14,7 @@ use super::Engine;
 use super::end::{Ending, Record};
 use super::parts::{Call, CallResult, Piece, StoredCall};
 use super::prompt::{Prompt, request_tokens};
-use super::running::{Registration, Running};
+use super::running::{Registration, RunningReply};
 use crate::domain::Result;
 use crate::entity::enums::{PieceKind, ReplyErrorCode};
 use crate::entity::ids::ToolCallId;
@@ -24,30 +24,30 @@ use crate::llm::registry::Model;
 use crate::llm::{Event, Usage};
 use crate::storage;
 
-/// The most bytes that one reply may have: its text, its reasoning, its tool calls and their results.
+/// The maximum size of one reply in bytes, including reasoning, tool calls and their results.
 const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
-/// Messages that are loaded at once for a prompt.
+/// The number of messages that are loaded by one query for a prompt.
 const PROMPT_BATCH: i32 = 100;
 
-/// A reply to be written.
+/// The task of writing one reply.
 pub(super) struct Job {
     pub(super) registration: Registration,
     pub(super) reply: message::Model,
-    /// The message that is answered.
+    /// The message to be answered.
     pub(super) question: message::Model,
     pub(super) character: Option<character::Model>,
     /// The model and its fallbacks.
     pub(super) chain: Vec<Arc<Model>>,
 }
 
-/// What is known of a reply while it is written.
+/// The state of a reply while it is being written.
 pub(super) struct Progress {
     started: Instant,
     pub(super) model: Option<Arc<Model>>,
     pub(super) usage: Option<Usage>,
     pub(super) prompt_tokens: i32,
     pub(super) time_to_first_token: Option<Duration>,
-    /// Bytes of all pieces.
+    /// The size of all pieces, in bytes.
     bytes: usize,
     calls: HashMap<String, (ToolCallId, Instant)>,
 }
@@ -59,7 +59,7 @@ impl Progress {
 }
 
 impl Engine {
-    /// Writes the reply on a task of its own, which shutdown waits for and a client's going away does not touch.
+    /// Writes the reply in its own task. Shutdown waits for it; a disconnect of the client does not affect it.
     pub(super) fn spawn(self: &Arc<Self>, job: Job) {
         let engine = Arc::clone(self);
         job.registration.committed();
@@ -97,7 +97,7 @@ impl Engine {
         self.end(registration, Record { reply, question, ending, progress: &progress });
     }
 
-    async fn generate(&self, job: &Job, running: &Running, progress: &mut Progress) -> Result<Ending> {
+    async fn generate(&self, job: &Job, running: &RunningReply, progress: &mut Progress) -> Result<Ending> {
         let prompt = Arc::new(self.prompt(job).await?);
         let for_model = Arc::clone(&prompt);
         let chain = job.chain.clone();
@@ -143,7 +143,7 @@ impl Engine {
         Ok(Ending::Failed(ReplyErrorCode::ProviderTruncated))
     }
 
-    /// The prompt: the branch from the question upwards, as far as the widest window of the chain may reach.
+    /// The prompt: the branch from the question upwards, limited to the largest context window of the models.
     async fn prompt(&self, job: &Job) -> Result<Prompt> {
         let window = job.chain.iter().map(|model| model.context_window).max().unwrap_or(0);
         let above = job.question.branch_tokens.saturating_sub(i32::try_from(window).unwrap_or(i32::MAX));
@@ -151,7 +151,7 @@ impl Engine {
         let mut to = job.question.depth + 1;
         while to > 0 {
             let from = (to - PROMPT_BATCH).max(0);
-            let mut batch = storage::messages::branch(self.db.reader(), job.question.id, from, to).await?;
+            let mut batch = storage::messages::branch(self.database.reader(), job.question.id, from, to).await?;
             let is_enough = batch.first().is_none_or(|oldest| oldest.branch_tokens <= above);
             batch.append(&mut branch);
             branch = batch;
@@ -186,8 +186,8 @@ impl Engine {
     }
 }
 
-impl Running {
-    /// Whether its row is in the database for everybody to see.
+impl RunningReply {
+    /// Whether the reply's row is committed.
     pub(super) fn is_committed(&self) -> bool {
         self.is_committed.load(Ordering::Acquire)
     }

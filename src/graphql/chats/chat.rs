@@ -6,7 +6,7 @@ use async_graphql::{Context, ID, InputObject, Object};
 use tokio::sync::OnceCell;
 
 use super::Message;
-use crate::domain::branches::{BranchQuery, Place as BranchCursor, unknown_cursor};
+use crate::domain::branches::{BranchCursor, BranchQuery, unknown_cursor};
 use crate::domain::input::search_key;
 use crate::domain::{self, ChatAccess, ChatCursor, Error, Result, Viewer};
 use crate::entity::{chat, message};

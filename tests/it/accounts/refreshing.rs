@@ -103,7 +103,7 @@ on_both_databases!(a_session_is_refreshed_as_often_as_one_likes, |home| async mo
             "{n}: nor does the last one work"
         );
         let transaction = kit.database.begin().await.unwrap();
-        storage::accounts::insert_session(&transaction, last.session.clone()).await.unwrap();
+        storage::sessions::insert(&transaction, last.session.clone()).await.unwrap();
         transaction.commit().await.unwrap();
     }
     let fresh = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);

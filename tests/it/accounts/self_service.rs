@@ -6,7 +6,7 @@ use duologue::domain::{Viewer, accounts::ProfileChanges};
 use duologue::entity::enums::TokenScope;
 use duologue::entity::ids::{SessionId, UserId};
 use duologue::entity::role;
-use duologue::storage::{self, users};
+use duologue::storage;
 
 use super::*;
 
@@ -145,7 +145,7 @@ on_both_databases!(the_hundred_and_first_session_ends_the_one_unused_longest, |h
         let mut row = ada.session.clone();
         row.id = SessionId(generator.next(kit.clock.now()));
         row.last_used_at = kit.clock.now() + TimeDelta::minutes(minute);
-        storage::accounts::insert_session(&transaction, row).await.unwrap();
+        storage::sessions::insert(&transaction, row).await.unwrap();
     }
     transaction.commit().await.unwrap();
     assert_eq!(ids(&kit, &ada.viewer).await.len(), 100);
@@ -172,7 +172,7 @@ on_both_databases!(a_permission_that_is_taken_is_gone_at_once, |home| async move
     assert!(!reads.viewer().unwrap().may(permission));
 
     let transaction = kit.database.begin().await.unwrap();
-    users::delete_roles(&transaction, ada.user.id).await.unwrap();
+    storage::roles::remove_all(&transaction, ada.user.id).await.unwrap();
     transaction.commit().await.unwrap();
     kit.accounts.roles_changed(Some(ada.user.id)).await;
     assert!(!ada.viewer.may(permission) && !rules.viewer().unwrap().may(permission), "who came before sees it too");
@@ -180,7 +180,7 @@ on_both_databases!(a_permission_that_is_taken_is_gone_at_once, |home| async move
     assert!(eve.viewer.may(permission));
 
     let transaction = kit.database.begin().await.unwrap();
-    storage::accounts::insert_user_role(&transaction, ada.user.id, role::ADMIN).await.unwrap();
+    storage::roles::assign(&transaction, ada.user.id, role::ADMIN).await.unwrap();
     transaction.commit().await.unwrap();
     kit.accounts.roles_changed(None).await;
     assert!(ada.viewer.may(permission) && !reads.viewer().unwrap().may(permission));

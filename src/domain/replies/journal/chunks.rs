@@ -1,5 +1,6 @@
-//! Checkpoints: what all running replies have written since the last one is saved as chunks. A token costs its own bytes, never
-//! the reply's. A checkpoint is a series of short transactions, so that no request waits long for SQLite's one writer.
+//! Checkpoints: save as chunks what the running replies have written since the last checkpoint. The cost of a token
+//! does not depend on the length of its reply. A checkpoint is a series of short transactions, so that no request waits
+//! long for SQLite's only writer.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -9,16 +10,16 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::end::call_row;
-use super::super::running::Running;
+use super::super::running::RunningReply;
 use super::{Journal, step};
 use crate::domain::Result;
 use crate::entity::reply_chunk;
 
-/// How often checkpoints are made: what a crash may lose of a reply.
+/// The interval between checkpoints. A crash loses at most this much of a reply.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// The most replies of one transaction.
+/// The most replies in one transaction.
 const MAX_REPLIES: usize = 32;
-/// The most bytes of one transaction, and of one reply in it.
+/// The most bytes in one transaction, and of one reply in it.
 const MAX_BYTES: usize = 64 * 1024;
 
 impl Journal {
@@ -43,14 +44,15 @@ impl Journal {
                 reply.stop.cancel();
             }
         }
-        let mut unsaved: VecDeque<Arc<Running>> = running.into_iter().filter(|reply| reply.log.has_unsaved()).collect();
+        let mut unsaved: VecDeque<Arc<RunningReply>> =
+            running.into_iter().filter(|reply| reply.log.has_unsaved()).collect();
         while !unsaved.is_empty() {
             self.save_batch(&mut unsaved).await?;
         }
         Ok(())
     }
 
-    async fn save_batch(&self, unsaved: &mut VecDeque<Arc<Running>>) -> Result<()> {
+    async fn save_batch(&self, unsaved: &mut VecDeque<Arc<RunningReply>>) -> Result<()> {
         let (mut batch, mut chunks, mut calls, mut bytes) = (Vec::new(), Vec::new(), Vec::new(), 0);
         while batch.len() < MAX_REPLIES && bytes < MAX_BYTES {
             let Some(reply) = unsaved.pop_front() else { break };
@@ -67,7 +69,8 @@ impl Journal {
         let owned: HashSet<_> = step(self.store.append(self.boot, chunks, calls)).await?.into_iter().collect();
         for (reply, end, is_all) in batch {
             if !owned.contains(&reply.id) {
-                // Ended by a node that took this one for dead. The end finds the final row.
+                // Another node has ended the reply, because this node's lease expired. The end of the reply will find
+                // that final row.
                 reply.stop.cancel();
                 continue;
             }

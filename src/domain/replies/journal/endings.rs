@@ -1,5 +1,5 @@
-//! The queue of endings. Each lives until its final row is saved, until the database shows another final row, or until the hard
-//! stop. Endings that wait are written together.
+//! The queue of endings. An ending stays in the queue until its final row is saved, until the database shows another
+//! final row, or until the hard stop. Waiting endings are saved together.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,14 +14,14 @@ use super::store::{Ended, FinalReply};
 use super::{HARD_STOP_LIMIT, Journal, step};
 use crate::domain::{Error, Result};
 
-/// The most endings of one transaction.
+/// The most endings in one transaction.
 const BATCH: usize = 32;
-/// The most bytes of one transaction, unless a single ending has more.
+/// The most bytes in one transaction. A single larger ending has its own transaction.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// The wait after a failure, which doubles with each, and its limit.
+/// The delay after a failure. It doubles with each failure up to the limit.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// How often an ending is tried that fails although the database is up.
+/// The most attempts to save an ending that the database refuses while it is available.
 const MAX_REFUSALS: u32 = 5;
 
 /// The endings that are not saved yet, oldest first.
@@ -32,7 +32,7 @@ pub(super) struct Endings {
 }
 
 struct Pending {
-    /// Keeps the reply registered, with its text for its readers and its place in the limits.
+    /// Keeps the reply registered, with its log for readers, and counted in the limits.
     registration: Registration,
     reply: Arc<FinalReply>,
     refusals: u32,
@@ -54,7 +54,7 @@ impl Endings {
         self.lock().iter().take(BATCH).take_while(fits).map(|pending| Arc::clone(&pending.reply)).collect()
     }
 
-    /// Takes the oldest ending out, and tells the readers of its reply.
+    /// Removes the oldest ending and notifies the readers of its reply.
     fn resolve_first(&self, ended: Ended) {
         let Some(Pending { registration, reply, .. }) = self.lock().pop_front() else { return };
         let log = &registration.reply().log;
@@ -70,7 +70,8 @@ impl Endings {
         }
     }
 
-    /// Puts the oldest ending, which the database refused, behind the others; gives it up after several times.
+    /// Moves the oldest ending, which the database refused, to the end of the queue. Drops it after [`MAX_REFUSALS`]
+    /// attempts.
     fn refuse_first(&self, cause: &Error) {
         let mut queue = self.lock();
         let Some(mut pending) = queue.pop_front() else { return };
@@ -92,7 +93,7 @@ impl Endings {
 }
 
 impl Journal {
-    /// Saves endings until `stop` has come and none is left, or until the hard stop.
+    /// Saves endings until `stop` is cancelled and the queue is empty, or until the hard stop.
     pub(super) async fn save_endings_until(&self, stop: CancellationToken) {
         let hard_stop = async {
             self.hard_stop.cancelled().await;
@@ -127,7 +128,7 @@ impl Journal {
         }
     }
 
-    /// Saves the first endings: together, or one by one when the database refuses one of them.
+    /// Saves the first endings: in one transaction, or one by one if the database refuses one of them.
     pub(super) async fn save_endings(&self, batch: &[Arc<FinalReply>]) -> Result<()> {
         match step(self.store.end(batch)).await {
             Ok(all) => {

@@ -1,5 +1,5 @@
-//! The lease: for how long other nodes take this one for alive. Expiry is judged by the database's clock; this node measures
-//! its own part of it by a monotonic clock, from the moment before it asked.
+//! The lease: until it expires, other nodes treat this node as alive. Other nodes judge expiry by the database's clock.
+//! This node measures the remaining time by a monotonic clock, starting before it sends a renewal.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use super::{Journal, step};
 use crate::domain::Result;
 
-/// How long a node is taken for alive after a renewal.
+/// The duration of a lease, counted from its renewal.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 /// How often the lease is renewed.
 const RENEWAL: Duration = Duration::from_secs(5);
-/// The wait after a renewal that failed.
+/// The delay after a failed renewal.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// This node's side of its lease.
@@ -29,7 +29,7 @@ pub(super) struct Lease {
 #[derive(Default)]
 struct State {
     held_until: Option<Instant>,
-    /// Since when every renewal came before the one before had expired.
+    /// The time since which each renewal succeeded before the previous lease had expired.
     on_time_since: Option<Instant>,
 }
 
@@ -53,14 +53,14 @@ impl Lease {
         }
     }
 
-    /// Whether this node may judge that another one is dead: its own renewals were on time for a whole lease. After an outage of
-    /// the database, every lease has expired, and each node gets the time to renew its own.
+    /// Whether this node may declare other nodes dead: its own renewals succeeded in time for the duration of a lease.
+    /// After an outage of the database, all leases have expired, and every node needs time to renew its own.
     pub(super) fn may_judge(&self) -> bool {
         let (now, state) = (Instant::now(), self.lock());
         self.is_needed && is_held(&state, now) && state.on_time_since.is_some_and(|since| now >= since + LEASE)
     }
 
-    /// Notes a renewal that was asked for at `began`.
+    /// Records a renewal that was sent at `began`.
     fn note_renewal(&self, began: Instant) {
         let mut state = self.lock();
         if !is_held(&state, Instant::now()) {
@@ -81,7 +81,7 @@ fn is_held(state: &State, now: Instant) -> bool {
 }
 
 impl Journal {
-    /// Renews the lease until `stop`, then gives it back if no reply of this node is left.
+    /// Renews the lease until `stop`, then releases it unless replies of this node are still running.
     pub(super) async fn renew_until(&self, stop: CancellationToken) {
         if !self.lease.is_needed {
             return stop.cancelled().await;
@@ -97,11 +97,11 @@ impl Journal {
                 }
             };
         }
-        // Without this, the lease expires by itself, and another node ends what is left.
+        // If it is not released, the lease expires by itself, and another node ends the remaining replies.
         if self.running.is_empty()
             && let Err(cause) = step(self.store.forget(self.boot)).await
         {
-            tracing::warn!(error = &cause as &dyn std::error::Error, "lease not given back");
+            tracing::warn!(error = &cause as &dyn std::error::Error, "lease not released");
         }
     }
 
@@ -128,7 +128,7 @@ mod tests {
         }
         assert!(lease.may_judge());
 
-        // An outage of a lease and a moment: it begins again.
+        // An outage of the duration of a lease resets the time.
         tokio::time::advance(LEASE).await;
         assert!(!lease.is_held() && !lease.may_judge());
         lease.note_renewal(Instant::now());

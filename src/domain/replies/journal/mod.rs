@@ -1,9 +1,10 @@
-//! The journal keeps a node's promises in the database. It renews the node's lease (`lease`), saves what running replies have
-//! written (`chunks`), writes the final row of each reply that ended (`endings`), and ends the replies of dead nodes (`reaper`).
+//! The journal saves the state of a node's replies in the database. It renews the node's lease (`lease`), saves the
+//! content of running replies (`chunks`), saves the final row of each reply that ended (`endings`), and ends the
+//! replies of dead nodes (`reaper`).
 //!
-//! It has a small connection pool of its own, so that no request delays it, and a deadline for each step that is well below the
-//! lease. A step that failed may have been committed, because the answer can be lost: every step can be repeated, and touches
-//! only replies that are still STREAMING and owned by the node that it names.
+//! It has its own small connection pool, so that requests do not delay it, and a deadline for each step that is well
+//! below the lease. A failed step may have been committed, because the answer can be lost. Therefore every step can be
+//! repeated, and changes only replies that are STREAMING and owned by the node that it names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,9 +31,9 @@ use lease::Lease;
 use store::Store;
 pub(super) use store::{Abandoned, DatabaseStore, FinalReply};
 
-/// How long one step may take. The step is abandoned then, and its connection closed.
+/// The deadline of one step. After it, the step is abandoned and its connection is closed.
 const STEP_LIMIT: Duration = Duration::from_secs(4);
-/// How long the last endings may take after the hard stop.
+/// The time that the last endings have after the hard stop.
 const HARD_STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// The journal of one run of a node.
@@ -47,7 +48,7 @@ pub(super) struct Journal {
     hard_stop: CancellationToken,
 }
 
-/// What a journal works with.
+/// The dependencies of a journal.
 pub(super) struct JournalParts {
     pub(super) boot: BootId,
     pub(super) store: Box<dyn Store>,
@@ -64,8 +65,8 @@ impl Journal {
         Self { boot, store, lease, endings: Endings::default(), running, models, clock, hard_stop }
     }
 
-    /// Takes the lease, and ends the replies that cannot be running any more: on SQLite all of them, on PostgreSQL those of
-    /// `predecessor`, the run that died in this DATA_DIR. Those of other dead nodes are left to the reaper.
+    /// Acquires the lease, and ends the replies that cannot be running any more: on SQLite all of them, on PostgreSQL
+    /// those of `predecessor`, the previous run with the same DATA_DIR. The reaper ends those of other dead nodes.
     ///
     /// # Errors
     /// When the database fails.
@@ -82,8 +83,8 @@ impl Journal {
         step(self.store.forget(dead)).await
     }
 
-    /// The tasks that run until `stop`, which comes when no reply is being written any more. They go on until every ending is
-    /// saved, then give the lease back.
+    /// The tasks of the journal. Cancel `stop` once no reply is being written. The tasks then save all remaining
+    /// endings and release the lease.
     pub(super) fn tasks(self: &Arc<Self>, stop: CancellationToken) -> [(&'static str, BoxFuture<'static, ()>); 4] {
         let drained = CancellationToken::new();
         let [endings, chunks, lease, reaper] = [(); 4].map(|()| Arc::clone(self));
@@ -102,18 +103,19 @@ impl Journal {
         ]
     }
 
-    /// Hands over the final row of a reply. It is written, and the readers are told, as soon as the database takes it.
+    /// Accepts the final row of a reply. The journal saves it and notifies the readers as soon as the database is
+    /// available.
     pub(super) fn end(&self, registration: Registration, reply: FinalReply) {
         self.endings.push(registration, reply);
     }
 
-    /// Whether other nodes still take this one for alive. Without that, no reply may begin here.
+    /// Whether this node holds its lease. Without it, no reply may begin here.
     pub(super) fn is_lease_held(&self) -> bool {
         self.lease.is_held()
     }
 
-    /// Waits until other nodes take this one for alive. What a reply receives without that may not be shown: another node may
-    /// have ended the reply.
+    /// Waits until this node holds its lease. Output that a reply receives without it must not be shown, because
+    /// another node may have ended the reply.
     pub(super) async fn lease_held(&self) {
         self.lease.held().await;
     }

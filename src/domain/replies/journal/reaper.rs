@@ -1,5 +1,5 @@
-//! The reaper: replies that no task writes any more become INTERRUPTED, with the text that had been saved. These are the replies of
-//! dead nodes, and replies of this node whose commit succeeded without an answer.
+//! The reaper: ends as INTERRUPTED, with their saved content, the replies that no task writes any more. These are the
+//! replies of dead nodes, and replies of this node whose insertion was committed although its answer was lost.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::{Journal, step};
 use crate::domain::Result;
 use crate::entity::ids::BootId;
 
-/// How often the reaper looks.
+/// The interval between two runs.
 const INTERVAL: Duration = Duration::from_secs(5);
-/// At the first of every how many looks it also finds replies whose owner has no lease at all.
+/// Every this many runs, the reaper also looks for replies whose owner has no lease row.
 const ORPHANS_EVERY: u64 = 12;
-/// Replies that are ended in one transaction.
+/// The most replies that are ended in one transaction.
 const BATCH: u64 = 20;
 
 impl Journal {
@@ -61,8 +61,9 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the running replies of an owner that no task here writes. A reply is registered before its row is
-    /// committed and until its end is, so a STREAMING row of this node without a registration is lost.
+    /// Ends the running replies of an owner that no task of this process writes. A reply stays registered from before
+    /// its row is committed until its end is saved, so a STREAMING row of this node without a registration has lost its
+    /// task.
     pub(super) async fn interrupt_running(&self, owner: Option<BootId>) -> Result<()> {
         let (mut count, mut after) = (0, None);
         loop {

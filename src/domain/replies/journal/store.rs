@@ -1,4 +1,5 @@
-//! What the journal asks of the database. Each call is one transaction. After an error it is open whether it was committed.
+//! The database operations of the journal. Each call is one transaction. After an error, it may or may not have been
+//! committed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use crate::entity::ids::{BootId, ChatId, MessageId};
 use crate::entity::{message, reply_chunk, tool_call};
 use crate::storage::{self, Database, Transaction};
 
-/// How long a node may take to end the replies of a dead one, from batch to batch.
+/// The time that a node has for each batch of a dead node's replies before another node may claim them.
 const CLAIM: Duration = Duration::from_secs(30);
 
-/// The final state of a reply, to be written if the reply is still STREAMING and owned by `owner`.
+/// The final state of a reply. It is saved only if the reply is still STREAMING and owned by `owner`.
 #[derive(Debug)]
 pub(in super::super) struct FinalReply {
     pub(in super::super) owner: Option<BootId>,
@@ -24,25 +25,25 @@ pub(in super::super) struct FinalReply {
     pub(in super::super) calls: Vec<tool_call::Model>,
 }
 
-/// A STREAMING reply that no task writes, with what was saved of it.
+/// A STREAMING reply that no task writes, with its saved content.
 #[derive(Debug)]
 pub(in super::super) struct Abandoned {
     pub(in super::super) reply: message::Model,
     pub(in super::super) pieces: Vec<Piece>,
 }
 
-/// What became of an ending.
+/// The result of saving an ending.
 #[derive(Debug)]
 pub(in super::super) enum Ended {
-    /// It is the reply's final row now.
+    /// The final row was saved.
     Saved,
-    /// The reply had this final row before: another node's, or this same one, whose answer was lost.
+    /// The reply already had this final row: from another node, or the same row after a lost answer.
     Before(Box<message::Model>),
     /// The reply was deleted.
     Gone,
 }
 
-/// The database, as the journal sees it.
+/// The database as the journal uses it. Tests replace it.
 #[async_trait]
 pub(in super::super) trait Store: Send + Sync {
     /// Whether other nodes use this database. Without them there is no lease.
@@ -54,11 +55,11 @@ pub(in super::super) trait Store: Send + Sync {
     /// Removes a node's lease.
     async fn forget(&self, boot: BootId) -> Result<()>;
 
-    /// The replies of a node that a stop was requested for.
+    /// The replies of a node for which a stop was requested.
     async fn stop_requests(&self, boot: BootId) -> Result<Vec<MessageId>>;
 
-    /// Saves chunks of those replies that are STREAMING and owned by `boot`, and answers which these are. A chunk that is there
-    /// already stays as it is.
+    /// Saves chunks and tool calls of those replies that are STREAMING and owned by `boot`, and returns the ids of
+    /// these replies. Chunks that exist are left unchanged.
     async fn append(
         &self,
         boot: BootId,
@@ -66,29 +67,30 @@ pub(in super::super) trait Store: Send + Sync {
         calls: Vec<tool_call::Model>,
     ) -> Result<Vec<MessageId>>;
 
-    /// Writes final rows, and answers what became of each.
+    /// Saves final rows and returns the result for each.
     async fn end(&self, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>>;
 
-    /// The nodes that own STREAMING replies; none for replies that name no owner.
+    /// The nodes that own STREAMING replies. None stands for replies without an owner.
     async fn owners(&self) -> Result<Vec<Option<BootId>>>;
 
-    /// Up to `limit` STREAMING replies of an owner, by id from `after` on.
+    /// Up to `limit` STREAMING replies of an owner, by id, after the id `after`.
     async fn abandoned(&self, owner: Option<BootId>, after: Option<MessageId>, limit: u64) -> Result<Vec<Abandoned>>;
 
-    /// Gives an expired lease to each of these nodes that has none.
+    /// Inserts an expired lease for each of these nodes that has no lease row.
     async fn adopt(&self, nodes: &[BootId]) -> Result<()>;
 
-    /// Claims one node whose lease has expired; no other node gets it for [`CLAIM`].
+    /// Claims one node whose lease has expired. No other node can claim it for [`CLAIM`].
     async fn claim(&self) -> Result<Option<BootId>>;
 
-    /// As [`Self::end`], for the replies of a claimed node. False when its lease was renewed meanwhile: nothing is written then.
+    /// Saves final rows for replies of a claimed node, as [`Self::end`] does. Returns false and saves nothing if the
+    /// node has renewed its lease meanwhile.
     async fn end_claimed(&self, dead: BootId, replies: &[Arc<FinalReply>]) -> Result<bool>;
 
-    /// Removes a claimed node, unless its lease was renewed meanwhile.
+    /// Removes a claimed node, unless it has renewed its lease meanwhile.
     async fn forget_claimed(&self, dead: BootId) -> Result<()>;
 }
 
-/// The real database.
+/// The SQL database.
 pub(in super::super) struct DatabaseStore {
     pub(in super::super) database: Database,
     pub(in super::super) clock: Arc<dyn Clock>,
@@ -96,7 +98,7 @@ pub(in super::super) struct DatabaseStore {
 
 impl DatabaseStore {
     async fn end_in(&self, transaction: &Transaction, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>> {
-        // The chats before the messages, as in every write to a tree.
+        // The chats before the messages, as in every transaction that writes to a tree.
         let mut chats: Vec<ChatId> = replies.iter().map(|reply| reply.row.chat_id).collect();
         chats.sort_unstable();
         chats.dedup();
@@ -152,7 +154,7 @@ impl Store for DatabaseStore {
     }
 
     async fn stop_requests(&self, boot: BootId) -> Result<Vec<MessageId>> {
-        // On SQLite, every stop comes from this process, which tells the reply directly.
+        // On SQLite, all stops come from this process, which cancels the reply directly.
         if !self.has_other_nodes() {
             return Ok(Vec::new());
         }

@@ -1,5 +1,5 @@
-//! The journal against a simulated database, in simulated time: two nodes, refused and frozen connections, lost answers, commits
-//! that come after their deadline, outages of one node or of all, and dead nodes.
+//! The journal against a simulated database in simulated time: two nodes, refused and frozen connections, lost answers,
+//! commits after their deadline, outages of one node or of all nodes, and dead nodes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Mutex;
@@ -17,12 +17,13 @@ use crate::config::models::{ModelSettings, ProviderKeys};
 use crate::domain::chats;
 use crate::domain::replies::log::Outcome;
 use crate::domain::replies::parts::{self, Piece};
-use crate::domain::replies::running::Running;
+use crate::domain::replies::running::RunningReply;
 use crate::entity::enums::{MessageRole, MessageStatus, PieceKind};
 use crate::entity::ids::{ChatId, MessageId, UserId};
 use crate::entity::{message, reply_chunk, tool_call};
 
-/// How long after the last fault everything must have ended: a lease, a claim, and a few rounds of the reaper.
+/// The time after the last fault within which everything must have ended: a lease, a claim, and a few runs of the
+/// reaper.
 const SETTLED: Duration = Duration::from_secs(60);
 
 /// The rows of the simulated database. Its clock is the simulated time.
@@ -64,22 +65,22 @@ impl Rows {
     }
 }
 
-/// What happens to the next step that a node asks for.
+/// A fault of the next step of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
     /// The connection is refused.
     Refuse,
-    /// No answer comes, and nothing happens.
+    /// The step has no effect and no answer.
     Freeze,
-    /// The commit happens, and the connection breaks before the answer.
+    /// The step is committed, and the connection breaks before the answer.
     LoseAnswer,
-    /// No answer comes. The commit happens a little after the deadline.
+    /// There is no answer. The step is committed shortly after its deadline.
     CommitLate,
-    /// Both ways take a second.
+    /// Request and answer are delayed by one second each.
     Delay,
 }
 
-/// One node's way to the database.
+/// The connection of one node to the database.
 #[derive(Clone)]
 struct SimulatedStore {
     rows: Arc<Mutex<Rows>>,
@@ -233,7 +234,7 @@ impl Store for SimulatedStore {
     }
 }
 
-/// A node with its journal, until it is dropped, which kills it.
+/// A node with its journal. Dropping it kills the node.
 struct Node {
     boot: BootId,
     journal: Arc<Journal>,
@@ -243,9 +244,9 @@ struct Node {
     tasks: Vec<AbortOnDropHandle<()>>,
 }
 
-/// A reply that a test writes, with everything that its provider sent.
+/// A reply that a test writes, with all output of its provider.
 struct Written {
-    running: Arc<Running>,
+    running: Arc<RunningReply>,
     sent: Arc<Mutex<String>>,
 }
 
@@ -290,7 +291,7 @@ impl World {
         Node { boot, journal, running, fault, stop, tasks }
     }
 
-    /// Begins a reply on a node that gets a letter every 40 ms, `letters` in all.
+    /// Begins a reply on a node. It receives `letters` letters, one every 40 ms.
     fn write(&mut self, node: &mut Node, letters: usize) -> Written {
         let id = MessageId(self.next_uuid());
         let chat = ChatId(id.0);
@@ -326,7 +327,7 @@ impl World {
         written
     }
 
-    /// Checks that a reply has its final row, and that its readers on the node that wrote it were told so.
+    /// Checks that a reply has its final row, and that its readers on the node that wrote it were notified.
     fn check(&self, written: &Written, is_node_alive: bool) -> MessageStatus {
         let row = self.rows.lock().unwrap().replies[&written.running.id].clone();
         assert_ne!(row.status, MessageStatus::Streaming, "the reply is stuck");
@@ -337,7 +338,7 @@ impl World {
         }
         if is_node_alive {
             let Some(Outcome::Finished(told)) = written.running.log.outcome() else {
-                panic!("the readers wait for ever")
+                panic!("the readers were not notified")
             };
             assert_eq!((told.status, &told.body), (row.status, &row.body));
         }
@@ -362,7 +363,7 @@ fn an_outage_longer_than_a_lease_interrupts_nothing() {
                 *node.fault.lock().unwrap() = Some(fault);
             }
             sleep(Duration::from_secs(40)).await;
-            // One comes back long before the other.
+            // One of them recovers long before the other.
             *nodes[0].fault.lock().unwrap() = None;
             sleep(Duration::from_secs(10)).await;
             *nodes[1].fault.lock().unwrap() = None;
@@ -389,7 +390,7 @@ fn a_dead_node_is_claimed_by_one_other() {
         for reply in &written {
             assert_eq!(world.check(reply, false), MessageStatus::Interrupted);
             let row = world.rows.lock().unwrap().replies[&reply.running.id].clone();
-            assert!(reply.sent.lock().unwrap().len() - row.body.len() <= 13, "what half a second brings");
+            assert!(reply.sent.lock().unwrap().len() - row.body.len() <= 13, "at most half a second of output is lost");
         }
         assert!(!world.rows.lock().unwrap().leases.contains_key(&boot));
         drop(others);
@@ -397,7 +398,7 @@ fn a_dead_node_is_claimed_by_one_other() {
 }
 
 #[test]
-fn a_node_that_slept_shows_what_another_one_saved() {
+fn a_suspended_node_shows_the_final_row_of_another() {
     simulate(async {
         let mut world = World::new();
         let mut nodes = [world.node().await, world.node().await];
@@ -416,7 +417,7 @@ fn a_node_that_slept_shows_what_another_one_saved() {
 }
 
 #[test]
-fn a_stop_saves_every_ending_and_gives_the_lease_back() {
+fn a_stop_saves_every_ending_and_releases_the_lease() {
     simulate(async {
         let mut world = World::new();
         let mut node = world.node().await;
@@ -437,7 +438,7 @@ fn a_stop_saves_every_ending_and_gives_the_lease_back() {
     });
 }
 
-/// An event of a random history: which nodes it concerns, when, and what.
+/// An event of a random history.
 #[derive(Debug, Clone, Copy)]
 struct Event {
     node: Option<usize>,
@@ -461,7 +462,8 @@ fn any_event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
-    /// Whatever fails, and in whatever order: every reply ends once, with a beginning of what was sent, and the readers are told.
+    /// Whatever fails, in whatever order: every reply ends exactly once, with a prefix of its output, and its readers
+    /// are notified.
     #[test]
     fn any_history_ends_every_reply(
         history in proptest::collection::vec(any_event(), 0..20),
@@ -493,7 +495,7 @@ proptest! {
                         }
                     }
                     Step::Reply(place, letters) => {
-                        // As `sendMessage`: only with the lease.
+                        // As `sendMessage` does: only while the lease is held.
                         if let Some(node) = nodes[place].as_mut().filter(|node| node.journal.is_lease_held()) {
                             written.push((place, world.write(node, letters)));
                         }

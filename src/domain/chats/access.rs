@@ -1,35 +1,36 @@
-//! Whose chats a request may read: what every look-up below a chat is given, so that none can forget to ask.
+//! The right to read chats. Every query for data below a chat takes a [`ChatAccess`], so that no query can omit the
+//! check.
 
 use crate::domain::{Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::storage::chats::Readable;
 
-/// The right to read chats and what stands in them. There is no way to make one without a viewer.
+/// The right to read certain chats and their contents. It can only be created from a viewer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ChatAccess(Readable);
 
 impl ChatAccess {
-    /// To everybody's chats. Who gives it on writes down what is read with it.
+    /// Access to the chats of all users. The caller must record in the audit log which chats are read with it.
     ///
     /// # Errors
     /// [`crate::domain::Error::Forbidden`] without [`Permission::ChatsRead`].
-    pub(super) fn everybodys(viewer: &Viewer) -> Result<Self> {
+    pub(super) fn of_all_users(viewer: &Viewer) -> Result<Self> {
         viewer.require(Permission::ChatsRead)?;
         Ok(Self(Readable::All))
     }
 
-    /// Whether it is the owner's own.
+    /// Whether it is limited to the viewer's own chats.
     pub fn is_own(self) -> bool {
         matches!(self.0, Readable::Of(_))
     }
 
-    /// The same for a query.
+    /// The same right as a condition for storage queries.
     pub(super) fn readable(self) -> Readable {
         self.0
     }
 }
 
-/// To one's own chats.
+/// Access to the viewer's own chats.
 impl From<&Viewer> for ChatAccess {
     fn from(viewer: &Viewer) -> Self {
         Self(Readable::Of(viewer.user_id))

@@ -1,75 +1,75 @@
-//! Reading one branch of a chat, page by page. A page of the longest branch costs what a page of a short one costs.
+//! Reads one branch of a chat, page by page. The cost of a page does not depend on the length of the branch.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::chats::Chats;
-use crate::domain::{ChatAccess, Error, FieldErrorCode, Result};
+use super::{ChatAccess, Chats};
+use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message;
-use crate::storage::branches::{self, BranchPart, Spot};
+use crate::storage::branches::{self, BranchPart, MessageDepth};
 use crate::storage::page::{Page, Window};
 
-/// Where a message stands in the branch that a cursor was given for.
+/// A cursor in a branch: a message, and the branch that the cursor was created for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Place {
+pub struct BranchCursor {
     /// The message.
     pub id: MessageId,
-    /// Its depth.
+    /// The depth of the message.
     pub depth: i32,
-    /// The end of the branch, as it was then.
+    /// The last message of the branch at the time the cursor was created.
     pub leaf_id: MessageId,
 }
 
-/// The most pages of branches that are read at once.
+/// The most pages that one call reads.
 pub const MAX_BRANCHES: usize = branches::MAX_PARTS;
-/// The statements that they take at most: where messages stand, the newest leaves (two), ancestors, and the messages.
+/// The most statements that one call takes: message positions, newest leaves (two), ancestors, and messages.
 pub const MAX_BRANCH_STATEMENTS: u64 = 5;
 
-/// Which page of which branch is wanted.
+/// A request for one page of a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct BranchQuery {
     /// The chat.
     pub chat_id: ChatId,
-    /// The end of its active branch.
+    /// The last message of the chat's active branch.
     pub leaf_id: Option<MessageId>,
-    /// A message of the wanted branch; without it, the active one is wanted.
+    /// A message of the requested branch. If none, the active branch is read.
     pub through: Option<MessageId>,
-    /// The page.
-    pub window: Window<Place>,
+    /// The requested page.
+    pub window: Window<BranchCursor>,
 }
 
-/// A page of a branch, oldest first.
+/// A page of a branch, oldest message first.
 #[derive(Debug, Clone)]
 pub struct BranchPage {
     /// The messages.
     pub page: Page<Arc<message::Model>>,
-    /// The end of the branch; none when the chat is empty.
+    /// The last message of the branch. None if the chat is empty.
     pub leaf_id: Option<MessageId>,
-    /// How many messages the whole branch has.
+    /// The number of messages in the whole branch.
     pub total: i32,
 }
 
 impl BranchPage {
-    fn new(leaf: Option<Spot>) -> Self {
+    fn new(leaf: Option<MessageDepth>) -> Self {
         let page = Page { rows: Vec::new(), has_previous: false, has_next: false };
         Self { page, leaf_id: leaf.map(|leaf| leaf.id), total: leaf.map_or(0, |leaf| leaf.depth + 1) }
     }
 }
 
 impl BranchQuery {
-    fn cursor(&self) -> Option<Place> {
+    fn cursor(&self) -> Option<BranchCursor> {
         if self.through.is_some() { None } else { self.window.after.or(self.window.before) }
     }
 
-    /// The depths of the page in a branch of `total` messages: the first, and the one after the last.
+    /// The range of depths of the page in a branch of `total` messages: the first one, and one past the last.
     fn depths(&self, total: i32) -> (i32, i32) {
         let window = &self.window;
         let limit = i32::try_from(window.limit).unwrap_or(i32::MAX);
-        let from = window.after.map_or(0, |place| place.depth.saturating_add(1)).clamp(0, total);
-        let to = window.before.map_or(total, |place| place.depth).clamp(from, total);
+        let from = window.after.map_or(0, |cursor| cursor.depth.saturating_add(1)).clamp(0, total);
+        let to = window.before.map_or(total, |cursor| cursor.depth).clamp(from, total);
         if window.from_end {
             (from.max(to.saturating_sub(limit)), to)
         } else {
@@ -78,15 +78,16 @@ impl BranchQuery {
     }
 }
 
-/// Where messages stand.
-type Spots = HashMap<MessageId, Spot>;
+/// The positions of messages in their trees, by id.
+type Depths = HashMap<MessageId, MessageDepth>;
 
 impl Chats {
-    /// Pages of branches, one for each query: of the branch through a message, else of the active one. A cursor pages its own
-    /// branch: the active one as long as its message stands on it, else the one that it was given for. A branch through what is
-    /// no message of the chat is empty: one dead id must not spoil the chat. A query with a cursor of another chat has no page.
+    /// Reads a page for each query: of the branch through the given message, or of the active branch. A cursor
+    /// continues on the active branch as long as its message is part of it, otherwise on the branch that it was created
+    /// for. The page is empty if `through` is not a message of the chat, so that one invalid id does not fail the whole
+    /// chat. The page is none if a cursor belongs to another chat.
     ///
-    /// At most [`MAX_BRANCHES`] queries; they take [`MAX_BRANCH_STATEMENTS`] at most.
+    /// Accepts at most [`MAX_BRANCHES`] queries and takes at most [`MAX_BRANCH_STATEMENTS`] statements.
     ///
     /// # Errors
     /// When the database fails.
@@ -96,14 +97,14 @@ impl Chats {
         queries: &[BranchQuery],
         max_bytes: u64,
     ) -> Result<Vec<Option<BranchPage>>> {
-        let db = self.db.reader();
+        let db = self.database.reader();
         let ids = queries.iter().flat_map(|query| {
             [query.through, query.leaf_id, query.cursor().map(|cursor| cursor.leaf_id)].into_iter().flatten()
         });
         let ids: Vec<MessageId> = ids.collect();
-        let spots = branches::spots(db, access.readable(), &ids).await?;
-        let spots: Spots = spots.into_iter().map(|spot| (spot.id, spot)).collect();
-        let leaves = self.leaves(queries, &spots).await?;
+        let depths = branches::depths(db, access.readable(), &ids).await?;
+        let depths: Depths = depths.into_iter().map(|message| (message.id, message)).collect();
+        let leaves = self.leaves(queries, &depths).await?;
 
         let mut pages: Vec<Option<BranchPage>> = leaves.iter().map(|leaf| leaf.map(BranchPage::new)).collect();
         let (mut parts, mut owners) = (Vec::new(), Vec::new());
@@ -124,14 +125,15 @@ impl Chats {
         Ok(pages)
     }
 
-    /// The end of the branch of each query: none where the branch is empty, and no answer for a cursor of another chat.
-    async fn leaves(&self, queries: &[BranchQuery], spots: &Spots) -> Result<Vec<Option<Option<Spot>>>> {
-        let db = self.db.reader();
+    /// The last message of each query's branch. The inner option is none if the branch is empty, the outer one if a
+    /// cursor belongs to another chat.
+    async fn leaves(&self, queries: &[BranchQuery], depths: &Depths) -> Result<Vec<Option<Option<MessageDepth>>>> {
+        let db = self.database.reader();
         let in_chat = |query: &BranchQuery, id: Option<MessageId>| {
-            spots.get(&id?).copied().filter(|spot| spot.chat_id == query.chat_id)
+            depths.get(&id?).copied().filter(|message| message.chat_id == query.chat_id)
         };
         let through = |query: &BranchQuery| query.through.and_then(|id| in_chat(query, Some(id)));
-        let targets: Vec<MessageId> = queries.iter().filter_map(through).map(|spot| spot.id).collect();
+        let targets: Vec<MessageId> = queries.iter().filter_map(through).map(|message| message.id).collect();
         let newest = branches::newest_leaves_below(db, &targets).await?;
 
         let active = |query: &BranchQuery| {
@@ -147,11 +149,11 @@ impl Chats {
 
         let leaf = |(number, query): (usize, &BranchQuery)| {
             if query.through.is_some() {
-                return Some(through(query).and_then(|spot| newest.get(&spot.id).copied()));
+                return Some(through(query).and_then(|message| newest.get(&message.id).copied()));
             }
             match query.cursor() {
                 None => Some(in_chat(query, query.leaf_id)),
-                // What a client made up may name any depth.
+                // A forged cursor can contain any depth.
                 Some(cursor) if !(0..i32::MAX).contains(&cursor.depth) => None,
                 Some(cursor) if on_active.get(&number) == Some(&cursor.id) => Some(in_chat(query, query.leaf_id)),
                 Some(cursor) => in_chat(query, Some(cursor.leaf_id)).map(Some),
@@ -161,7 +163,7 @@ impl Chats {
     }
 }
 
-/// Why a query has no page.
+/// The error for a query without a page.
 pub fn unknown_cursor() -> Error {
-    Error::invalid("after", FieldErrorCode::Unknown, "The cursor is of another list.")
+    Error::invalid("after", FieldErrorCode::Unknown, "The cursor belongs to another list.")
 }

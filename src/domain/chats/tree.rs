@@ -1,4 +1,4 @@
-//! Where a message stands in its chat's tree.
+//! Positions of messages in the tree of a chat.
 
 use sea_orm::ConnectionTrait;
 
@@ -7,24 +7,24 @@ use crate::entity::ids::MessageId;
 use crate::entity::message;
 use crate::storage;
 
-/// The columns that say where a message stands.
+/// The columns that describe the position of a message in its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
-    /// What it follows.
-    pub(super) parent_id: Option<MessageId>,
-    /// How many messages stand above it.
-    pub(super) depth: i32,
-    /// An ancestor further up; see [`jump`].
-    pub(super) jump: Jump,
+pub(in crate::domain) struct TreePosition {
+    /// The parent message. None for a root.
+    pub(in crate::domain) parent_id: Option<MessageId>,
+    /// The number of ancestors.
+    pub(in crate::domain) depth: i32,
+    /// A pointer to an ancestor; see [`jump`].
+    pub(in crate::domain) jump: Jump,
 }
 
 /// A pointer to an ancestor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Jump {
+pub(in crate::domain) struct Jump {
     /// The ancestor.
-    pub(super) id: MessageId,
+    pub(in crate::domain) id: MessageId,
     /// Its depth.
-    pub(super) depth: i32,
+    pub(in crate::domain) depth: i32,
 }
 
 impl Jump {
@@ -33,27 +33,27 @@ impl Jump {
     }
 }
 
-/// Where the jump pointer of a child of `parent` goes: skew-binary, after Myers, "An applicative random-access stack" (1983).
-/// With it any ancestor is at most about twice the logarithm of the depth away. `beyond` is where the parent's own jump
-/// target jumps to.
-pub(super) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
+/// The jump pointer of a child of `parent`: a skew-binary pointer, after Myers, "An applicative random-access stack"
+/// (1983). With it, any ancestor is reached in at most about 2·log₂(depth) steps. `beyond` is the jump pointer of the
+/// parent's jump target.
+pub(in crate::domain) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
     if parent.depth - parent_jump.depth == parent_jump.depth - beyond.depth { beyond } else { parent }
 }
 
-/// The place of a first message.
-pub(super) fn root(id: MessageId) -> Place {
-    Place { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
+/// The position of a message without a parent.
+pub(in crate::domain) fn root(id: MessageId) -> TreePosition {
+    TreePosition { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
 }
 
-/// The place of a message below `parent`.
+/// The position of a new child of `parent`.
 ///
 /// # Errors
 /// When the database fails.
-pub(super) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<Place> {
+pub(in crate::domain) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<TreePosition> {
     let target = storage::messages::find_any(db, parent.jump_id).await?;
     let beyond = target.as_ref().map_or(Jump::of(parent), Jump::of);
     let jump = jump(Jump { id: parent.id, depth: parent.depth }, Jump::of(parent), beyond);
-    Ok(Place { parent_id: Some(parent.id), depth: parent.depth + 1, jump })
+    Ok(TreePosition { parent_id: Some(parent.id), depth: parent.depth + 1, jump })
 }
 
 #[cfg(test)]
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_ancestor_is_a_logarithm_away() {
+    fn every_ancestor_is_reached_in_logarithmic_steps() {
         let id = |depth: i32| MessageId(Uuid::from_u128(depth.unsigned_abs().into()));
         let mut jumps = vec![Jump { id: id(0), depth: 0 }];
         for depth in 1..5_000 {

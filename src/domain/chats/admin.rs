@@ -1,31 +1,31 @@
-//! Reading other people's chats, for admins. A list is in the audit log before it is answered, and so is each chat of
-//! which messages are read.
+//! Access of admins to the chats of other users. A list is recorded in the audit log before it is returned, and so is
+//! each chat of which messages are read.
 
 use serde_json::json;
 
+use super::{ChatAccess, Chats};
 use crate::domain::audit::{self, Action, Entry};
-use crate::domain::chats::Chats;
-use crate::domain::{ChatAccess, Client, Result, Viewer};
+use crate::domain::{Client, Result, Viewer};
 use crate::entity::chat;
 use crate::entity::ids::{ChatId, UserId};
 use crate::storage;
-use crate::storage::chats::{Filter, Place};
+use crate::storage::chats::{ChatCursor, Filter};
 use crate::storage::page::{Page, Window};
 
 impl Chats {
-    /// A page of everybody's chats, or of one user's, newest activity first, without their messages.
+    /// A page of the chats of all users or of one user, most recently active first, without messages.
     ///
     /// # Errors
-    /// [`crate::domain::Error::Forbidden`] without CHATS_READ; as everywhere below.
+    /// [`crate::domain::Error::Forbidden`] without CHATS_READ. The same holds for the methods below.
     pub async fn page_of_others(
         &self,
         viewer: &Viewer,
         client: &Client,
         owner: Option<UserId>,
-        window: Window<Place>,
+        window: Window<ChatCursor>,
     ) -> Result<Page<chat::Model>> {
-        let access = ChatAccess::everybodys(viewer)?;
-        let page = storage::chats::page(self.db.reader(), access.readable(), &owned_by(owner), window).await?;
+        let access = ChatAccess::of_all_users(viewer)?;
+        let page = storage::chats::page(self.database.reader(), access.readable(), &owned_by(owner), window).await?;
         let entry = self.audit(Action::ChatsListed, viewer, client);
         let entry = match owner {
             Some(owner) => entry.on(owner),
@@ -39,14 +39,14 @@ impl Chats {
         Ok(page)
     }
 
-    /// Opens chats that were listed: the right to read their messages.
+    /// Grants access to the messages of chats that were listed, and records it.
     pub async fn open_listed(
         &self,
         viewer: &Viewer,
         client: &Client,
         chats: &[(ChatId, UserId)],
     ) -> Result<ChatAccess> {
-        let access = ChatAccess::everybodys(viewer)?;
+        let access = ChatAccess::of_all_users(viewer)?;
         let entry = |&(id, owner_id)| {
             self.audit(Action::ChatRead, viewer, client).on(id).detail(json!({ "ownerId": owner_id }))
         };
@@ -54,20 +54,20 @@ impl Chats {
         Ok(access)
     }
 
-    /// How many chats there are, or how many one user has.
+    /// The number of chats of all users or of one user.
     pub async fn count_of_others(&self, viewer: &Viewer, owner: Option<UserId>) -> Result<u64> {
-        let access = ChatAccess::everybodys(viewer)?;
-        Ok(storage::chats::count(self.db.reader(), access.readable(), &owned_by(owner)).await?)
+        let access = ChatAccess::of_all_users(viewer)?;
+        Ok(storage::chats::count(self.database.reader(), access.readable(), &owned_by(owner)).await?)
     }
 
-    /// Anybody's chat.
+    /// A chat of any user.
     pub async fn find_of_others(
         &self,
         viewer: &Viewer,
         client: &Client,
         id: ChatId,
     ) -> Result<Option<(chat::Model, ChatAccess)>> {
-        let access = ChatAccess::everybodys(viewer)?;
+        let access = ChatAccess::of_all_users(viewer)?;
         let Some(chat) = self.find_all(access, &[id]).await?.pop() else { return Ok(None) };
         let entry = self.audit(Action::ChatRead, viewer, client).on(id);
         self.record(vec![entry.detail(json!({ "ownerId": chat.owner_id }))]).await?;
@@ -79,9 +79,9 @@ impl Chats {
     }
 
     async fn record(&self, entries: Vec<Entry>) -> Result<()> {
-        let tx = self.db.begin().await?;
-        audit::record_all(&tx, entries).await?;
-        Ok(tx.commit().await?)
+        let transaction = self.database.begin().await?;
+        audit::record_all(&transaction, entries).await?;
+        Ok(transaction.commit().await?)
     }
 }
 

@@ -1,4 +1,10 @@
-//! Chats: who may see one, making one, changing one, and letting it go.
+//! Chats: finding, listing, creating, updating and deleting them.
+
+mod access;
+mod admin;
+pub mod branches;
+mod message;
+pub(in crate::domain) mod tree;
 
 use std::sync::Arc;
 
@@ -6,41 +12,41 @@ use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
 
+pub use access::ChatAccess;
+pub use message::{MAX_SIBLINGS, estimate_tokens, message, message_tokens};
+
 use crate::clock::{Clock, IdGenerator};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Change, Checks, Lines};
-use crate::domain::replies::{RunningReplies, message_tokens};
-use crate::domain::{ChatAccess, Error, FieldErrorCode, Result, Viewer, characters, tree};
-use crate::entity::enums::{MessageRole, MessageStatus};
+use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters};
+use crate::entity::enums::MessageRole;
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
-use crate::entity::{character, chat, message};
+use crate::entity::{self, character, chat};
 use crate::llm::registry::{Model, Registry};
-use crate::storage::chats::{Filter, Place};
+use crate::storage::chats::{ChatCursor, Filter};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
 /// The longest title, in characters.
 const MAX_TITLE: usize = 200;
-/// The most messages that a list without pages holds.
-pub const MAX_SIBLINGS: u64 = 100;
 /// Messages that a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;
 
-/// A chat to be made.
+/// The input for a new chat.
 #[derive(Debug, Clone, Default)]
 pub struct NewChat {
-    /// Whom it is with; none is the bare model.
+    /// The character. If none, the chat is with the bare model.
     pub character_id: Option<CharacterId>,
     /// Its title.
     pub title: Option<String>,
-    /// The model of its replies; none is the character's, or the server's default.
+    /// The model of the replies. If none, the character's model or the server's default is used.
     pub model_id: Option<String>,
-    /// Makes a repeat of the call answer the same.
+    /// The idempotency key. A repeated call with the same key returns the same chat.
     pub idempotency_key: Option<String>,
 }
 
 impl NewChat {
-    /// Checks what can be checked without the database. `prefix` is the path to the input (`newChat.`).
+    /// Checks everything that does not need the database. `prefix` is the path to the input (`newChat.`).
     pub fn check(&self, checks: &mut Checks, prefix: &str) {
         if let Some(title) = &self.title {
             checks.text(&format!("{prefix}title"), title, 1..=MAX_TITLE, Lines::One);
@@ -48,65 +54,79 @@ impl NewChat {
     }
 }
 
-/// What an update changes.
+/// The changes of an update.
 #[derive(Debug, Clone, Default)]
 pub struct ChatChanges {
     /// The title.
     pub title: Change<String>,
-    /// The model; cannot be cleared.
+    /// The model. Cannot be cleared.
     pub model_id: Change<String>,
-    /// The character; cleared, the chat is with the bare model.
+    /// The character. If cleared, the chat is with the bare model.
     pub character_id: Change<CharacterId>,
-    /// Kept on top; cannot be cleared.
+    /// Whether the chat is pinned. Cannot be cleared.
     pub is_pinned: Change<bool>,
-    /// Put away; cannot be cleared.
+    /// Whether the chat is archived. Cannot be cleared.
     pub is_archived: Change<bool>,
 }
 
-/// Chats. Cheap to clone.
+/// Stops running replies when their chats are deleted.
+pub trait StopReplies: Send + Sync {
+    /// Stops the replies in a chat.
+    fn stop_chat(&self, chat: ChatId);
+
+    /// Stops the replies of a user.
+    fn stop_user(&self, owner: UserId);
+}
+
+/// Reads and writes chats. Cheap to clone.
 #[derive(Clone)]
 pub struct Chats {
     /// The database.
-    pub db: Database,
-    /// The time of day.
+    pub database: Database,
+    /// The clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes ids.
+    /// Generates ids.
     pub ids: Arc<IdGenerator>,
     /// The models.
     pub models: Arc<Registry>,
-    /// The replies that a deleted chat must stop.
-    pub running: RunningReplies,
+    /// The running replies, which are stopped when their chat is deleted.
+    pub running: Arc<dyn StopReplies>,
 }
 
 impl Chats {
-    /// The viewer's chat.
+    /// A chat of the viewer.
     ///
     /// # Errors
-    /// When the database fails; as everywhere below.
+    /// When the database fails. The same holds for the methods below.
     pub async fn find(&self, viewer: &Viewer, id: ChatId) -> Result<Option<chat::Model>> {
-        Ok(storage::chats::find(self.db.reader(), viewer.user_id, id).await?)
+        Ok(storage::chats::find(self.database.reader(), viewer.user_id, id).await?)
     }
 
-    /// Those of these chats that may be read.
+    /// The readable ones of these chats.
     pub async fn find_all(&self, access: ChatAccess, ids: &[ChatId]) -> Result<Vec<chat::Model>> {
-        Ok(storage::chats::find_all(self.db.reader(), access.readable(), ids).await?)
+        Ok(storage::chats::find_all(self.database.reader(), access.readable(), ids).await?)
     }
 
-    /// A page of the viewer's chats, newest activity first.
-    pub async fn page(&self, viewer: &Viewer, filter: &Filter, window: Window<Place>) -> Result<Page<chat::Model>> {
-        Ok(storage::chats::page(self.db.reader(), ChatAccess::from(viewer).readable(), filter, window).await?)
+    /// A page of the viewer's chats, most recently active first.
+    pub async fn page(
+        &self,
+        viewer: &Viewer,
+        filter: &Filter,
+        window: Window<ChatCursor>,
+    ) -> Result<Page<chat::Model>> {
+        Ok(storage::chats::page(self.database.reader(), ChatAccess::from(viewer).readable(), filter, window).await?)
     }
 
-    /// How many of the viewer's chats the filter lets through.
+    /// The number of the viewer's chats that match the filter.
     pub async fn count(&self, viewer: &Viewer, filter: &Filter) -> Result<u64> {
-        Ok(storage::chats::count(self.db.reader(), ChatAccess::from(viewer).readable(), filter).await?)
+        Ok(storage::chats::count(self.database.reader(), ChatAccess::from(viewer).readable(), filter).await?)
     }
 
-    /// Makes a chat; a character's greeting is its first message.
+    /// Creates a chat. If its character has a greeting, that becomes the first message.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::NotFound`] for a character that the viewer does not see; [`Error::Conflict`] when the key
-    /// was used for other input.
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a character that is not visible to the viewer; [`Error::Conflict`]
+    /// if the idempotency key was used with other input.
     pub async fn create(&self, viewer: &Viewer, input: NewChat) -> Result<chat::Model> {
         let mut checks = Checks::default();
         input.check(&mut checks, "");
@@ -115,24 +135,25 @@ impl Chats {
         let now = self.clock.now();
         let chat_id = ChatId(self.ids.next(now));
 
-        let tx = self.db.begin().await?;
+        let transaction = self.database.begin().await?;
         if let Some(key) = create_key(viewer, &input) {
             let answer = Answer { chat_id, message_id: None, reply_id: None };
-            if let Some(first) = idempotency::take(&tx, key, answer, now).await? {
-                let chat = storage::chats::find(&tx, viewer.user_id, first.chat_id).await?;
+            if let Some(first) = idempotency::take(&transaction, key, answer, now).await? {
+                let chat = storage::chats::find(&transaction, viewer.user_id, first.chat_id).await?;
                 return chat.ok_or(Error::NotFound);
             }
         }
-        let plan = NewChatPlan::make(&tx, viewer, &input, "", chat_id, &self.models, &self.ids, now).await?;
-        plan.write(&tx).await?;
-        tx.commit().await?;
+        let plan = NewChatPlan::make(&transaction, viewer, &input, "", chat_id, &self.models, &self.ids, now).await?;
+        plan.write(&transaction).await?;
+        transaction.commit().await?;
         Ok(plan.chat)
     }
 
-    /// Changes a chat.
+    /// Updates a chat.
     ///
     /// # Errors
-    /// [`Error::Invalid`]; [`Error::NotFound`] for a chat or character that the viewer does not see.
+    /// [`Error::Invalid`]; [`Error::NotFound`] for a chat of another user or a character that is not visible to the
+    /// viewer.
     pub async fn update(&self, viewer: &Viewer, id: ChatId, changes: ChatChanges) -> Result<chat::Model> {
         let mut checks = Checks::default();
         if let Change::Set(title) = &changes.title {
@@ -148,8 +169,8 @@ impl Chats {
         }
         checks.finish()?;
 
-        let tx = self.db.begin().await?;
-        let mut chat = storage::chats::lock(&tx, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
+        let transaction = self.database.begin().await?;
+        let mut chat = storage::chats::lock(&transaction, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
         match changes.title {
             Change::Keep => {}
             Change::Clear => (chat.title, chat.title_key) = (None, None),
@@ -159,7 +180,8 @@ impl Chats {
             Change::Keep => {}
             Change::Clear => chat.character_id = None,
             Change::Set(character) => {
-                chat.character_id = Some(characters::find_in(&tx, viewer, character).await?.ok_or(Error::NotFound)?.id);
+                chat.character_id =
+                    Some(characters::find_in(&transaction, viewer, character).await?.ok_or(Error::NotFound)?.id);
             }
         }
         if let Change::Set(model) = changes.model_id {
@@ -172,51 +194,52 @@ impl Chats {
             chat.is_archived = is_archived;
         }
         chat.updated_at = self.clock.now();
-        storage::chats::update(&tx, chat.clone()).await?;
-        tx.commit().await?;
+        storage::chats::update(&transaction, chat.clone()).await?;
+        transaction.commit().await?;
         Ok(chat)
     }
 
-    /// Lets a chat go: it is gone for every reader at once, a reply in it stops, and its messages are swept later.
+    /// Deletes a chat. It is hidden from all readers at once, its running reply is stopped, and its messages are
+    /// removed later by [`Chats::sweep`].
     ///
     /// # Errors
-    /// [`Error::NotFound`] when the viewer has no such chat.
+    /// [`Error::NotFound`] if the viewer has no such chat.
     pub async fn delete(&self, viewer: &Viewer, id: ChatId) -> Result<()> {
-        let tx = self.db.begin().await?;
-        if !storage::chats::mark_deleted(&tx, viewer.user_id, id, self.clock.now()).await? {
+        let transaction = self.database.begin().await?;
+        if !storage::chats::mark_deleted(&transaction, viewer.user_id, id, self.clock.now()).await? {
             return Err(Error::NotFound);
         }
-        storage::messages::request_stop_in(&tx, id).await?;
-        tx.commit().await?;
+        storage::messages::request_stop_in(&transaction, id).await?;
+        transaction.commit().await?;
         self.running.stop_chat(id);
         Ok(())
     }
 
-    /// Lets every chat of a user go, as [`Chats::delete`] does one.
+    /// Deletes all chats of a user, as [`Chats::delete`] does.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn delete_all(&self, owner: UserId) -> Result<()> {
-        let tx = self.db.begin().await?;
-        storage::chats::mark_all_deleted(&tx, owner, self.clock.now()).await?;
-        storage::messages::request_stop_of(&tx, owner).await?;
-        tx.commit().await?;
+        let transaction = self.database.begin().await?;
+        storage::chats::mark_all_deleted(&transaction, owner, self.clock.now()).await?;
+        storage::messages::request_stop_of(&transaction, owner).await?;
+        transaction.commit().await?;
         self.running.stop_user(owner);
         Ok(())
     }
 
-    /// Removes what deleted chats held, in batches, so that the one writer is never held long. A restart goes on where this
-    /// left off.
+    /// Removes deleted chats and their messages in batches, so that SQLite's only writer is never held for long. After
+    /// a restart it continues where it stopped.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn sweep(&self, stop: &CancellationToken) -> Result<()> {
-        while let Some(id) = storage::chats::find_deleted(self.db.reader()).await? {
+        while let Some(id) = storage::chats::find_deleted(self.database.reader()).await? {
             let mut has_more = true;
             while has_more && !stop.is_cancelled() {
-                let tx = self.db.begin().await?;
-                has_more = storage::chats::sweep(&tx, id, SWEEP_BATCH).await?;
-                tx.commit().await?;
+                let transaction = self.database.begin().await?;
+                has_more = storage::chats::sweep(&transaction, id, SWEEP_BATCH).await?;
+                transaction.commit().await?;
             }
             if stop.is_cancelled() {
                 break;
@@ -225,56 +248,33 @@ impl Chats {
         Ok(())
     }
 
-    /// Forgets idempotency keys that are older than their lifetime.
+    /// Removes expired idempotency keys.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn forget_old_keys(&self) -> Result<()> {
-        let tx = self.db.begin().await?;
-        storage::idempotency::delete_older(&tx, self.clock.now() - idempotency::LIFETIME).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Those of these messages that stand in chats that may be read. Here and below: they are read until they have more than
-    /// `max_bytes` together; a caller that gets more asked for too much.
-    pub async fn messages(&self, access: ChatAccess, ids: &[MessageId], max_bytes: u64) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::find_within(self.db.reader(), access.readable(), ids, max_bytes).await?)
-    }
-
-    /// The messages right below each of these, oldest first, at most [`MAX_SIBLINGS`] each.
-    pub async fn children(
-        &self,
-        access: ChatAccess,
-        parents: &[MessageId],
-        max_bytes: u64,
-    ) -> Result<Vec<message::Model>> {
-        let (db, readable) = (self.db.reader(), access.readable());
-        Ok(storage::messages::children(db, readable, parents, MAX_SIBLINGS, max_bytes).await?)
-    }
-
-    /// The first messages of each of these chats, oldest first, at most [`MAX_SIBLINGS`] each.
-    pub async fn roots(&self, access: ChatAccess, chats: &[ChatId], max_bytes: u64) -> Result<Vec<message::Model>> {
-        let (db, readable) = (self.db.reader(), access.readable());
-        Ok(storage::messages::roots(db, readable, chats, MAX_SIBLINGS, max_bytes).await?)
+        let transaction = self.database.begin().await?;
+        storage::idempotency::delete_older(&transaction, self.clock.now() - idempotency::LIFETIME).await?;
+        Ok(transaction.commit().await?)
     }
 }
 
-/// A new chat's rows, ready to be written.
+/// The rows of a new chat, before they are inserted.
 pub struct NewChatPlan {
     /// The chat.
     pub chat: chat::Model,
     /// Its character.
     pub character: Option<character::Model>,
-    /// The character's greeting, its first message.
-    pub greeting: Option<message::Model>,
+    /// The character's greeting, which becomes the first message.
+    pub greeting: Option<entity::message::Model>,
 }
 
 impl NewChatPlan {
-    /// Resolves what the input names.
+    /// Checks the input against the database and builds the rows.
     ///
     /// # Errors
     /// As [`Chats::create`].
-    #[expect(clippy::too_many_arguments, reason = "what a chat is made of, for the two mutations that make one")]
+    #[expect(clippy::too_many_arguments, reason = "the inputs of the two mutations that create chats")]
     pub async fn make(
         db: &impl ConnectionTrait,
         viewer: &Viewer,
@@ -320,7 +320,7 @@ impl NewChatPlan {
         Ok(Self { chat, character, greeting })
     }
 
-    /// Writes the rows.
+    /// Inserts the rows.
     ///
     /// # Errors
     /// When the database fails.
@@ -333,56 +333,19 @@ impl NewChatPlan {
     }
 }
 
-/// A complete message that stands first, or in the place that the caller gives it below `parent`.
-pub fn message(
-    id: MessageId,
-    chat_id: ChatId,
-    role: MessageRole,
-    content: &str,
-    parent: Option<&message::Model>,
-    now: DateTime<Utc>,
-) -> message::Model {
-    let place = tree::root(id);
-    message::Model {
-        id,
-        chat_id,
-        parent_id: place.parent_id,
-        depth: place.depth,
-        jump_id: place.jump.id,
-        jump_depth: place.jump.depth,
-        is_leaf: true,
-        role,
-        status: MessageStatus::Complete,
-        body: content.to_owned(),
-        layout: None,
-        branch_tokens: parent.map_or(0, |parent| parent.branch_tokens).saturating_add(message_tokens(content)),
-        idempotency_key: None,
-        boot_id: None,
-        is_stop_requested: false,
-        model_id: None,
-        finish_reason: None,
-        error_code: None,
-        input_tokens: None,
-        output_tokens: None,
-        cached_input_tokens: None,
-        is_usage_estimate: false,
-        cost_nanodollars: None,
-        time_to_first_token_ms: None,
-        duration_ms: None,
-        created_at: now,
-        completed_at: Some(now),
-    }
-}
-
-/// A model that can be used now.
+/// Checks that a model is available.
 ///
 /// # Errors
-/// [`Error::Invalid`] at `path` when there is no such model, or its provider is not set up.
+/// [`Error::Invalid`] at `path` if the model does not exist or its provider is not configured.
 pub fn available_model(models: &Registry, id: &str, path: &str) -> Result<Arc<Model>> {
     match models.get(id) {
         Some(model) if model.is_available => Ok(model),
-        Some(_) => Err(Error::invalid(path, FieldErrorCode::NotAllowed, "This model is not available on this server.")),
-        None => Err(Error::invalid(path, FieldErrorCode::Unknown, "There is no such model on this server.")),
+        Some(_) => Err(Error::invalid(
+            path,
+            FieldErrorCode::NotAllowed,
+            "This model is not available: its provider is not configured.",
+        )),
+        None => Err(Error::invalid(path, FieldErrorCode::Unknown, "This model does not exist.")),
     }
 }
 
