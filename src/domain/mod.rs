@@ -13,3 +13,11 @@ pub mod viewer;
 pub use chats::{ChatAccess, branches};
 pub use error::{Error, FieldError, FieldErrorCode, Result};
 pub use viewer::{Client, Credential, Requester, Viewer};
+
+// Types of lower layers that the layers above use, under the names of the domain.
+pub use crate::llm::registry::{Model, Registry};
+pub use crate::storage::audit::{AuditCursor, Filter as AuditFilter};
+pub use crate::storage::characters::{CharacterCursor, Filter as CharacterFilter};
+pub use crate::storage::chats::{ChatCursor, Filter as ChatFilter};
+pub use crate::storage::page::{Page, Window};
+pub use crate::storage::users::{Filter as UserFilter, UserCursor};
