@@ -14,7 +14,7 @@ pub use chats::{ChatAccess, branches};
 pub use error::{Error, FieldError, FieldErrorCode, Result};
 pub use viewer::{Client, Credential, Requester, Viewer};
 
-// What the layers above need of the layers below, under the names of the domain.
+// Types of lower layers that the layers above use, under the names of the domain.
 pub use crate::llm::registry::{Model, Registry};
 pub use crate::storage::audit::{AuditCursor, Filter as AuditFilter};
 pub use crate::storage::characters::{CharacterCursor, Filter as CharacterFilter};

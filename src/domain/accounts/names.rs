@@ -20,7 +20,7 @@ const MAX_TOKEN_NAME_LENGTH: usize = 100;
 pub(super) fn username(checks: &mut Checks, path: &str, text: &str) -> String {
     let name = text.trim();
     if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || "._-".contains(letter)) {
-        checks.fail(path, Malformed, "Only ASCII letters, digits, dots, hyphens and underscores are allowed.");
+        checks.fail(path, Malformed, "A username can only have ASCII letters, digits, dots, hyphens and underscores.");
     } else {
         checks.text(path, name, USERNAME_LENGTH, Lines::One);
     }
@@ -35,7 +35,7 @@ pub(super) fn email(checks: &mut Checks, path: &str, text: &str) -> String {
         checks.fail(path, Required, "An e-mail address is required.");
     } else if key(address).chars().count() > MAX_EMAIL_LENGTH {
         // Checked in folded form, in which `İ` becomes two characters.
-        checks.fail(path, TooLong, format!("At most {MAX_EMAIL_LENGTH} characters are allowed."));
+        checks.fail(path, TooLong, format!("An e-mail address can have at most {MAX_EMAIL_LENGTH} characters."));
     } else if !is_email(address) {
         checks.fail(path, Malformed, "This is not a valid e-mail address.");
     }

@@ -159,10 +159,10 @@ fn check_length(password: &str) -> Option<(FieldErrorCode, String)> {
     match password.chars().count() {
         0 => Some((FieldErrorCode::Required, "A password is required.".to_owned())),
         length if length < MIN_LENGTH => {
-            Some((FieldErrorCode::TooShort, format!("At least {MIN_LENGTH} characters are required.")))
+            Some((FieldErrorCode::TooShort, format!("A password must have at least {MIN_LENGTH} characters.")))
         }
         length if length > MAX_LENGTH => {
-            Some((FieldErrorCode::TooLong, format!("At most {MAX_LENGTH} characters are allowed.")))
+            Some((FieldErrorCode::TooLong, format!("A password can have at most {MAX_LENGTH} characters.")))
         }
         _ => None,
     }
