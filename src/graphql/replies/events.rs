@@ -11,7 +11,6 @@ use crate::graphql::chats::{Message, ToolCall};
 /// old `after`) replaces what the client has from `start` on.
 #[derive(Debug, Interface)]
 #[expect(clippy::duplicated_attributes, reason = "two fields of one type")]
-#[expect(clippy::large_enum_variant, reason = "an event lives until it is answered, one at a time")]
 #[graphql(
     field(name = "start", ty = "&i32", desc = "The position before the event."),
     field(name = "position", ty = "&i32", desc = "The position after the event: pass it as `after` to read on.")
