@@ -12,7 +12,7 @@ use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
-use crate::graphql::document::{Documents, Exact, Limits, SchemaError};
+use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::for_writers::ForWriters;
 use crate::graphql::lists::LISTS;
@@ -65,7 +65,7 @@ pub fn sdl() -> String {
 /// Runs operations on the schema.
 #[derive(Clone)]
 pub struct Api {
-    schema: Exact<Schema>,
+    schema: ConformingExecutor<Schema>,
     state: State,
 }
 
@@ -78,7 +78,7 @@ impl Api {
         // async-graphql counts inline fragments too, of which there is at most one for each field.
         let builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
         let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
-        Ok(Self { schema: Exact::new(builder.finish(), documents), state })
+        Ok(Self { schema: ConformingExecutor::new(builder.finish(), documents), state })
     }
 
     /// The documents that it executes.
