@@ -1,4 +1,4 @@
-//! Which address a request comes from.
+//! The client address of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,11 +6,12 @@ use axum::http::{Extensions, HeaderMap, HeaderValue};
 
 use crate::config::server::TrustedProxies;
 
-/// The peer, or behind trusted proxies the right-most address of `X-Forwarded-For` that is not one of them: what stands
-/// further left was sent by a client that nobody vouches for.
+/// The peer's address or, behind trusted proxies, the right-most address of `X-Forwarded-For` that is not a trusted
+/// proxy. Addresses further left may be forged by the client.
 pub(super) fn client_ip(trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut client = peer.to_canonical();
-    // Split as bytes: what a client sent may be no text, and must not hide what a proxy put behind it.
+    // Split as bytes, because a value from the client may not be valid text and must not hide the values that proxies
+    // added.
     let forwarded = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
     let mut hops: Vec<&[u8]> = forwarded.flat_map(|value| value.split(|byte| *byte == b',')).collect();
     while trusted.contains(client) {
@@ -22,7 +23,7 @@ pub(super) fn client_ip(trusted: &TrustedProxies, peer: IpAddr, headers: &Header
     client
 }
 
-/// The address of the connection's other end.
+/// The address of the connection's peer.
 pub(super) fn peer(extensions: &Extensions) -> IpAddr {
     let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>();
     info.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |info| info.0.ip())

@@ -1,8 +1,9 @@
-//! What pages of other origins may do: cross-origin requests (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), and
-//! opening a WebSocket, to which CORS does not apply (RFC 6455, section 10.2).
+//! Access of web pages from other origins: cross-origin requests (CORS,
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>) and WebSocket connections, to which CORS does not apply (RFC
+//! 6455, section 10.2).
 //!
-//! Credentials are bearer tokens that a page must know and send by itself, never cookies: so no answer allows credentials, and
-//! a page that is not on the list can do nothing that its own server could not do.
+//! Credentials are bearer tokens that a page must send explicitly, never cookies. Therefore no response allows
+//! credentials, and a page of an origin that is not allowed has no more access than that origin's server.
 
 use std::sync::Arc;
 
@@ -15,14 +16,14 @@ use crate::config::protection::Origins;
 use crate::http::edge::Shared;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
-/// Any header; `authorization` must be named all the same.
+/// Any header. The wildcard does not cover `authorization`.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("ratelimit, ratelimit-policy, retry-after, x-request-id");
-/// Two hours, the most that Chromium heeds.
+/// Two hours, the maximum in Chromium.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
-/// Answers preflights of pages on the list, and lets them read the other answers. Others get answers without a word of it, which
-/// their browser withholds from them.
+/// Answers preflight requests of allowed origins and lets their pages read the other responses. Responses to other
+/// origins have no CORS headers, so browsers do not let the pages read them.
 pub(super) async fn allow<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     request: Request,
@@ -56,7 +57,8 @@ pub(super) async fn allow<E: Send + Sync + 'static>(
     response
 }
 
-/// Whether a WebSocket may be opened: by what is no page, which sends no `Origin`; by a page of this host; by one on the list.
+/// Whether a client may open a WebSocket: a client without `Origin` (not a browser), a page of this host, or a page of
+/// an allowed origin.
 pub(super) fn may_connect(allowed: &Origins, headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let (origin, None) = (origins.next(), origins.next()) else { return false };
@@ -66,8 +68,8 @@ pub(super) fn may_connect(allowed: &Origins, headers: &HeaderMap) -> bool {
     allowed.contains(origin) || host.is_some_and(|host| is_same_host(origin, host))
 }
 
-/// Whether an origin is the host that the request went to. Its scheme is not looked at: behind a proxy that ends TLS the server
-/// does not know its own.
+/// Whether an origin has the host that the request was sent to. The scheme is ignored, because the server does not know
+/// its own scheme behind a proxy that terminates TLS.
 fn is_same_host(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let own_port = match scheme {

@@ -1,5 +1,5 @@
-//! The playground: GraphiQL for browsers that open `/graphql`. Its pages are the npm package in `web/`, which the binary
-//! carries when they were there as it was built; a debug build reads them anew for every request.
+//! The playground: GraphiQL for browsers that open `/graphql`. Its pages are the npm package in `web/`. They are
+//! embedded in the binary if they exist at build time; a debug build reads them for each request.
 
 use std::borrow::Cow;
 
@@ -11,16 +11,16 @@ use rust_embed::RustEmbed;
 
 use crate::http::media;
 
-/// What `npm run build` made.
+/// The output of `npm run build`.
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
 #[allow_missing = true]
 struct Pages;
 
-/// The name of an asset holds a hash of its content, so it never changes.
+/// The names of assets contain a hash of their content.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// Whether a request is a browser's that comes to look, and no operation.
+/// Whether a browser requests the page, rather than an operation.
 pub(super) fn is_wanted(parts: &Parts) -> bool {
     let parameters = parts.uri.query().unwrap_or_default();
     matches!(parts.method, Method::GET | Method::HEAD)
@@ -28,12 +28,12 @@ pub(super) fn is_wanted(parts: &Parts) -> bool {
         && !form_urlencoded::parse(parameters.as_bytes()).any(|(name, _)| name == "query")
 }
 
-/// The page.
+/// The response with the page.
 pub(super) fn page(headers: &HeaderMap) -> Response {
     page_of(read("index.html"), headers)
 }
 
-/// A file that the page asks for, by its name in `assets/`.
+/// The response with an asset of the page, by its name in `assets/`.
 pub(super) fn asset(name: &str) -> Option<Response> {
     asset_of(read, name)
 }
@@ -50,7 +50,7 @@ fn page_of(page: Option<Cow<'static, [u8]>>, headers: &HeaderMap) -> Response {
         (header::CONTENT_SECURITY_POLICY, content_security_policy(host)),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-        // The same address answers clients in JSON.
+        // The same URL returns JSON to GraphQL clients.
         (header::VARY, HeaderValue::from_static("accept, host")),
     ] {
         response.headers_mut().insert(name, value);
@@ -86,9 +86,9 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Everything comes from here (<https://www.w3.org/TR/CSP3/>). Styles may stand in the page because the editor writes the place
-/// of every line into a `style` attribute, and data addresses may be pictures because its style sheet draws its squiggles so;
-/// neither can run a script. The addresses of sockets are for browsers to which `'self'` is HTTP only.
+/// Everything is loaded from this server (<https://www.w3.org/TR/CSP3/>). Inline styles are allowed because the editor
+/// positions lines by `style` attributes, and images in data URLs because its style sheet uses them; neither can run a
+/// script. The WebSocket URLs are for browsers in which `'self'` covers HTTP only.
 fn content_security_policy(host: Option<&str>) -> HeaderValue {
     const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'";
@@ -96,7 +96,7 @@ fn content_security_policy(host: Option<&str>) -> HeaderValue {
     sockets.and_then(|policy| policy.try_into().ok()).unwrap_or(HeaderValue::from_static(POLICY))
 }
 
-/// The host and port that the browser asked, when it is nothing else: it goes into a header and a page.
+/// The `Host` header, if it consists of a host and port only: it is written into a header and a page.
 fn host(headers: &HeaderMap) -> Option<&str> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');

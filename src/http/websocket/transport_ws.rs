@@ -1,6 +1,6 @@
 //! `graphql-transport-ws`: `PROTOCOL.md` of npm `graphql-ws`.
 
-use crate::http::websocket::protocol::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
+use crate::http::websocket::messages::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
 
 pub(super) fn decode(message: Envelope<'_>) -> Result<ClientMessage, Malformed> {
     match message.kind.as_str() {
@@ -12,7 +12,7 @@ pub(super) fn decode(message: Envelope<'_>) -> Result<ClientMessage, Malformed> 
             Ok(ClientMessage::Subscribe { id: message.id()?, parameters })
         }
         "complete" => Ok(ClientMessage::Complete { id: message.id()? }),
-        _ => Err(Malformed("Invalid message: its type is unknown")),
+        _ => Err(Malformed("Invalid message: unknown type")),
     }
 }
 
