@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn believes_trusted_proxies_only() {
+    fn uses_forwarded_addresses_of_trusted_proxies_only() {
         assert_eq!(client("", "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
         assert_eq!(client("10.0.0.0/8", "11.0.0.1", &["1.2.3.4"]), "11.0.0.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_right_most_untrusted_address() {
+    fn uses_the_right_most_untrusted_address() {
         let proxies = "10.0.0.0/8, 192.168.1.1,fd00::/8";
         assert_eq!(client(proxies, "10.0.0.1", &["9.9.9.9, 1.2.3.4, 10.2.3.4"]), "1.2.3.4");
         assert_eq!(client(proxies, "10.0.0.1", &["9.9.9.9, 1.2.3.4", "192.168.1.1"]), "1.2.3.4");
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_hides_nothing() {
+    fn invalid_text_does_not_hide_later_addresses() {
         let proxies = "10.0.0.0/8";
         assert_eq!(client_of(proxies, "10.0.0.1", &[b"\xff\xfe, 1.2.3.4"]), "1.2.3.4");
         assert_eq!(client_of(proxies, "10.0.0.1", &[b"\xff", b"1.2.3.4"]), "1.2.3.4");
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_networks_exactly() {
+    fn matches_networks_exactly() {
         assert_eq!(client("10.0.0.128/25", "10.0.0.127", &["1.2.3.4"]), "10.0.0.127");
         assert_eq!(client("10.0.0.128/25", "10.0.0.128", &["1.2.3.4"]), "1.2.3.4");
         assert_eq!(client("0.0.0.0/0", "8.8.8.8", &["1.2.3.4"]), "1.2.3.4");

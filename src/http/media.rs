@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn browsers_prefer_pages_and_clients_do_not() {
+    fn browsers_prefer_html_and_clients_do_not() {
         for (accept, wanted) in [
             // Chrome, Firefox, Safari, and older versions.
             (
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_json_in_utf_8_only() {
+    fn accepts_json_in_utf_8_only() {
         for (value, wanted) in [
             ("application/json", true),
             ("application/json;", true),

@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_this_host_may_connect_and_others_by_the_list() {
+    fn pages_of_this_host_and_allowed_origins_may_connect() {
         let allowed: Origins = "https://chat.example.com, http://localhost:3000".parse().unwrap();
         for (origin, host, may) in [
             (None, "a.example", true),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn two_origins_are_one_too_many() {
+    fn two_origin_headers_are_refused() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "a.example".parse().unwrap());
         headers.append(header::ORIGIN, "http://a.example".parse().unwrap());

@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_counted_before_they_are_made() {
+    fn values_are_counted_before_parsing() {
         assert_eq!(count_values(r#"{"a":[1,2,{"b":"x,[{\"","c":null}]}"#), 7);
         let variables = |values: usize| {
             let list = vec!["0"; values - 2].join(",");
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_ill_typed() {
+    fn refuses_wrong_types() {
         for value in ["0", "false", "[]", "{}"] {
             assert_eq!(json(&format!(r#"{{"query":{value}}}"#)).unwrap_err(), QUERY);
             assert_eq!(json(&format!(r#"{{"query":"","operationName":{value}}}"#)).unwrap_err(), OPERATION_NAME);

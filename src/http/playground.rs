@@ -110,10 +110,10 @@ fn stand_in(host: Option<&str>) -> String {
 <html lang="en">
 <title>duologue</title>
 <h1>duologue</h1>
-<p>GraphQL answers here. The playground is not in this binary: it was built without the pages of <code>web/</code>. To have
-it, run this where the sources are, and build again:</p>
+<p>This is a GraphQL endpoint. This binary does not contain the playground, because it was built without the pages of
+<code>web/</code>. To include it, run this in the source directory and build again:</p>
 <pre>npm ci --prefix web &amp;&amp; npm run build --prefix web</pre>
-<p>Without it, ask by curl:</p>
+<p>Without the playground, use curl:</p>
 <pre>curl http://{host}/graphql -H 'content-type: application/json' -d '{{"query":"{{ server {{ version }} }}"}}'</pre>
 </html>
 "#
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn browsers_that_look_get_the_page() {
+    fn browsers_get_the_page() {
         for (method, address, accept, wanted) in [
             ("GET", "/graphql", BROWSER, true),
             ("HEAD", "/graphql", BROWSER, true),
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_takes_nothing_from_elsewhere() {
+    async fn the_page_loads_only_from_its_own_origin() {
         let response = page_of(dist("index.html"), &headers("[::1]:8000"));
         assert_eq!(response.status(), StatusCode::OK);
         let header = |name: &str| response.headers()[name].to_str().unwrap();
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_that_is_more_than_a_host_goes_nowhere() {
+    async fn an_invalid_host_is_not_echoed() {
         for host in ["", "a b", "a;script-src *", "a'", "a<b>", "a/b", "a,b"] {
             let response = page_of(None, &headers(host));
             let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn says_when_the_pages_are_not_there() {
+    async fn explains_missing_pages() {
         let response = page_of(None, &headers("duologue.example:8080"));
         assert_eq!(response.status(), StatusCode::OK);
         assert!(response.headers().contains_key(header::CONTENT_SECURITY_POLICY));
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn assets_keep_for_ever() {
+    async fn assets_are_immutable() {
         let response = asset_of(dist, "main-a1_B.js").unwrap();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
         assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_other_assets() {
+    fn other_paths_are_not_assets() {
         for name in
             ["", ".", "..", "../index.html", "..\\index.html", "/etc/passwd", ".env", "main-a1_B", "a\0.js", "é.js"]
         {

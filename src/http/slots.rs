@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_forgets() {
+    fn counts_taken_slots_and_removes_empty_keys() {
         let slots = Arc::<Slots>::default();
         let a = RateLimitKey::network("2001:db8::1".parse().unwrap());
         let same = RateLimitKey::network("2001:db8::2:0:0:1".parse().unwrap());

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_question_gets_the_same_answer_and_empty_pieces_never_come() {
+    fn replies_are_deterministic_and_have_no_empty_pieces() {
         for model in DEMO_UPSTREAMS.into_iter().filter(|model| *model != "demo/fails") {
             let events = script(model);
             assert_eq!(format!("{events:?}"), format!("{:?}", script(model)), "{model}");

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_last_event_without_its_blank_line_counts() {
+    async fn a_last_event_without_a_blank_line_is_returned() {
         assert_eq!(read(b"data: 1\n\ndata: 2", 3).await, [named("message", "1"), named("message", "2")]);
         assert_eq!(read(b"data: 1\n", 3).await, [named("message", "1")]);
         assert_eq!(read(b"", 1).await, []);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_that_are_not_text_spoil_only_themselves() {
+    async fn invalid_utf_8_affects_only_its_own_line() {
         let read = read(b"data: a\xff\xf0\x9fb\n\ndata: c\n\n", 1).await;
         assert_eq!(read, [named("message", "a\u{fffd}\u{fffd}b"), named("message", "c")]);
     }
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_endless_line_is_never_held_whole() {
+    async fn an_endless_line_is_not_buffered() {
         let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 4096])));
         let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let counter = taken.clone();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_comes_after_a_transport_error() {
+    async fn a_transport_error_ends_the_events() {
         let bytes = stream::iter([Ok(Bytes::from_static(b"data: 1\n\ndata: 2")), Err("reset"), Ok(Bytes::new())]);
         let read: Vec<_> = events(bytes).map(|event| event.map(|e| e.data)).collect().await;
         assert_eq!(read, [Ok("1".to_owned()), Err(Broken::Transport("reset"))]);
@@ -237,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_never_matter(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..200), size in 1_usize..20) {
+        fn chunk_boundaries_do_not_matter(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..200), size in 1_usize..20) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
                 prop_assert_eq!(read(&bytes, size).await, read(&bytes, 1000).await);

@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_what_was_within_every_limit() {
+    fn caches_documents_within_every_limit() {
         let limits = Limits { aliases: 1, ..Limits::default() };
         let documents = Documents::new("type Query { a: Int }", limits).unwrap();
         assert!(run(&documents, "{ x: a }").is_ok() && is_cached(&documents, "{ x: a }"));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_takes_no_more_than_its_bytes_and_leaves_what_is_in_use() {
+    fn a_flood_of_documents_is_limited_and_keeps_frequent_ones() {
         let documents = Documents::new("type Query { a: Int }", Limits::default()).unwrap();
         let used = "query Used { a }";
         let large = format!("{{ {}}}", "a ".repeat(9_000));

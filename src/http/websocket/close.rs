@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_fit_a_control_frame() {
+    fn close_reasons_fit_a_control_frame() {
         assert_eq!(Close::duplicate("a").reason, "Subscriber for a already exists");
         for id in ["x".repeat(256), "é".repeat(128), "🏃".repeat(64)] {
             let reason = Close::duplicate(&id).reason;

@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_protocol_does_not_know() {
+    fn refuses_invalid_messages() {
         for text in [
             "",
             "null",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_has_a_bound() {
+    fn ids_have_a_maximum_length() {
         let subscribe = |length: usize| {
             let id = "x".repeat(length);
             read(&format!(r#"{{"type":"subscribe","id":"{id}","payload":{{"query":"{{a}}"}}}}"#))
