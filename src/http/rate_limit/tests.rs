@@ -128,7 +128,7 @@ fn zero_turns_a_limit_off() {
 }
 
 #[test]
-fn a_flood_of_networks_takes_bounded_memory_and_washes_nobody_out_who_is_at_the_limit() {
+fn a_flood_of_networks_is_bounded_and_keeps_keys_at_their_limit() {
     let limiter = RateLimiter::new(10, 0);
     limiter.0.lock().unwrap().general.capacity = 1_000;
     let now = Instant::now();
