@@ -1,4 +1,4 @@
-# `make run` builds and serves; `make test` runs every test. The rest is for who works on duologue.
+# `make run` builds and serves; `make test` runs every test. The other targets are for development.
 
 CARGO ?= cargo
 NPM ?= npm
@@ -11,52 +11,52 @@ FRONTENDS := examples/react-apollo examples/react-urql
 
 .PHONY: run bench build test test-server test-clients test-browser pages lint format schema help
 
-help: ## what there is
+help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
-run: pages ## builds and serves on the embedded database, with the demo model
+run: pages ## builds and serves with the embedded database and the demo model
 	$(CARGO) run
 
-build: pages ## the binary for production: target/release/duologue
+build: pages ## builds the production binary: target/release/duologue
 	$(CARGO) build --release
 
-test: pages test-server test-clients test-browser ## every test
+test: pages test-server test-clients test-browser ## runs every test
 
-test-server: pages $(if $(HAS_NODE),$(CLIENTS)/node_modules/.package-lock.json) ## unit and integration tests; those on PostgreSQL only where it answers
+test-server: pages $(if $(HAS_NODE),$(CLIENTS)/node_modules/.package-lock.json) ## runs unit and integration tests; those on PostgreSQL only if it is reachable
 	$(CARGO) test --workspace
 
-# The binary as `cargo test` makes it: with `cargo build`, some dependencies would be compiled a second time.
-test-clients: ## real GraphQL clients against the real binary, where there is Node
+# Uses the binary that `cargo test` builds, because `cargo build` would compile some dependencies a second time.
+test-clients: ## tests the binary with GraphQL client libraries, if Node is installed
 ifeq ($(HAS_NODE),yes)
 	$(CARGO) test --workspace --no-run --quiet
 	$(MAKE) --no-print-directory $(CLIENTS)/node_modules/.package-lock.json
 	$(NPM) test --prefix $(CLIENTS)
 else ifeq ($(CI),true)
-	@echo "no Node: the client tests cannot run" >&2; exit 1
+	@echo "Node is not installed: cannot run the client tests" >&2; exit 1
 else
-	@echo "skipped: the client tests, for there is no Node"
+	@echo "skipped the client tests: Node is not installed"
 endif
 
 ifneq ($(wildcard $(BROWSER)/package.json),)
-test-browser: pages ## the pages and the frontends of examples/ in a real browser, where there are Node and Chromium
+test-browser: pages ## tests the pages and the frontends of examples/ in a browser, if Node and Chromium are installed
 ifeq ($(HAS_NODE),yes)
 	$(CARGO) test --workspace --no-run --quiet
 	$(MAKE) --no-print-directory $(patsubst %,%/node_modules/.package-lock.json,$(BROWSER) $(FRONTENDS))
 	node $(CLIENTS)/with-server.mjs $(NPM) test --prefix $(BROWSER)
 else ifeq ($(CI),true)
-	@echo "no Node: the browser tests cannot run" >&2; exit 1
+	@echo "Node is not installed: cannot run the browser tests" >&2; exit 1
 else
-	@echo "skipped: the browser tests, for there is no Node"
+	@echo "skipped the browser tests: Node is not installed"
 endif
 endif
 
-# The binary holds the pages that are in web/dist when it is built.
-pages: ## the browser pages, where there is Node
+# The binary embeds the pages that are in web/dist at build time.
+pages: ## builds the browser pages, if Node is installed
 ifneq ($(wildcard $(PAGES)/package.json),)
 ifeq ($(HAS_NODE),yes)
 	@$(MAKE) --no-print-directory $(PAGES)/dist
 else
-	@echo "no Node: the pages are left out, everything else is served"
+	@echo "Node is not installed: building without the pages"
 endif
 endif
 
@@ -68,17 +68,17 @@ $(PAGES)/dist: $(PAGES)/node_modules/.package-lock.json $(shell find $(PAGES) \(
 	$(NPM) ci --prefix $* --loglevel=error
 	@touch $@
 
-lint: ## what CI holds the code to
+lint: ## runs the checks of CI
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 format: ## formats the code
 	$(CARGO) fmt --all
 
-# One target folder, so that the benchmark finds the server that it builds.
-bench: ## the load benchmark, on two cores: a few minutes after the release builds
+# Both builds share a target directory, so that the benchmark finds the server that it builds.
+bench: ## runs the load benchmark on two cores, for some minutes after the release builds
 	CARGO_TARGET_DIR=$(CURDIR)/target $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(WORKLOADS)
 
-schema: ## writes schema.graphql anew from the code
+schema: ## regenerates schema.graphql
 	$(CARGO) run --quiet -- schema > schema.graphql.new
 	mv schema.graphql.new schema.graphql

@@ -1,5 +1,5 @@
-//! Tells cargo that a release carries the browser pages: those that were built after the last release would be missed. A debug
-//! build reads them when it runs.
+//! Rebuilds a release when the browser pages change, because the binary embeds them. A debug build reads them at run
+//! time.
 
 fn main() {
     let is_release = std::env::var("PROFILE").is_ok_and(|profile| profile == "release");

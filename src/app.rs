@@ -1,4 +1,4 @@
-//! The composition root: builds every part once, starts and stops them.
+//! The composition root: builds, starts and stops all parts of the server.
 
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener};
@@ -35,10 +35,10 @@ use crate::storage::migrations::{self, Step};
 use crate::storage::{Database, ServerLock};
 use crate::{jobs, llm};
 
-/// How long the database may take to say that it is there.
+/// Time limit of the readiness check of the database.
 const READY_LIMIT: Duration = Duration::from_secs(2);
 
-/// Why a command came to nothing, in one line for the operator.
+/// Why a command failed, as one line for the operator.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct StartError(String);
@@ -49,10 +49,10 @@ impl StartError {
     }
 }
 
-/// Brings the tables up or down; answers what to print.
+/// Runs a migration command and returns its output.
 ///
 /// # Errors
-/// When the database cannot be reached or used, or a migration fails.
+/// The database cannot be reached or used, or a migration fails.
 pub async fn migrate(settings: &Settings, command: MigrateCommand) -> Result<String, StartError> {
     let url = database_url(settings)?;
     let failed = |cause| StartError::new("DATABASE_URL: the migration failed", cause);
@@ -72,10 +72,10 @@ pub async fn migrate(settings: &Settings, command: MigrateCommand) -> Result<Str
     Ok(all.iter().map(line).collect())
 }
 
-/// Makes a user, on a running server's database too; answers what to print.
+/// Creates a user, also while a server is running on the database, and returns the output.
 ///
 /// # Errors
-/// When the database cannot be reached, or the user breaks a rule.
+/// The database cannot be reached, or the user is invalid.
 pub async fn create_user(settings: &Settings, user: CreateUser, password: String) -> Result<String, StartError> {
     let url = database_url(settings)?;
     let failed = |cause| StartError::new("DATABASE_URL: cannot use the database", cause);
@@ -85,12 +85,12 @@ pub async fn create_user(settings: &Settings, user: CreateUser, password: String
         accounts(settings, &secrets(settings)?, &database, Arc::new(SystemClock), Arc::default(), TaskTracker::new())?;
     let CreateUser { username, email, admin } = user;
     let new = NewUser { username, email, password, full_name: None };
-    let created = accounts.create_user(new, admin).await.map_err(|cause| refused("the user is not created", &cause))?;
+    let created = accounts.create_user(new, admin).await.map_err(|cause| refused("cannot create the user", &cause))?;
     database.close().await;
     Ok(format!("created {} ({})\n", created.username, created.id))
 }
 
-/// The accounts of this process.
+/// Builds the accounts of this process.
 fn accounts(
     settings: &Settings,
     secrets: &SigningSecrets,
@@ -103,22 +103,22 @@ fn accounts(
         .map_err(|cause| refused("JWT_SECRET", &cause))
 }
 
-/// The secrets that sign tokens; one is made at the first start.
+/// The secrets for tokens; generated on the first start if not configured.
 fn secrets(settings: &Settings) -> Result<SigningSecrets, StartError> {
-    let failed = |cause| StartError::new("DATA_DIR: the secret can be neither read nor made", cause);
+    let failed = |cause| StartError::new("DATA_DIR: cannot read or create the secret", cause);
     settings.auth.signing_secrets(&settings.server.data_dir).map_err(failed)
 }
 
-/// Makes `DATA_DIR`, for the file that may stand in it.
+/// Creates `DATA_DIR`, which contains the default database.
 fn database_url(settings: &Settings) -> Result<String, StartError> {
     let folder = &settings.server.data_dir;
     std::fs::create_dir_all(folder).map_err(|cause| {
-        StartError::new(&format!("DATA_DIR: cannot make {:?}", folder.display().to_string()), cause)
+        StartError::new(&format!("DATA_DIR: cannot create {:?}", folder.display().to_string()), cause)
     })?;
     Ok(settings.database_url().expose().to_owned())
 }
 
-/// Every mistake of an input in one line, or the cause of what went wrong here.
+/// All errors of an input in one line, or the cause of an internal error.
 fn refused(what: &str, cause: &Error) -> StartError {
     let fields =
         |fields: &[FieldError]| fields.iter().map(|field| field.message.as_str()).collect::<Vec<_>>().join(" ");
@@ -129,18 +129,18 @@ fn refused(what: &str, cause: &Error) -> StartError {
     }
 }
 
-/// Prints the schema.
+/// Returns the schema as SDL.
 pub fn schema() -> String {
     schema::sdl()
 }
 
-/// Serves until a signal, and answers the process's exit code.
+/// Serves until a signal and returns the exit code.
 ///
 /// # Errors
-/// When a setting, the address or the database cannot be used; nothing was served then.
+/// A setting, the address or the database cannot be used; nothing was served.
 pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode, StartError> {
     let lifecycle = Lifecycle::new(settings.server.shutdown_grace())
-        .map_err(|cause| StartError::new("signals cannot be listened for", cause))?;
+        .map_err(|cause| StartError::new("cannot listen for signals", cause))?;
     let tls =
         settings.protection.tls_files().map(Tls::load).transpose().map_err(|cause| StartError(cause.to_string()))?;
     let url = database_url(&settings)?;
@@ -150,7 +150,7 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
     let database = open(&url, &settings).await?;
     let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle)?;
     let claim = BootFile::claim(&settings.server.data_dir, app.boot)
-        .map_err(|cause| StartError::new("DATA_DIR: the lock file can be neither read nor made", cause))?;
+        .map_err(|cause| StartError::new("DATA_DIR: cannot read or create the lock file", cause))?;
     app.prepare(&settings, claim.as_ref().and_then(|claim| claim.predecessor)).await?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     app.start(&settings, &lifecycle, listener, tls);
@@ -174,7 +174,7 @@ async fn open(url: &str, settings: &Settings) -> Result<Database, StartError> {
     Database::connect(url, settings.database.database_max_connections).await.map_err(failed)
 }
 
-/// Every part of the server, built once.
+/// The parts of the server.
 struct App {
     api: Api,
     state: State,
@@ -182,7 +182,7 @@ struct App {
     ids: Arc<IdGenerator>,
     boot: BootId,
     database: Database,
-    /// Requests, sockets, replies and loads: what a stop lets finish.
+    /// Requests, sockets, replies and data loaders, which the graceful shutdown waits for.
     work: TaskTracker,
 }
 
@@ -235,7 +235,7 @@ impl App {
         Ok(Self { api, state, clock, ids, boot, database, work })
     }
 
-    /// What must be done before anybody is served.
+    /// Prepares the database before serving.
     async fn prepare(&self, settings: &Settings, predecessor: Option<BootId>) -> Result<(), StartError> {
         let failed = |cause| refused("DATABASE_URL: cannot use the database", &cause);
         self.state.replies.recover(predecessor).await.map_err(failed)?;
@@ -248,11 +248,11 @@ impl App {
         Ok(())
     }
 
-    /// Starts everything that runs until the stop.
+    /// Starts all tasks that run until shutdown.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener, tls: Option<Tls>) {
         let Self { api, state, clock, ids, boot: _, database, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
-        // The journal goes on until the end of the last reply is saved.
+        // The journal runs until the end of the last reply is saved.
         let rest = CancellationToken::new();
         for (name, task) in state.replies.journal_tasks(rest.clone()) {
             lifecycle.spawn_vital(name, task);
@@ -312,7 +312,7 @@ impl App {
             {
                 tracing::error!(error = &cause as &dyn std::error::Error, "serving failed");
             }
-            // No request comes any more: what runs is the last.
+            // No more requests arrive, so no more work is added.
             work.close();
             work.wait().await;
             rest.cancel();

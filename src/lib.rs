@@ -1,16 +1,15 @@
 //! duologue: an AI-chat backend behind one GraphQL schema.
 //!
-//! The tree states the flow. An import only ever points down these floors; `tests/it/layers.rs` holds every `crate::` path
-//! against them:
+//! Imports only point downwards in this list; `tests/it/layers.rs` checks every `crate::` path:
 //!
 //! ```text
-//! main.rs → app.rs                   the only two that see everything
+//! main.rs → app.rs                   may import everything
 //!   http/                            router, GraphQL over HTTP, WebSocket, playground, health
-//!     graphql/ jobs                  types and resolvers: parse → one domain call → wrap; periodic work
-//!       domain/                      rules: who may, what happens, in what order
-//!         storage/ llm/ events/      the ways out of the process; they do not know each other
+//!     graphql/ jobs                  types and resolvers: parse → one domain call → wrap; periodic jobs
+//!       domain/                      rules: permissions, effects, order
+//!         storage/ llm/ events/      access to the outside; independent of each other
 //!           entity/                  rows, ids, enums: plain data
-//! config/, clock, lifecycle          stand beside entity/
+//! config/, clock, lifecycle          on the same level as entity/
 //! ```
 
 pub mod app;

@@ -1,4 +1,5 @@
-//! Start and stop: the first signal asks everything to finish, the second, or the end of the grace period, to stop now.
+//! Graceful and forced shutdown. The first signal starts the graceful shutdown; a second signal, or the end of the
+//! grace period, forces it.
 
 use std::io;
 use std::process::ExitCode;
@@ -11,10 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long tasks may take to notice the hard stop. One that takes longer is left behind.
+/// How long tasks may take to end after the forced shutdown begins. Remaining tasks are abandoned.
 const HARD_STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// The two stops, and the tasks that are waited for.
+/// The shutdown tokens, and the tasks that shutdown waits for.
 #[derive(Debug)]
 pub struct Lifecycle {
     soft: CancellationToken,
@@ -27,11 +28,11 @@ pub struct Lifecycle {
 }
 
 impl Lifecycle {
-    /// Listens for SIGTERM and SIGINT from now on. Running work may take `grace` to finish after the first. Needs a Tokio
+    /// Listens for SIGTERM and SIGINT. Running work may take `grace` to finish after the first signal. Requires a Tokio
     /// runtime.
     ///
     /// # Errors
-    /// When the signals cannot be listened for.
+    /// The signal handlers cannot be installed.
     pub fn new(grace: Duration) -> io::Result<Self> {
         Ok(Self {
             soft: CancellationToken::new(),
@@ -44,54 +45,54 @@ impl Lifecycle {
         })
     }
 
-    /// Cancelled at the first signal: take nothing new, finish what runs.
+    /// Cancelled when the graceful shutdown begins: accept no new work, finish running work.
     pub fn soft(&self) -> &CancellationToken {
         &self.soft
     }
 
-    /// Cancelled when time is up: save what there is and return.
+    /// Cancelled when the shutdown is forced: save state and return.
     pub fn hard(&self) -> &CancellationToken {
         &self.hard
     }
 
-    /// What everything is spawned on, so that nothing outlives the stop.
+    /// The tracker that all tasks are spawned on, so that none outlives the shutdown.
     pub fn tracker(&self) -> &TaskTracker {
         &self.tracker
     }
 
-    /// Spawns a task that the server cannot do without and that ends at one of the stops. When it panics, or ends before, the
-    /// server stops with a failing exit code, for a supervisor to start it again.
+    /// Spawns a task that the server depends on and that ends only during shutdown. If it panics or ends earlier, the
+    /// server stops with a failure exit code, so that a supervisor restarts it.
     pub fn spawn_vital(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let (soft, crashed) = (self.soft.clone(), Arc::clone(&self.crashed));
         self.tracker.spawn(async move {
             let outcome = std::panic::AssertUnwindSafe(task).catch_unwind().await;
             if outcome.is_err() || !soft.is_cancelled() {
-                tracing::error!(task = name, panicked = outcome.is_err(), "a vital task ended; stopping");
+                tracing::error!(task = name, panicked = outcome.is_err(), "a vital task ended; shutting down");
                 crashed.store(true, Ordering::Relaxed);
                 soft.cancel();
             }
         });
     }
 
-    /// Waits for the first signal or a crash, then for everything to end; answers the process's exit code.
+    /// Waits for the first signal or a failed vital task, then for all tasks to end. Returns the exit code.
     pub async fn run_until_stopped(mut self) -> ExitCode {
         tokio::select! {
             () = self.soft.cancelled() => {}
-            _ = self.terminate.recv() => tracing::info!("SIGTERM received; finishing what runs"),
-            _ = self.interrupt.recv() => tracing::info!("SIGINT received; finishing what runs"),
+            _ = self.terminate.recv() => tracing::info!("SIGTERM received; shutting down gracefully"),
+            _ = self.interrupt.recv() => tracing::info!("SIGINT received; shutting down gracefully"),
         }
         self.soft.cancel();
         self.tracker.close();
         tokio::select! {
             () = self.tracker.wait() => {}
-            () = tokio::time::sleep(self.grace) => tracing::warn!("the grace period is over; stopping now"),
-            _ = self.terminate.recv() => tracing::warn!("second signal; stopping now"),
-            _ = self.interrupt.recv() => tracing::warn!("second signal; stopping now"),
+            () = tokio::time::sleep(self.grace) => tracing::warn!("grace period over; forcing shutdown"),
+            _ = self.terminate.recv() => tracing::warn!("second signal; forcing shutdown"),
+            _ = self.interrupt.recv() => tracing::warn!("second signal; forcing shutdown"),
         }
         self.hard.cancel();
         let ended = tokio::time::timeout(HARD_STOP_LIMIT, self.tracker.wait()).await;
         if ended.is_err() {
-            tracing::error!(tasks = self.tracker.len(), "tasks do not stop; leaving them behind");
+            tracing::error!(tasks = self.tracker.len(), "tasks did not stop; abandoning them");
         }
         if ended.is_err() || self.crashed.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
     }
@@ -101,13 +102,13 @@ impl Lifecycle {
 mod tests {
     use super::*;
 
-    // Exit codes cannot be compared; their debug form can.
+    // `ExitCode` has no `PartialEq`; compare its debug form.
     fn is_success(code: ExitCode) -> bool {
         format!("{code:?}") == format!("{:?}", ExitCode::SUCCESS)
     }
 
     #[tokio::test]
-    async fn work_that_ends_in_time_is_waited_for() {
+    async fn waits_for_work_within_the_grace_period() {
         let lifecycle = Lifecycle::new(Duration::from_secs(60)).unwrap();
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         let finished = Arc::new(AtomicBool::new(false));
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn work_that_takes_too_long_is_stopped_hard() {
+    async fn forces_shutdown_after_the_grace_period() {
         let lifecycle = Lifecycle::new(Duration::from_millis(20)).unwrap();
         let hard = lifecycle.hard().clone();
         lifecycle.tracker().spawn(async move { hard.cancelled().await });
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_vital_task_that_panics_or_ends_stops_the_server_with_a_failure() {
+    async fn a_vital_task_that_panics_or_ends_early_is_a_failure() {
         let lifecycle = Lifecycle::new(Duration::from_secs(60)).unwrap();
         lifecycle.spawn_vital("panics", async { panic!("on purpose") });
         assert!(!is_success(lifecycle.run_until_stopped().await));
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_vital_task_that_ends_at_the_stop_is_no_crash() {
+    async fn a_vital_task_that_ends_during_shutdown_is_not_a_failure() {
         let lifecycle = Lifecycle::new(Duration::from_secs(60)).unwrap();
         let soft = lifecycle.soft().clone();
         lifecycle.spawn_vital("obeys", async move { soft.cancelled().await });

@@ -1,4 +1,4 @@
-//! The command line of duologue.
+//! The executable.
 
 use std::error::Error;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
@@ -17,11 +17,11 @@ use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code of a start with settings that are not accepted, as clap has it for a wrong command line.
+/// The exit code for invalid settings; the same as clap's for an invalid command line.
 const BAD_SETTINGS: u8 = 2;
-/// It says two lines for each migration; duologue says one for all.
+/// Logs two lines per migration; duologue logs one line for all.
 const QUIET: &str = "sea_orm_migration=error";
-/// The longest line that is read as a password, in bytes: what is too long is told by the rules for passwords.
+/// Maximum length of the password line, in bytes. Longer passwords are refused by the password rules.
 const MAX_PASSWORD_LINE: u64 = 4096;
 
 fn main() -> ExitCode {
@@ -35,8 +35,8 @@ fn main() -> ExitCode {
 fn run(line: CommandLine) -> Result<ExitCode, Box<dyn Error>> {
     let CommandLine { settings, command } = line;
     log_to_stderr(&settings.server)?;
-    // With two providers linked, rustls would panic at the first connection unless one was chosen.
-    rustls::crypto::ring::default_provider().install_default().map_err(|_| "TLS was set up twice")?;
+    // With two providers linked, rustls would panic at the first connection without a default.
+    rustls::crypto::ring::default_provider().install_default().map_err(|_| "the TLS provider is already installed")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command.unwrap_or(Command::Serve) {
         Command::Serve => match settings.models.load() {
@@ -53,7 +53,7 @@ fn run(line: CommandLine) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 fn log_to_stderr(settings: &ServerSettings) -> Result<(), Box<dyn Error>> {
-    // What the operator says of a target replaces what stands before it.
+    // The operator's setting for a target overrides the default before it.
     let filter = EnvFilter::builder().parse(format!("{QUIET},{}", settings.log))?;
     let lines = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
     let lines = match settings.log_format {
@@ -64,15 +64,15 @@ fn log_to_stderr(settings: &ServerSettings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Below `info`, libraries log what passes through them: frames of WebSockets with tokens and passwords. Only
-/// duologue's own lines are as detailed as the operator asks.
+/// Below `info`, libraries log the data that they transfer, such as WebSocket frames with tokens and passwords.
+/// Therefore only duologue's own targets may log below `info`.
 fn is_free_of_secrets(metadata: &Metadata<'_>) -> bool {
     let is_own =
         metadata.target().strip_prefix("duologue").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
     is_own || *metadata.level() <= Level::INFO
 }
 
-/// The first line of standard input, or what is typed, unseen, at a terminal.
+/// Reads the first line of standard input, or prompts for a password without echo on a terminal.
 fn read_password() -> io::Result<String> {
     if io::stdin().is_terminal() {
         return rpassword::prompt_password("Password: ");
@@ -87,10 +87,10 @@ fn print(text: &str) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says in one line why nothing was started.
+/// Prints the reason for a failed start as one line.
 fn complain(cause: &dyn Error, code: ExitCode) -> ExitCode {
     let line = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
-    // When even this cannot be written, the exit code has to do.
+    // If standard error cannot be written, the exit code still shows the failure.
     let _ = writeln!(io::stderr(), "duologue: {line}");
     code
 }

@@ -1,4 +1,5 @@
-//! The test bed: a folder with the databases, the provider, and the two servers, started anew for each workload.
+//! The test environment: a folder with the databases, the provider, and the two servers, which are restarted for each
+//! workload.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,19 +14,19 @@ use crate::http::{Http, post};
 use crate::process::{LOAD_CORE, Process, SERVER_CORE};
 use crate::streams::{Source, model_id};
 
-/// What every user signs in with.
+/// The password of all users.
 pub const PASSWORD: &str = "seven sailors sold silver spoons";
 const SECRET: &str = "a secret of more than 32 bytes for the benchmark alone";
-/// How long a process may take to listen.
+/// Maximum time until a process listens.
 const START_LIMIT: Duration = Duration::from_secs(20);
-/// Readers of streams share so many users.
+/// The number of users that share the streams.
 const STREAM_USERS: usize = 32;
 
-/// Plans of the provider that this server must know as models.
+/// The provider's plans, which the server needs as models.
 pub const PLANS: [&str; 5] =
     ["rate=50 tokens=50", "rate=0 tokens=4000", "rate=20 tokens=400", "rate=20 tokens=1 stall=1", "rate=0 tokens=32"];
 
-/// The test bed.
+/// The test environment.
 pub struct Bed {
     folder: TempDir,
     server: PathBuf,
@@ -37,14 +38,14 @@ pub struct Bed {
 
 /// A running server.
 pub struct Server {
-    /// What it costs is asked here.
+    /// The process, for its resource usage.
     pub process: Process,
-    /// Where it listens.
+    /// The port it listens on.
     pub port: u16,
 }
 
 impl Bed {
-    /// Makes the databases. `server` is the binary under test.
+    /// Creates the databases. `server` is the binary to measure.
     pub async fn make(server: &Path) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let provider_port = free_port()?;
@@ -61,7 +62,7 @@ impl Bed {
         Ok(bed)
     }
 
-    /// Lets the server make what is copied then; answers an access token.
+    /// Lets the server create the rows to copy; returns an access token.
     async fn template(&self) -> Result<String> {
         let server = self.duologue().await?;
         let mut http = Http::connect(server.port).await?;
@@ -77,7 +78,7 @@ impl Bed {
         Ok(token)
     }
 
-    /// Starts the server under test.
+    /// Starts duologue.
     pub async fn duologue(&self) -> Result<Server> {
         let port = free_port()?;
         let text = port.to_string();
@@ -112,7 +113,7 @@ impl Bed {
         Ok(Server { process, port })
     }
 
-    /// Streams of this server, shared between some users.
+    /// Streams of this server, shared by some users.
     pub fn source(&self, server: &Server) -> Source {
         let tokens = self.users.iter().take(STREAM_USERS).map(|user| user.token.clone()).collect();
         Source::Duologue { port: server.port, tokens }
@@ -136,7 +137,7 @@ fn write_models(folder: &Path, provider_port: u16) -> Result<()> {
     Ok(std::fs::write(folder.join("models.toml"), text)?)
 }
 
-/// A port that is free now.
+/// Returns a free port.
 fn free_port() -> Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }

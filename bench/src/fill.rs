@@ -1,5 +1,6 @@
-//! The database of the benchmark: what the server itself wrote for one user, copied for many by SQL, and access tokens for all.
-//! Columns that are not named here keep the first user's values, so that a new one needs nothing here.
+//! Fills the benchmark's database: rows that the server wrote for one user are copied for many users by SQL, with
+//! access tokens for all. Columns that are not listed keep the values of the copied rows, so new columns need no change
+//! here.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -14,34 +15,34 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Users, as the first workload has it.
+/// The number of users.
 pub const USERS: usize = 1_000;
-/// Of every user.
+/// Chats per user.
 pub const CHATS: usize = 20;
-/// Of every chat.
+/// Messages per chat.
 const MESSAGES: usize = 20;
-/// What a message says, about as long as people's and models' are on average.
+/// The text of a message, of average length.
 const BODY: &str = "Seven sailors sold silver spoons by the shore, and nobody asked where the silver had come from. \
     A short answer would be that the tide brings it; the longer one needs a map, a lamp, and an evening without rain.";
 
 /// A user of the benchmark.
 #[derive(Debug, Clone)]
 pub struct User {
-    /// Its key.
+    /// The primary key.
     pub id: Uuid,
-    /// Its access token.
+    /// The access token.
     pub token: String,
 }
 
-/// What one table's rows are copied from, and what the copies have of their own.
+/// The source rows of one table, and the columns that differ in the copies.
 struct Copy<'a> {
     table: &'a str,
-    /// A condition for the row that is copied, and what else is in the `FROM`.
+    /// A condition for the copied row, and the rest of the `FROM` clause.
     from: String,
     own: Vec<(&'a str, String)>,
 }
 
-/// An expression for a UUIDv7 of a kind of row.
+/// An SQL expression for a UUIDv7 of a kind of row.
 fn key(kind: u32, number: &str) -> String {
     format!("unhex(printf('019a00000000700{kind}8000%012x', {number}))")
 }
@@ -50,7 +51,8 @@ fn uuid(kind: u32, number: usize) -> Uuid {
     Uuid::from_u128(0x019a_0000_0000_7000_8000_0000_0000_0000 | u128::from(kind) << 64 | number as u128)
 }
 
-/// Fills the database, in which the server has made one user, `template`, with a session and one chat of a message and its reply.
+/// Fills the database, in which the server has created the user `template` with a session and a chat of one message and
+/// its reply.
 pub async fn fill(file: &Path) -> Result<()> {
     let mut db =
         SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file).foreign_keys(false)).await?;
@@ -102,14 +104,14 @@ pub async fn fill(file: &Path) -> Result<()> {
         },
         Copy {
             table: "messages",
-            // Odd ones are the user's, even ones the assistant's.
+            // Odd messages are from the user, even ones from the assistant.
             from: format!("{users}, {chats}, {messages} JOIN (SELECT * FROM messages) t ON t.role = (m.i + 1) % 2"),
             own: vec![
                 ("id", key(4, message_number)),
                 ("chat_id", key(3, chat_number)),
                 ("parent_id", format!("CASE WHEN m.i > 1 THEN {} END", key(4, before))),
                 ("depth", "m.i - 1".to_owned()),
-                // Any ancestor will do for a pointer.
+                // Any ancestor is valid as a jump pointer.
                 ("jump_id", key(4, "(u.i * 100 + c.i) * 100 + max(m.i - 1, 1)")),
                 ("jump_depth", "max(m.i - 2, 0)".to_owned()),
                 ("is_leaf", format!("m.i = {MESSAGES}")),
@@ -139,7 +141,7 @@ pub async fn fill(file: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The users with their tokens: the first user's token, signed anew for each.
+/// The users with their access tokens: the first user's token, re-signed for each.
 pub fn users(template_token: &str, secret: &str) -> Result<Vec<User>> {
     let mut parts = template_token.split('.');
     let (Some(header), Some(claims)) = (parts.next(), parts.next()) else { return Err("not a JWT".into()) };

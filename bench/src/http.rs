@@ -1,4 +1,4 @@
-//! An HTTP/1.1 client that costs the load's core next to nothing: one connection, one request at a time.
+//! An HTTP/1.1 client with minimal CPU cost: one connection, one request at a time.
 
 use std::time::Instant;
 
@@ -8,13 +8,13 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 
-/// A connection that is kept alive.
+/// A keep-alive connection.
 pub struct Http {
     stream: TcpStream,
     buffer: Vec<u8>,
 }
 
-/// A POST request, ready to be sent many times.
+/// A serialized POST request.
 pub fn post(path: &str, token: Option<&str>, body: &str) -> Vec<u8> {
     let authorization = token.map(|token| format!("authorization: Bearer {token}\r\n")).unwrap_or_default();
     let length = body.len();
@@ -32,12 +32,12 @@ impl Http {
         Ok(Self { stream, buffer: Vec::new() })
     }
 
-    /// Sends a request and answers the body of its answer, which must be a success.
+    /// Sends a request and returns the response body. Fails unless the response is a success.
     pub async fn send(&mut self, request: &[u8]) -> Result<&str> {
         self.ask(request).await?.map_err(Into::into)
     }
 
-    /// Sends a request and answers the body of its answer, or how it was refused.
+    /// Sends a request and returns the response body, or the reason for its refusal.
     async fn ask(&mut self, request: &[u8]) -> Result<Result<&str, String>> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
@@ -62,17 +62,17 @@ impl Http {
     }
 }
 
-/// What a load saw.
+/// The results of a load.
 #[derive(Debug, Default)]
 pub struct Load {
-    /// Of each request that succeeded, in microseconds.
+    /// The latency of each successful request, in microseconds.
     pub latencies: Vec<u64>,
-    /// How others were refused.
+    /// The reasons of refused requests.
     pub refusals: Vec<String>,
 }
 
-/// Sends requests over some connections until `until`, each as soon as the one before is answered. `request` is given the number of
-/// the request, different on every connection.
+/// Sends requests on some connections until `until`, each after the previous response. `request` gets a request number
+/// that is unique across connections.
 pub async fn closed_loop(
     port: u16,
     connections: usize,
@@ -107,7 +107,7 @@ pub async fn closed_loop(
     Ok(load)
 }
 
-/// The value that so many of a thousand do not exceed; 0 of nothing.
+/// The given permille of the values; 0 if there are none.
 pub fn permille(values: &mut [u64], permille: usize) -> u64 {
     values.sort_unstable();
     let index = (values.len() * permille / 1_000).min(values.len().saturating_sub(1));

@@ -1,6 +1,8 @@
-//! The load benchmark: this server against a raw axum + sqlx one, in one run.
+//! The load benchmark: duologue compared to a raw axum + sqlx server.
 //!
-//! `make bench` builds the server, measures the workloads (`make bench WORKLOADS="W1 W4"`: the named ones) and prints a table. The server has one core, the load and the provider another. `--server FILE` measures a binary as it is.
+//! `make bench` builds the server, runs the workloads (`make bench WORKLOADS="W1 W4"` for some of them) and prints a
+//! table. The server runs on one core, the load generator and the provider on another. `--server FILE` measures an
+//! existing binary.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark has the time of day, and its tasks end with it")]
 
@@ -23,11 +25,11 @@ use std::process::{Command, ExitCode};
 
 use crate::bed::Bed;
 
-/// The same allocator for everybody.
+/// The same allocator for all processes.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Why there is no result.
+/// The error of a run.
 type Failure = Box<dyn Error + Send + Sync>;
 type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -54,12 +56,12 @@ fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// As the server's own runtime: a thread for each core that the process may use.
+/// Like the server's runtime: one thread per available core.
 fn on_all_cores() -> io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// Builds the server as it is shipped, beside this binary.
+/// Builds the server in release mode, beside this binary.
 fn build() -> Result<PathBuf> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status =
@@ -102,7 +104,7 @@ fn measure(server: PathBuf, workloads: &[&str]) -> Result<()> {
             }
         }
         table::print(&rows)?;
-        // What was measured is worth seeing, whatever became of the rest.
+        // Results are printed even if some workloads failed.
         if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
     })
 }

@@ -1,4 +1,4 @@
-//! Processes on a core of their own: starting them, what they cost, and their end.
+//! Processes pinned to a core: start, resource usage and end.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,19 +8,19 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// The core of the server under test.
+/// The core of the server.
 pub const SERVER_CORE: usize = 0;
-/// The core of the load and of the provider.
+/// The core of the load generator and the provider.
 pub const LOAD_CORE: usize = 1;
 
-/// Ticks of `/proc/<pid>/stat` a second: `USER_HZ`, which Linux fixes at 100 for every architecture that Rust runs on here.
+/// Ticks per second in `/proc/<pid>/stat`: `USER_HZ`, which is 100 on all Linux architectures that Rust supports here.
 const TICKS_PER_SECOND: f64 = 100.0;
 
-/// A process that ends with this value.
+/// A process that is killed on drop.
 pub struct Process(Child);
 
 impl Process {
-    /// Starts `program` on a core, with what it says in a file.
+    /// Starts `program` on a core, with its output in a file.
     pub fn start(
         core: usize,
         program: &Path,
@@ -40,16 +40,17 @@ impl Process {
         Ok(Self(command.stdout(log.try_clone()?).stderr(log).spawn()?))
     }
 
-    /// The processor time that it has used, to 10 ms.
+    /// The CPU time that it has used, to 10 ms.
     pub fn cpu(&self) -> Result<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
-        // The name, in brackets, may hold anything; user and system time are fields 14 and 15, state after the name is 3.
+        // The name in brackets may contain anything; user and system time are fields 14 and 15, the state after the
+        // name is field 3.
         let fields = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let ticks: f64 = fields.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
         Ok(Duration::from_secs_f64(ticks / TICKS_PER_SECOND))
     }
 
-    /// The memory that it holds for itself, in bytes: pages of files, which the system takes back as it likes, do not count.
+    /// Its private memory, in bytes, without file pages, which the system can reclaim.
     pub fn memory(&self) -> Result<f64> {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.0.id()))?;
         let line =
@@ -60,24 +61,24 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It is gone already, or it goes now.
+        // The process may have ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// Whether processes can be bound to cores here.
+/// Whether processes can be pinned to cores.
 pub fn can_pin() -> bool {
     *CAN_PIN
 }
 
-/// Found out once, before this process has bound itself to one core.
+/// Determined once, before this process is pinned.
 static CAN_PIN: LazyLock<bool> = LazyLock::new(|| {
     std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
         && Command::new("taskset").arg("--version").stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 });
 
-/// Binds this process, threads to come included.
+/// Pins this process, including future threads.
 pub fn pin_self(core: usize) -> Result<()> {
     let arguments = ["-cp", &core.to_string(), &std::process::id().to_string()].map(str::to_owned);
     Command::new("taskset").args(arguments).stdout(Stdio::null()).status()?;

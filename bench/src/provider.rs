@@ -1,8 +1,8 @@
-//! A model provider that costs next to nothing: OpenAI-compatible chat completions whose model name is a plan
-//! (`rate=50 tokens=100`).
+//! A model provider with minimal cost: OpenAI-compatible chat completions whose model name is a plan (`rate=50
+//! tokens=100`).
 //!
-//! In a paced stream a token is the moment of its sending, in microseconds of the day of its epoch, so that a reader knows how
-//! long it was on its way; the first is preceded by the moment when the request had come.
+//! In a paced stream, each token is the time at which it is sent, in microseconds, so that a reader can compute its
+//! latency. The first token is preceded by the time at which the request was received.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,20 +13,20 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::Result;
 
-/// A token of a stream that is not paced.
+/// A token of an unpaced stream.
 pub const PLAIN_TOKEN: &str = " lorem";
-/// Tokens that go out in one write when nothing is paced.
+/// Tokens per write in an unpaced stream.
 const BATCH: u32 = 32;
-/// The longest request, in bytes.
+/// Maximum size of a request, in bytes.
 const MAX_REQUEST: usize = 1 << 20;
 
-/// What a stream does.
+/// The plan of a stream.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
-    /// Tokens a second; 0 is as fast as possible.
+    /// Tokens per second; 0 for as fast as possible.
     rate: u32,
     tokens: u32,
-    /// Holds the stream open after its last token.
+    /// Keeps the stream open after its last token.
     stalls: bool,
 }
 
@@ -46,7 +46,7 @@ pub async fn serve(port: u16) -> Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(async move {
-            // A server that went away is none of the provider's business.
+            // Errors are ignored, because the server may close the connection at any time.
             let _ = connection(stream).await;
         });
     }
@@ -116,7 +116,7 @@ async fn answer(stream: &mut TcpStream, plan: Plan, received: u64) -> Result<()>
     }
     if plan.stalls {
         stream.write_all(&out).await?;
-        // Until the other side goes away.
+        // Until the client disconnects.
         stream.read_u8().await?;
     }
     event(&mut out, r#"{"id":"chatcmpl-1","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#);
@@ -136,7 +136,7 @@ fn delta(text: &str) -> String {
     )
 }
 
-/// One event in an HTTP chunk of its own, as providers send them.
+/// One event per HTTP chunk, as providers send them.
 fn event(out: &mut Vec<u8>, data: &str) {
     out.extend_from_slice(format!("{:x}\r\ndata: {data}\n\n\r\n", data.len() + 8).as_bytes());
 }

@@ -1,5 +1,5 @@
-//! What this server is measured against: the same answers by axum and sqlx alone, without GraphQL, accounts, limits, a log or
-//! anything that survives a crash of a stream.
+//! The raw server for comparison: the same responses with axum and sqlx only, without GraphQL, accounts, limits, logs
+//! or crash recovery of streams.
 
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use uuid::Uuid;
 
 use crate::Result;
 
-/// Readers of the database, as many as the server has by default.
+/// Read connections to the database, the same number as duologue's default.
 const READERS: u32 = 10;
 
 #[derive(Clone)]
@@ -140,12 +140,12 @@ fn failed(_: sqlx::Error) -> StatusCode {
 
 async fn stream(State(server): State<Server>, upgrade: WebSocketUpgrade) -> Response {
     upgrade.on_upgrade(move |socket| async move {
-        // The reader went away, or the provider did.
+        // The reader or the provider may have disconnected.
         let _ = relay(&server, socket).await;
     })
 }
 
-/// A prompt in, the answer out, token by token.
+/// Relays one prompt and its reply, token by token.
 async fn relay(server: &Server, mut socket: WebSocket) -> Result<()> {
     #[derive(Deserialize)]
     struct Ask {

@@ -1,4 +1,4 @@
-//! Workloads of streams: what the way through the server adds, how fast it is, what it costs, and what idle readers hold.
+//! Workloads of streams: latency, throughput and cost of the relay, and the memory of idle readers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,26 +17,26 @@ const PACED_STREAMS: usize = 50;
 const PACED_TIME: Duration = Duration::from_secs(8);
 const FAST_STREAMS: usize = 200;
 const MANY_STREAMS: usize = 1_000;
-/// So many of them begin in a second.
+/// Streams started per second.
 const MANY_PER_SECOND: u32 = 100;
 const MANY_TIME: Duration = Duration::from_secs(6);
 const IDLE_READERS: usize = 1_000;
-/// Idle readers share so many replies: no user may hold too many sockets.
+/// The number of replies that idle readers share, because the sockets per user are limited.
 const IDLE_REPLIES: usize = 4;
-/// After which a server's memory is what it stays.
+/// The time after which a server's memory is stable.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// What readers of paced streams saw, in microseconds.
+/// Latencies of paced streams, in microseconds.
 #[derive(Debug, Default)]
 struct Delays {
-    /// From the wish to the provider, and from the provider's first token to the reader.
+    /// From the reader's request to the provider, and from the provider's first token to the reader.
     first: Vec<u64>,
     /// Of each token after the first.
     rest: Vec<u64>,
 }
 
 impl Delays {
-    /// Takes what a frame brings at a moment. `began` is when the reader wished for the stream.
+    /// Records a frame received at time `at`. `began` is when the reader requested the stream.
     fn take(&mut self, text: &str, began: u64, at: u64, is_first: bool) {
         let mut stamps = text.split_ascii_whitespace().map(|stamp| stamp.parse::<u64>().unwrap_or(0));
         if is_first && let (Some(received), Some(sent)) = (stamps.next(), stamps.next()) {
@@ -52,7 +52,7 @@ async fn servers(bed: &Bed) -> Result<[(Server, Source); 2]> {
     Ok([(raw, raw_source), (duologue, source)])
 }
 
-/// W3: what the way through the server adds to each token, at 50 streams of 50 tokens a second.
+/// W3: latency added to each token, with 50 streams of 50 tokens per second.
 pub async fn w3(bed: &Bed) -> Result<Vec<Row>> {
     let mut seen = Vec::new();
     for (_server, source) in &servers(bed).await? {
@@ -61,7 +61,7 @@ pub async fn w3(bed: &Bed) -> Result<Vec<Row>> {
             let source = source.clone();
             all.spawn(async move {
                 let mut reader = Reader::open(&source, number).await?;
-                // Spread over the second that a stream takes.
+                // Spread over one second.
                 tokio::time::sleep(Duration::from_secs(1) * u32::try_from(number)? / PACED_STREAMS as u32).await;
                 let mut delays = Delays::default();
                 let mut is_warm = false;
@@ -74,7 +74,7 @@ pub async fn w3(bed: &Bed) -> Result<Vec<Row>> {
                         }
                         is_first = false;
                     }
-                    // A reader's first stream opens connections and compiles statements.
+                    // Not measured: a reader's first stream opens connections and compiles statements.
                     is_warm = true;
                 }
                 Ok::<_, Failure>(delays)
@@ -105,7 +105,7 @@ pub async fn w3(bed: &Bed) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// W4: 200 streams as fast as possible.
+/// W4: 200 unpaced streams.
 pub async fn w4(bed: &Bed) -> Result<Vec<Row>> {
     let mut figures = Vec::new();
     for (server, source) in &servers(bed).await? {
@@ -141,7 +141,7 @@ pub async fn w4(bed: &Bed) -> Result<Vec<Row>> {
     ])
 }
 
-/// W5: 1,000 streams of 20 tokens a second: what a token costs, and what a stream holds.
+/// W5: 1,000 streams of 20 tokens per second: cost per token and memory per stream.
 pub async fn w5(bed: &Bed) -> Result<Vec<Row>> {
     let mut figures = Vec::new();
     for (server, source) in &servers(bed).await? {
@@ -191,7 +191,7 @@ pub async fn w5(bed: &Bed) -> Result<Vec<Row>> {
     ])
 }
 
-/// W6: what an idle subscription holds, its socket included.
+/// W6: memory of an idle subscription, including its socket.
 pub async fn w6(bed: &Bed) -> Result<Vec<Row>> {
     let [raw, duologue] = servers(bed).await?;
     let (server, source) = &duologue;

@@ -1,4 +1,4 @@
-//! Workloads of requests: the page of chats, making chats, and the page of chats while many sign in.
+//! Workloads of requests: a page of chats, creating chats, and a page of chats during a login flood.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,11 +10,11 @@ use crate::http::{Load, closed_loop, permille, post};
 use crate::table::{Outcome, Row};
 
 const CONNECTIONS: usize = 32;
-/// Turns of each server; they alternate, so that what disturbs the machine disturbs both.
+/// Rounds per server, which alternate, so that disturbances affect both.
 const TURNS: usize = 3;
 const TURN: Duration = Duration::from_secs(3);
 const WARM_UP: Duration = Duration::from_millis(700);
-/// The login flood: connections that each sign in again as soon as they are answered.
+/// Connections of the login flood; each signs in again after each response.
 const FLOOD: usize = 200;
 const FLOOD_TURN: Duration = Duration::from_secs(5);
 
@@ -23,7 +23,7 @@ const ME: &str =
 
 type Request = Arc<dyn Fn(usize) -> Vec<u8> + Send + Sync>;
 
-/// Requests a second, and processor time a request, of one server.
+/// Requests per second and CPU time per request of one server.
 #[derive(Debug, Default)]
 struct Totals {
     latencies: Vec<u64>,
@@ -76,7 +76,7 @@ async fn compare(bed: &Bed, workload: &'static str, raw: Request, duologue: Requ
     ])
 }
 
-/// Everybody in turn, in an order that no cache likes.
+/// Selects the users in a cache-unfriendly order.
 fn user(users: &[User], number: usize) -> &User {
     &users[number * 617 % USERS]
 }
@@ -93,7 +93,7 @@ pub async fn w1(bed: &Bed) -> Result<Vec<Row>> {
     compare(bed, "W1 page of chats", Arc::new(raw), page_of_chats(bed), 0.6).await
 }
 
-/// W2: making chats.
+/// W2: creating chats.
 pub async fn w2(bed: &Bed) -> Result<Vec<Row>> {
     let users = bed.users.clone();
     let raw = move |number| {
@@ -109,7 +109,7 @@ pub async fn w2(bed: &Bed) -> Result<Vec<Row>> {
     compare(bed, "W2 createChat", Arc::new(raw), Arc::new(duologue), 0.6).await
 }
 
-/// W7: W1 while many sign in.
+/// W7: W1 during a login flood.
 pub async fn w7(bed: &Bed) -> Result<Vec<Row>> {
     let server = bed.duologue().await?;
     let (mut calm, mut flooded) = (Totals::default(), Totals::default());
@@ -146,6 +146,6 @@ pub async fn w7(bed: &Bed) -> Result<Vec<Row>> {
             result: Some(Outcome::AtMost(grown, 64.0)),
         },
         Row { workload: "", figure: "sign-ins/s", raw: None, duologue: logins, result: None },
-        Row { workload: "", figure: "sign-ins turned away/s", raw: None, duologue: refused, result: None },
+        Row { workload: "", figure: "sign-ins refused/s", raw: None, duologue: refused, result: None },
     ])
 }

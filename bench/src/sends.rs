@@ -1,4 +1,4 @@
-//! W8: how long `sendMessage` takes while many replies run, whose checkpoints need the database too.
+//! W8: the latency of `sendMessage` while many replies run, whose checkpoints also write to the database.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use crate::table::Row;
 use crate::{Failure, Result};
 
 const REPLIES: usize = 1_000;
-/// How many of them begin in a second.
+/// Replies started per second.
 const PER_SECOND: u32 = 100;
 const SENDERS: usize = 4;
 /// The pause between two messages of a sender.
 const PAUSE: Duration = Duration::from_millis(50);
 const TIME: Duration = Duration::from_secs(8);
 
-/// The latencies of `sendMessage` without other work, then beside 1,000 replies of 20 tokens a second. The first is the baseline.
+/// The latencies of `sendMessage` without other load (the baseline), then during 1,000 replies of 20 tokens per second.
 pub async fn w8(bed: &Bed) -> Result<Vec<Row>> {
     let server = bed.duologue().await?;
     let source = bed.source(&server);
@@ -52,7 +52,7 @@ pub async fn w8(bed: &Bed) -> Result<Vec<Row>> {
     ])
 }
 
-/// Microseconds of each send.
+/// The latencies of the sends, in microseconds.
 async fn send(source: &Source) -> Result<Vec<u64>> {
     let (until, mut senders) = (Instant::now() + TIME, JoinSet::new());
     for number in 0..SENDERS {
@@ -60,7 +60,7 @@ async fn send(source: &Source) -> Result<Vec<u64>> {
         senders.spawn(async move {
             let mut sender = Reader::open(&source, number).await?;
             let mut latencies = Vec::new();
-            // The first one opens connections and compiles statements.
+            // Not measured: the first send opens connections and compiles statements.
             sender.send_message(PLANS[4]).await?;
             while Instant::now() < until {
                 tokio::time::sleep(PAUSE).await;

@@ -1,4 +1,4 @@
-//! Readers of streams: a prompt goes in, tokens come out over a WebSocket, from this server or from the raw relay.
+//! Readers of streams: send a prompt and receive tokens over a WebSocket, from duologue or from the raw relay.
 
 use std::sync::Arc;
 
@@ -16,14 +16,14 @@ use crate::http::{Http, post};
 const SUBSCRIPTION: &str = "subscription($id: ID!) { reply(messageId: $id) { __typename position ... on ReplyText { text } ... on ReplyFinished { message { status } } } }";
 const SEND: &str = "mutation($input: SendMessageInput!) { sendMessage(input: $input) { chat { id } reply { id } } }";
 
-/// Where streams come from.
+/// The source of streams.
 #[derive(Clone)]
 pub enum Source {
     Raw { port: u16 },
     Duologue { port: u16, tokens: Arc<[String]> },
 }
 
-/// One socket, and what it takes to begin a stream on it.
+/// A socket, and what is needed to start a stream on it.
 pub struct Reader {
     socket: WebSocketStream<TcpStream>,
     sender: Option<Sender>,
@@ -36,7 +36,7 @@ struct Sender {
 }
 
 impl Reader {
-    /// Opens the socket of the reader with this number. Users share the readers between them.
+    /// Opens the socket of reader `number`. The users share the readers.
     pub async fn open(source: &Source, number: usize) -> Result<Self> {
         let config = WebSocketConfig::default().read_buffer_size(8 * 1024).write_buffer_size(1024);
         let (port, path) = match source {
@@ -63,7 +63,7 @@ impl Reader {
         Ok(Self { socket, sender: Some(Sender { http: Http::connect(port).await?, token }), begun: 0 })
     }
 
-    /// Begins a stream by a model of the provider.
+    /// Starts a stream with a model of the provider.
     pub async fn begin(&mut self, model: &str) -> Result<()> {
         if self.sender.is_none() {
             let ask = serde_json::json!({ "model": model }).to_string();
@@ -73,7 +73,7 @@ impl Reader {
         self.subscribe(&reply).await
     }
 
-    /// Sends a message to this server and answers the id of the reply.
+    /// Sends a message to duologue and returns the id of the reply.
     pub async fn send_message(&mut self, model: &str) -> Result<String> {
         let Sender { http, token } = self.sender.as_mut().ok_or("only this server has messages")?;
         let new_chat = serde_json::json!({ "modelId": model_id(model) });
@@ -83,7 +83,7 @@ impl Reader {
         Ok(answer["data"]["sendMessage"]["reply"]["id"].as_str().ok_or("no reply")?.to_owned())
     }
 
-    /// Reads a reply from this server.
+    /// Subscribes to a reply on duologue.
     pub async fn subscribe(&mut self, reply: &str) -> Result<()> {
         self.begun += 1;
         let payload = serde_json::json!({ "query": SUBSCRIPTION, "variables": { "id": reply } });
@@ -91,7 +91,7 @@ impl Reader {
         Ok(self.socket.send(Message::Text(subscribe.to_string().into())).await?)
     }
 
-    /// What came next; none when the stream has ended.
+    /// The next tokens; `None` at the end of the stream.
     pub async fn next(&mut self) -> Result<Option<Tokens>> {
         loop {
             match self.socket.next().await.ok_or("the socket closed")?? {
@@ -113,7 +113,7 @@ impl Reader {
 pub struct Tokens(Utf8Bytes);
 
 impl Tokens {
-    /// Their text: no token of the provider needs an escape.
+    /// The text of the tokens, which needs no unescaping.
     pub fn text(&self) -> &str {
         let frame = self.0.as_str();
         let rest = frame.find(r#""text":""#).and_then(|at| frame.get(at + 8..)).unwrap_or_default();
@@ -121,7 +121,7 @@ impl Tokens {
     }
 }
 
-/// How this server calls a model of the provider.
+/// The id in duologue of a model of the provider.
 pub fn model_id(plan: &str) -> String {
     format!("bench/{}", plan.replace([' ', '='], "-"))
 }

@@ -2,18 +2,18 @@
 
 use std::io::{self, Write as _};
 
-/// One row: a figure of both servers, and what it should be.
+/// A row: a figure of both servers and its target.
 #[derive(Debug)]
 pub struct Row {
     /// The workload.
     pub workload: &'static str,
     /// The figure and its unit.
     pub figure: &'static str,
-    /// Of the raw server.
+    /// The figure of the raw server.
     pub raw: Option<f64>,
-    /// Of this one.
+    /// The figure of duologue.
     pub duologue: f64,
-    /// What is held against the target.
+    /// The result that is compared to the target.
     pub result: Option<Outcome>,
 }
 
@@ -24,18 +24,18 @@ pub enum Outcome {
     AtLeast(f64, f64),
     /// A ratio or a figure that should be at most this.
     AtMost(f64, f64),
-    /// A ratio that says more without having a target.
+    /// A ratio without a target.
     Ratio(f64),
 }
 
 impl Row {
-    /// A figure of which this server should have at least a part of the raw one's.
+    /// A figure that must be at least a fraction of the raw server's.
     pub fn at_least(workload: &'static str, figure: &'static str, raw: f64, duologue: f64, target: f64) -> Self {
         let result = Some(Outcome::AtLeast(duologue / raw, target));
         Self { workload, figure, raw: Some(raw), duologue, result }
     }
 
-    /// A figure that tells more about the row before.
+    /// An additional figure for the preceding row.
     pub fn more(workload: &'static str, figure: &'static str, raw: f64, duologue: f64) -> Self {
         Self { workload, figure, raw: Some(raw), duologue, result: Some(Outcome::Ratio(duologue / raw)) }
     }
@@ -49,7 +49,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Prints the table in Markdown.
+/// Prints the table as Markdown.
 pub fn print(rows: &[Row]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "| | figure | raw | duologue | result | target | |")?;

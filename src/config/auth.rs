@@ -1,4 +1,4 @@
-//! Who gets in: the secrets that sign tokens, how long tokens live, the first admin.
+//! Settings for authentication: token secrets, token lifetimes, lockout, the default admin.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -14,49 +14,49 @@ use zxcvbn::{Score, zxcvbn};
 use super::values::{boolean, line, number};
 use super::{Secret, SettingError};
 
-/// Shortest secret, in bytes: the size of an HS256 signature (RFC 7518, section 3.2).
+/// Minimum length of a secret, in bytes: the size of an HS256 signature (RFC 7518, section 3.2).
 const MIN_SECRET_BYTES: usize = 32;
-/// The generated secret's file in `DATA_DIR`.
+/// The file name of the generated secret in `DATA_DIR`.
 const SECRET_FILE: &str = "jwt-secret";
 
-/// The section.
+/// Settings for authentication.
 #[derive(Debug, Clone, clap::Args)]
 pub struct AuthSettings {
-    /// Secret that signs tokens, at least 32 bytes; of a comma list the first signs and all verify [default: generated into
-    /// DATA_DIR].
+    /// Secret that signs tokens, at least 32 bytes; in a comma-separated list, the first signs and all verify [default:
+    /// generated in DATA_DIR].
     #[arg(long, hide_env_values = true, value_parser = signing_secrets)]
     pub jwt_secret: Option<SigningSecrets>,
-    /// Minutes that an access token lives.
+    /// Lifetime of an access token, in minutes.
     #[arg(long, default_value = "15", value_parser = number::<u32>(1..=1440))]
     pub access_token_expire_minutes: u32,
-    /// Days that a session lives without being used.
+    /// Days after which an unused session expires.
     #[arg(long, default_value = "7", value_parser = number::<u32>(1..=365))]
     pub refresh_token_expire_days: u32,
-    /// Whether anybody may register.
+    /// Whether anyone may register.
     #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
     pub registration_open: bool,
-    /// Failed sign-ins to an account from one source, after which the two are locked for each other; 0 for never.
+    /// Failed sign-ins to an account from one source before that source is locked out of the account; 0 for no lockout.
     #[arg(long, default_value = "10", value_parser = number::<u32>(0..=10_000))]
     pub login_lockout_attempts: u32,
-    /// Minutes that a lock lasts, and after which failures are forgotten; 0 for no locks.
+    /// Duration of a lockout, after which failures are forgotten, in minutes; 0 for no lockout.
     #[arg(long, default_value = "15", value_parser = number::<u32>(0..=10_080))]
     pub login_lockout_minutes: u32,
-    /// Username of the admin who is made on the first start when name, e-mail and password are all set.
+    /// Username of the default admin, created on the first start if username, e-mail address and password are all set.
     #[arg(long, value_parser = line)]
     pub default_admin_username: Option<String>,
-    /// E-mail address of that admin.
+    /// E-mail address of the default admin.
     #[arg(long, value_parser = line)]
     pub default_admin_email: Option<String>,
-    /// Password of that admin.
+    /// Password of the default admin.
     #[arg(long, hide_env_values = true, value_parser = password)]
     pub default_admin_password: Option<Secret>,
 }
 
-/// Secrets that sign tokens: the first signs, all verify.
+/// Secrets for tokens: the first signs, all verify.
 #[derive(Debug, Clone)]
 pub struct SigningSecrets(Vec<Secret>);
 
-/// The admin who is made on the first start.
+/// The admin that is created on the first start.
 #[derive(Debug, Clone)]
 pub struct DefaultAdmin {
     /// `DEFAULT_ADMIN_USERNAME`
@@ -68,7 +68,7 @@ pub struct DefaultAdmin {
 }
 
 impl AuthSettings {
-    /// The admin to make on the first start; none unless all three variables are set.
+    /// The admin to create on the first start; `None` unless all three variables are set.
     pub fn default_admin(&self) -> Option<DefaultAdmin> {
         Some(DefaultAdmin {
             username: self.default_admin_username.clone()?,
@@ -77,20 +77,20 @@ impl AuthSettings {
         })
     }
 
-    /// How long an access token lives.
+    /// The lifetime of an access token.
     pub fn access_token_lifetime(&self) -> Duration {
         Duration::from_secs(u64::from(self.access_token_expire_minutes) * 60)
     }
 
-    /// How long a refresh token lives.
+    /// The lifetime of a refresh token.
     pub fn refresh_token_lifetime(&self) -> Duration {
         Duration::from_secs(u64::from(self.refresh_token_expire_days) * 24 * 60 * 60)
     }
 
-    /// The given secrets, or the one in `data_dir`, which is generated once, with mode 0600, for every later start.
+    /// The configured secrets, or the secret in `data_dir`, which the first start generates with file mode 0600.
     ///
     /// # Errors
-    /// When the file can be neither read nor made, or holds no secret.
+    /// The file cannot be read or created, or contains no valid secret.
     pub fn signing_secrets(&self, data_dir: &Path) -> io::Result<SigningSecrets> {
         if let Some(secrets) = &self.jwt_secret {
             return Ok(secrets.clone());
@@ -105,9 +105,9 @@ impl AuthSettings {
         })
     }
 
-    /// What production does not put up with.
+    /// Checks the additional rules of production.
     pub(super) fn validate_for_production(&self) -> Result<(), SettingError> {
-        let accepted = "at least 32 bytes from a random generator in production (`openssl rand -base64 32` makes one)";
+        let accepted = "at least 32 random bytes in production (run `openssl rand -base64 32`)";
         let Some(secrets) = &self.jwt_secret else {
             return Err(SettingError::new("JWT_SECRET", "", accepted));
         };
@@ -126,13 +126,13 @@ impl AuthSettings {
 }
 
 impl SigningSecrets {
-    /// The secrets, the one that signs first.
+    /// The secrets; the first one signs.
     pub fn iter(&self) -> impl Iterator<Item = &Secret> {
         self.0.iter()
     }
 }
 
-/// Words that stand in the examples of manuals, and in no random text.
+/// Words of example secrets that do not occur in random text.
 const PLACEHOLDERS: [&str; 6] = ["change", "secret", "example", "password", "default", "1234567"];
 
 fn is_guessable(secret: &Secret) -> bool {
@@ -146,7 +146,7 @@ fn is_guessable(secret: &Secret) -> bool {
 fn signing_secrets(text: &str) -> Result<SigningSecrets, &'static str> {
     let secrets: Vec<&str> = text.split(',').map(str::trim).collect();
     if secrets.iter().any(|secret| secret.len() < MIN_SECRET_BYTES) {
-        return Err("at least 32 bytes, or a comma list of such secrets");
+        return Err("at least 32 bytes, or a comma-separated list of such secrets");
     }
     Ok(SigningSecrets(secrets.into_iter().map(|secret| Secret::from(secret.to_owned())).collect()))
 }
@@ -158,7 +158,7 @@ fn password(text: &str) -> Result<Secret, &'static str> {
     }
 }
 
-/// Makes the file whole or not at all: of several processes that start at once, one writes it and the others read that.
+/// Creates the file atomically: of several processes that start concurrently, one writes it and the others read it.
 fn generate_secret(data_dir: &Path, path: &Path) -> io::Result<String> {
     fs::create_dir_all(data_dir)?;
     let mut random = [0; 32];
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_is_generated_once_and_for_its_owner_alone() {
+    fn a_secret_is_generated_once_and_readable_by_its_owner_only() {
         let data = tempfile::tempdir().unwrap();
         let data = data.path().join("made/on/the/way");
         let first = settings().signing_secrets(&data).unwrap();
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_that_start_at_once_agree_on_the_secret() {
+    fn processes_that_start_concurrently_use_the_same_secret() {
         let data = tempfile::tempdir().unwrap();
         let made = generate_secret(data.path(), &data.path().join(SECRET_FILE)).unwrap();
         let late = generate_secret(data.path(), &data.path().join(SECRET_FILE)).unwrap();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_secret_file_stops_the_start() {
+    fn a_damaged_secret_file_is_an_error() {
         let data = tempfile::tempdir().unwrap();
         fs::write(data.path().join(SECRET_FILE), "short").unwrap();
         let cause = settings().signing_secrets(data.path()).unwrap_err();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_secrets_has_no_short_one() {
+    fn refuses_short_secrets_in_a_list() {
         let other = STRONG.to_uppercase();
         let secrets = signing_secrets(&format!("{STRONG}, {other}")).unwrap();
         assert_eq!(secrets.iter().map(Secret::expose).collect::<Vec<_>>(), [STRONG, other.as_str()]);
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn production_wants_real_secrets() {
+    fn production_requires_strong_secrets() {
         let with = |secret: &str| AuthSettings { jwt_secret: Some(signing_secrets(secret).unwrap()), ..settings() };
         assert_eq!(with(STRONG).validate_for_production(), Ok(()));
         assert_eq!(settings().validate_for_production().unwrap_err().variable, "JWT_SECRET");
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn production_wants_a_real_admin_password() {
+    fn production_requires_a_strong_admin_password() {
         let with = |password: &str| AuthSettings {
             jwt_secret: Some(signing_secrets(STRONG).unwrap()),
             default_admin_username: Some("admin".to_owned()),
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn an_admin_needs_all_three_variables() {
+    fn the_default_admin_requires_all_three_variables() {
         let mut some = settings();
         some.default_admin_username = Some("admin".to_owned());
         some.default_admin_email = Some("admin@example.com".to_owned());

@@ -1,4 +1,4 @@
-//! The command line, and the environment that stands behind each of its flags.
+//! The command line, and the environment variable of each flag.
 
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
@@ -9,27 +9,27 @@ use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcomma
 
 use super::{SettingError, Settings};
 
-/// Older names of variables, asked when the name before them is not set.
+/// Older names of variables, used if the newer name is not set.
 const ALIASES: [(&str, &str); 2] = [("JWT_SECRET", "SECRET_KEY"), ("ANTHROPIC_API_KEY", "CLAUDE_API_KEY")];
 
-/// What one start was asked to do.
+/// The parsed command line.
 #[derive(Debug, Parser)]
 #[command(name = "duologue", version, about = "An AI-chat backend behind one GraphQL schema.")]
 pub struct CommandLine {
-    /// How.
+    /// The settings.
     #[command(flatten)]
     pub settings: Settings,
-    /// What; to serve, where nothing is said.
+    /// The command; serves if absent.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// What there is to do.
+/// The commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
-    /// Migrate if needed, then serve (the default).
+    /// Run pending migrations, then serve (the default).
     Serve,
-    /// Bring the tables up and down.
+    /// Manage database migrations.
     #[command(subcommand)]
     Migrate(MigrateCommand),
     /// Print the GraphQL schema (SDL) to standard output.
@@ -39,31 +39,31 @@ pub enum Command {
     User(UserCommand),
 }
 
-/// What there is to do with the tables.
+/// The migration commands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum MigrateCommand {
     /// Apply pending migrations.
     Up {
-        /// How many [default: all].
+        /// Number of migrations [default: all].
         #[arg(short, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         n: Option<u32>,
     },
-    /// Take back the newest applied migrations.
+    /// Revert the newest applied migrations.
     Down {
-        /// How many.
+        /// Number of migrations.
         #[arg(short, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
         n: u32,
     },
-    /// List each migration with applied or pending.
+    /// List the migrations with their status, applied or pending.
     Status,
-    /// Drop every table and apply all migrations again: all data is lost.
+    /// Drop all tables and apply all migrations again; deletes all data.
     Fresh,
 }
 
-/// What there is to do with accounts.
+/// The account commands.
 #[derive(Debug, Clone, Subcommand)]
 pub enum UserCommand {
-    /// Create a user; the password is read from standard input, or asked for.
+    /// Create a user; reads the password from standard input or prompts for it.
     Create(CreateUser),
 }
 
@@ -73,35 +73,35 @@ pub struct CreateUser {
     /// 3 to 32 ASCII letters, digits, `.`, `_` and `-`.
     #[arg(long)]
     pub username: String,
-    /// Where to reach the user.
+    /// E-mail address.
     #[arg(long)]
     pub email: String,
-    /// Give the role that may do everything.
+    /// Assign the administrator role, which has all permissions.
     #[arg(long)]
     pub admin: bool,
 }
 
-/// Why the command line gives no start.
+/// Why the command line cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandLineError {
-    /// A setting's value is not accepted, wherever it came from.
+    /// A setting has an invalid value.
     #[error(transparent)]
     Setting(#[from] SettingError),
     /// The `.env` file cannot be read.
     #[error(".env: {0}")]
     EnvFile(String),
-    /// A wrong flag or command, or a question for help; clap has its own words for them, and its own exit code.
+    /// A wrong flag or command, or a request for help; clap provides the message and the exit code.
     #[error(transparent)]
     Usage(#[from] clap::Error),
 }
 
 impl CommandLine {
-    /// Reads this process's arguments and environment, the environment completed by `.env` in the working directory. To be
-    /// called before the process has a second thread, as it sets environment variables.
+    /// Parses this process's arguments and environment, completed by `.env` in the working directory. Must be called
+    /// while the process has a single thread, because it sets environment variables.
     pub fn from_process() -> Result<Self, CommandLineError> {
         match dotenvy::from_path(Path::new(".env")) {
             Err(dotenvy::Error::Io(cause)) if cause.kind() == std::io::ErrorKind::NotFound => {}
-            // The error would show the line, and with it perhaps a secret.
+            // The library's error would show the line, which may contain a secret.
             Err(dotenvy::Error::LineParse(..)) => {
                 return Err(CommandLineError::EnvFile("a line is not of the form NAME=value".to_owned()));
             }
@@ -111,7 +111,8 @@ impl CommandLine {
         Self::parse_from_parts(std::env::args_os(), |name| std::env::var_os(name))
     }
 
-    /// Reads arguments, and for each flag that is not among them its variable. An empty variable is no variable.
+    /// Parses arguments, and the environment variable of each flag that is not among them. An empty variable counts as
+    /// unset.
     pub fn parse_from_parts(
         arguments: impl IntoIterator<Item = OsString>,
         variable: impl Fn(&str) -> Option<OsString>,
@@ -123,7 +124,7 @@ impl CommandLine {
         });
         let mut arguments = arguments.into_iter();
         let mut all: Vec<OsString> = vec![arguments.next().unwrap_or_else(|| "duologue".into())];
-        // Variables stand before the arguments, which override them.
+        // Variables come before the arguments, which override them.
         for arg in command.get_arguments() {
             let Some(name) = variable_of(arg) else { continue };
             let aliases = ALIASES.iter().filter(|(of, _)| *of == name).map(|(_, alias)| *alias);
@@ -143,7 +144,7 @@ impl CommandLine {
     }
 }
 
-/// The variable behind a setting's flag; flags of commands have none.
+/// The environment variable of a setting's flag; flags of commands have none.
 fn variable_of(arg: &Arg) -> Option<String> {
     arg.get_long().filter(|long| !["help", "version"].contains(long)).map(|long| long.replace('-', "_").to_uppercase())
 }
@@ -153,7 +154,7 @@ fn as_flag(arg: &Arg, name: &str, value: &OsStr) -> Result<OsString, SettingErro
     Ok(format!("--{}={text}", arg.get_long().unwrap_or_default()).into())
 }
 
-/// A bad value of a setting as the one line that operators are promised; anything else as clap has it.
+/// Formats an invalid setting as one line; other errors keep clap's format.
 fn in_one_line(command: &clap::Command, error: clap::Error) -> CommandLineError {
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
@@ -190,12 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn the_declaration_is_sound() {
+    fn the_clap_definition_is_valid() {
         CommandLine::command().debug_assert();
     }
 
     #[test]
-    fn without_anything_it_serves_with_the_defaults() {
+    fn serves_with_defaults_without_arguments() {
         let line = parse(&[], &[]).unwrap();
         assert!(line.command.is_none());
         let settings = &line.settings;
@@ -216,14 +217,14 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_variable_is_no_variable() {
+    fn an_empty_variable_counts_as_unset() {
         let line = parse(&[], &[("PORT", ""), ("DATABASE_URL", ""), ("JWT_SECRET", "")]).unwrap();
         assert_eq!(line.settings.server.port, 8000);
         assert!(line.settings.database.database_url.is_none() && line.settings.auth.jwt_secret.is_none());
     }
 
     #[test]
-    fn older_names_are_asked_second() {
+    fn older_names_are_fallbacks() {
         let old = "o".repeat(32);
         let new = "n".repeat(32);
         let first = |line: CommandLine| {
@@ -252,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_value_is_one_line_that_names_variable_value_and_what_is_accepted() {
+    fn an_invalid_value_is_one_line_with_variable_value_and_accepted_values() {
         for (name, value, accepted) in [
             ("PORT", "http", "a whole number from 0 to 65535"),
             ("PORT", "65536", "a whole number from 0 to 65535"),
@@ -265,7 +266,7 @@ mod tests {
             ("MAX_MESSAGE_LENGTH", "0", "a whole number from 1"),
             ("MAX_DOCUMENT_DEPTH", "61", "a whole number from 1 to 60"),
             ("ACCESS_TOKEN_EXPIRE_MINUTES", "1e3", "a whole number from 1 to 1440"),
-            ("TRUSTED_PROXIES", "10.0.0.0/99", "a comma list of networks"),
+            ("TRUSTED_PROXIES", "10.0.0.0/99", "a comma-separated list of networks"),
             ("DATABASE_MAX_CONNECTIONS", "many\nmany", "a whole number from 1"),
         ] {
             let line = parse(&[], &[(name, value)]).unwrap_err().to_string();
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_secret_is_not_shown() {
+    fn errors_do_not_contain_secrets() {
         for (name, value) in [
             ("JWT_SECRET", "hunter2"),
             ("SECRET_KEY", "hunter2"),
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn production_is_strict_about_secrets() {
+    fn production_refuses_weak_secrets() {
         let line = parse(&[], &[("ENVIRONMENT", "production")]).unwrap_err().to_string();
         assert!(line.starts_with("JWT_SECRET: \"\" is not accepted"), "{line}");
         assert!(parse(&["migrate", "up"], &[("ENVIRONMENT", "production")]).is_ok(), "which signs nothing");

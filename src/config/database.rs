@@ -1,4 +1,4 @@
-//! Where the rows are.
+//! Settings for the database.
 
 use std::path::Path;
 use std::str::FromStr as _;
@@ -9,23 +9,23 @@ use sea_orm::sqlx::sqlite::SqliteConnectOptions;
 use super::Secret;
 use super::values::number;
 
-/// The section.
+/// Settings for the database.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DatabaseSettings {
-    /// `postgres://…`, or `sqlite:` and the path of a file [default: a SQLite file in DATA_DIR].
+    /// `postgres://…`, or `sqlite:` followed by a file path [default: a SQLite file in DATA_DIR].
     #[arg(long, hide_env_values = true, value_parser = address)]
     pub database_url: Option<Secret>,
-    /// Connections that read on SQLite, all connections on PostgreSQL.
+    /// Read connections on SQLite, all connections on PostgreSQL.
     #[arg(long, default_value = "10", value_parser = number::<u32>(1..=1000))]
     pub database_max_connections: u32,
 }
 
 impl DatabaseSettings {
-    /// The given address, or that of the default file in `data_dir`.
+    /// The configured URL, or the URL of the default file in `data_dir`.
     pub(super) fn url(&self, data_dir: &Path) -> Secret {
         self.database_url.clone().unwrap_or_else(|| {
             let file = data_dir.join("duologue.db");
-            // These mean something in an address, and may stand in a directory's name.
+            // These characters are special in a URL but may occur in a directory name.
             let file = file.to_string_lossy().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
             Secret::from(format!("sqlite:{file}"))
         })
@@ -37,7 +37,7 @@ fn address(text: &str) -> Result<Secret, &'static str> {
     let accepted = match text.split_once(':') {
         Some(("postgres" | "postgresql", rest)) => rest.starts_with("//") && PgConnectOptions::from_str(text).is_ok(),
         Some(("sqlite", rest)) => {
-            // Every connection to a database in memory sees one of its own.
+            // Each connection to an in-memory database would get its own database.
             let is_file = !rest.trim_start_matches('/').is_empty() && !rest.starts_with('?');
             let in_memory = rest.contains(":memory:") || rest.contains("mode=memory");
             is_file && !in_memory && SqliteConnectOptions::from_str(text).is_ok()
@@ -47,7 +47,7 @@ fn address(text: &str) -> Result<Secret, &'static str> {
     if accepted {
         Ok(Secret::from(text.to_owned()))
     } else {
-        Err("postgres://user:password@host:port/database, or sqlite: and the path of a file")
+        Err("postgres://user:password@host:port/database, or sqlite: followed by a file path")
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn takes_both_kinds_of_address() {
+    fn accepts_sqlite_and_postgres_urls() {
         for good in
             ["sqlite:data/a.db", "sqlite:///var/a.db", "sqlite://a.db?mode=rwc", "postgres://u:p@127.0.0.1:5432/d"]
         {
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_file_stands_in_the_data_directory() {
+    fn the_default_file_is_in_the_data_directory() {
         let settings = DatabaseSettings { database_url: None, database_max_connections: 1 };
         let url = settings.url(Path::new("/var/50% full?"));
         let options = SqliteConnectOptions::from_str(url.expose()).unwrap();
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_password_of_an_address_is_not_shown() {
+    fn errors_do_not_contain_the_password() {
         let shown = format!("{:?}", address("postgres://u:hunter2@127.0.0.1/d").unwrap());
         assert!(!shown.contains("hunter2"), "{shown}");
     }

@@ -1,5 +1,5 @@
-//! Settings, by section. Each is an environment variable and a flag of the same name in kebab case; a bad value stops the
-//! start with one line that names the variable, the value and what is accepted.
+//! Settings, by section. Each is an environment variable and a flag of the same name in kebab case. An invalid value
+//! stops the start with one line that names the variable, the value and the accepted values.
 
 pub mod auth;
 pub mod command_line;
@@ -22,34 +22,34 @@ pub use protection::{Origins, ProtectionSettings};
 pub use replies::ReplySettings;
 pub use server::{Environment, ServerSettings};
 
-/// All settings of one process.
+/// The settings of a process.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Settings {
-    /// Where it listens, where its files are, how it logs and stops.
+    /// Address, data directory, logging and shutdown.
     #[command(flatten)]
     pub server: ServerSettings,
-    /// Where its rows are.
+    /// Database.
     #[command(flatten)]
     pub database: DatabaseSettings,
-    /// Who gets in.
+    /// Authentication.
     #[command(flatten)]
     pub auth: AuthSettings,
-    /// Who writes the replies.
+    /// Models and providers.
     #[command(flatten)]
     pub models: ModelSources,
-    /// How long messages and how many replies may be.
+    /// Messages and replies.
     #[command(flatten)]
     pub replies: ReplySettings,
-    /// How much one request may ask for.
+    /// Limits of one request.
     #[command(flatten)]
     pub limits: LimitSettings,
-    /// How much anybody may ask for in a minute, which pages may call, and TLS.
+    /// Rate limits, CORS and TLS.
     #[command(flatten)]
     pub protection: ProtectionSettings,
 }
 
 impl Settings {
-    /// The rules that hold between settings, for a server; each value alone was checked when it was read.
+    /// Checks rules across settings, for a server; each value was already checked when it was parsed.
     pub fn validate(&self) -> Result<(), SettingError> {
         if self.server.environment == Environment::Production {
             self.auth.validate_for_production()?;
@@ -57,7 +57,7 @@ impl Settings {
         self.protection.validate()
     }
 
-    /// The origins whose pages may call: `CORS_ORIGINS`, and in development those of this machine.
+    /// The allowed origins: `CORS_ORIGINS`, and in development also the loopback origins.
     pub fn origins(&self) -> Origins {
         let listed = self.protection.cors_origins.clone();
         match self.server.environment {
@@ -66,32 +66,32 @@ impl Settings {
         }
     }
 
-    /// Where the rows are: `DATABASE_URL`, or the address of a SQLite file in `DATA_DIR`.
+    /// The database URL: `DATABASE_URL`, or the URL of a SQLite file in `DATA_DIR`.
     pub fn database_url(&self) -> Secret {
         self.database.url(&self.server.data_dir)
     }
 }
 
-/// A value that is not accepted. Shown as one line.
+/// An invalid setting, displayed as one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{variable}: {value} is not accepted; it must be {accepted}")]
 pub struct SettingError {
-    /// The environment variable, also when the value came from its flag.
+    /// The environment variable, even if the value came from its flag.
     pub variable: String,
-    /// The value in quotation marks, or what stands for a secret one.
+    /// The value in quotation marks, or a placeholder for a secret.
     pub value: String,
-    /// What would be accepted.
+    /// A description of the accepted values.
     pub accepted: String,
 }
 
 impl SettingError {
     /// For a setting whose value may be shown.
     pub fn new(variable: impl Into<String>, value: &str, accepted: impl Into<String>) -> Self {
-        // Debug quotes and escapes: a value with line breaks must not break the one line.
+        // Debug quotes and escapes line breaks, so the error stays on one line.
         Self { variable: variable.into(), value: format!("{value:?}"), accepted: accepted.into() }
     }
 
-    /// For a setting whose value nobody may see.
+    /// For a setting whose value is secret.
     pub fn secret(variable: impl Into<String>, accepted: impl Into<String>) -> Self {
         Self { variable: variable.into(), value: "[secret]".to_owned(), accepted: accepted.into() }
     }

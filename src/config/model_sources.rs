@@ -1,32 +1,32 @@
-//! Where models come from: keys and addresses of the built-in providers, and the file that names more.
+//! Settings for models: keys and URLs of the built-in providers, and the file with further providers and models.
 
 use std::path::PathBuf;
 
 use super::Secret;
 use super::models::{ModelSettings, ProviderKeys};
 
-/// The section.
+/// Settings for models.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ModelSources {
-    /// Key for Claude; turns its models on.
+    /// API key for Anthropic; enables the Claude models.
     #[arg(long, hide_env_values = true, value_parser = secret)]
     pub anthropic_api_key: Option<Secret>,
-    /// Address of the Claude API [default: the vendor's].
+    /// Base URL of the Anthropic API [default: the vendor's].
     #[arg(long)]
     pub anthropic_base_url: Option<String>,
-    /// Key for OpenAI; turns its models on.
+    /// API key for OpenAI; enables its models.
     #[arg(long, hide_env_values = true, value_parser = secret)]
     pub openai_api_key: Option<Secret>,
-    /// Address of the OpenAI API [default: the vendor's].
+    /// Base URL of the OpenAI API [default: the vendor's].
     #[arg(long)]
     pub openai_base_url: Option<String>,
-    /// Key for Groq; turns its models on.
+    /// API key for Groq; enables its models.
     #[arg(long, hide_env_values = true, value_parser = secret)]
     pub groq_api_key: Option<Secret>,
-    /// Address of an Ollama server; turns its models on.
+    /// Base URL of an Ollama server; enables its models.
     #[arg(long)]
     pub ollama_base_url: Option<String>,
-    /// TOML file with more providers and models, or other prices.
+    /// TOML file with further providers and models, or other prices.
     #[arg(long)]
     pub models_file: Option<PathBuf>,
     /// Model of new chats [default: the first that is available; `demo` if none is].
@@ -35,10 +35,10 @@ pub struct ModelSources {
 }
 
 impl ModelSources {
-    /// Reads the file and puts everything together. `api_key_env` names variables of this process.
+    /// Reads the file and combines all settings for models. `api_key_env` refers to this process's environment.
     ///
     /// # Errors
-    /// One line about the first thing that is wrong.
+    /// The first error, as one line.
     pub fn load(&self) -> Result<ModelSettings, String> {
         let keys = ProviderKeys {
             anthropic_api_key: self.anthropic_api_key.clone(),

@@ -1,6 +1,6 @@
-//! Which models this server offers: the built-in ones, and those of `MODELS_FILE`.
+//! The models that this server offers: the built-in ones and those of `MODELS_FILE`.
 //!
-//! Whatever is wrong is one line that names the variable, the value and what is accepted.
+//! An error is one line with the variable, the value and the accepted values.
 
 mod built_in;
 mod file;
@@ -14,12 +14,12 @@ pub use built_in::DEMO_UPSTREAMS;
 use built_in::{DEMO, VENDORS};
 use file::ModelsFile;
 
-/// A key that must never reach a log.
+/// A secret value that is never logged.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The key itself, for the one header that carries it.
+    /// The secret itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -37,7 +37,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The variables that turn the built-in providers on. Blank values count as unset.
+/// The variables that enable the built-in providers. Blank values count as unset.
 #[derive(Debug, Clone, Default)]
 pub struct ProviderKeys {
     /// `ANTHROPIC_API_KEY`, or `CLAUDE_API_KEY`.
@@ -54,80 +54,80 @@ pub struct ProviderKeys {
     pub ollama_base_url: Option<String>,
 }
 
-/// The protocol that a provider speaks.
+/// The protocol of a provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProviderKind {
-    /// Chat completions: OpenAI, Groq, Ollama, vLLM and other compatible servers.
+    /// Chat completions: OpenAI, Groq, Ollama, vLLM and compatible servers.
     OpenAi,
     /// Anthropic Messages.
     Anthropic,
-    /// Replies made in this process.
+    /// Replies generated in this process.
     Demo,
 }
 
-/// Where a provider is, and how to sign in there.
+/// The URL and credentials of a provider.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProviderSettings {
-    /// What models call it.
+    /// The name by which models refer to the provider.
     pub name: String,
-    /// What it speaks.
+    /// The provider's protocol.
     pub kind: ProviderKind,
-    /// The root of its API, without a slash at the end; empty for a demo.
+    /// The base URL of its API, without a trailing slash; empty for a demo.
     pub base_url: String,
-    /// The key, where it wants one.
+    /// The API key, if required.
     pub api_key: Option<Secret>,
-    /// What keeps it from being used, for people: its models are listed, but not available.
+    /// Why it cannot be used, as human-readable text; its models are listed but not available.
     pub missing: Option<String>,
 }
 
-/// A model to offer. Prices are picodollars a token, which is the same number as microdollars a million tokens.
+/// A model. Prices are in picodollars per token, which is the same number as microdollars per million tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelEntry {
-    /// What clients name.
+    /// The id for clients.
     pub id: String,
     /// The name of its provider.
     pub provider: String,
-    /// What the provider calls it.
+    /// The model's name at the provider.
     pub upstream: String,
-    /// For people.
+    /// The human-readable name.
     pub display_name: String,
-    /// Tokens that prompt and reply share.
+    /// The total number of tokens of prompt and reply.
     pub context_window: u32,
-    /// The most tokens of one reply.
+    /// The maximum number of tokens of a reply.
     pub max_output_tokens: Option<u32>,
-    /// For a token that is read.
+    /// Price of an input token.
     pub input_price: Option<i64>,
-    /// For a token that is written.
+    /// Price of an output token.
     pub output_price: Option<i64>,
-    /// For a token that is read from the provider's cache; `input_price` where absent.
+    /// Price of an input token from the provider's cache; `input_price` if absent.
     pub cached_input_price: Option<i64>,
-    /// Models to try in this one's place, in order.
+    /// Models to use if this one fails, in order.
     pub fallback: Vec<String>,
-    /// Whether it takes a temperature; newer models refuse the whole request for one.
+    /// Whether requests may contain a temperature; newer models refuse such requests.
     pub temperature: bool,
-    /// Whether to ask for its reasoning, which newer Claude models leave out unless asked.
+    /// Whether to request its reasoning, which newer Claude models omit by default.
     pub reasoning: bool,
-    /// How long it may take until its first event, in seconds.
+    /// Time limit for the first event, in seconds.
     pub first_event_seconds: u32,
 }
 
-/// Every provider and model, checked.
+/// All providers and models, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelSettings {
-    /// The providers that the models name.
+    /// The providers of the models.
     pub providers: Vec<ProviderSettings>,
-    /// In the order in which clients see them.
+    /// In the order that clients see.
     pub models: Vec<ModelEntry>,
-    /// The id of the model for chats that name none.
+    /// The id of the default model of new chats.
     pub default_model: String,
 }
 
 impl ModelSettings {
-    /// Puts the settings together. `environment` looks up the variables that `api_key_env` names.
+    /// Combines the settings for models. `environment` looks up the variables in `api_key_env`.
     ///
     /// # Errors
-    /// One line about the first thing that is wrong.
+    /// The first error, as one line.
     pub fn load(
         models_file: Option<&Path>,
         keys: &ProviderKeys,
@@ -149,7 +149,7 @@ impl ModelSettings {
     }
 }
 
-/// The file's providers and models over the built-in ones.
+/// Merges the file's providers and models into the built-in ones.
 fn assemble(
     mut providers: Vec<ProviderSettings>,
     file: &ModelsFile,
@@ -253,13 +253,13 @@ const ANTHROPIC_URL: &str = "https://api.anthropic.com";
 const OPENAI_URL: &str = "https://api.openai.com/v1";
 const GROQ_URL: &str = "https://api.groq.com/openai/v1";
 
-/// The URL without a slash at its end, or `<value>: what is accepted`.
+/// The URL without a trailing slash, or the error `<value>: <accepted values>`.
 fn base_url(text: &str) -> Result<String, String> {
     const ACCEPTED: &str = "accepted: an http or https URL without user, query or fragment";
     let text = text.trim();
     let url = Url::parse(text).map_err(|cause| format!("{text:?}: {cause}; {ACCEPTED}"))?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(format!("(hidden, for it holds a user or password): {ACCEPTED}"));
+        return Err(format!("(hidden because it contains a user or password): {ACCEPTED}"));
     }
     if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
         return Err(format!("{text:?}: {ACCEPTED}"));
@@ -267,13 +267,13 @@ fn base_url(text: &str) -> Result<String, String> {
     Ok(url.as_str().trim_end_matches('/').to_owned())
 }
 
-/// The key without the space around it, or none when it is blank.
+/// The trimmed key; `None` if it is blank.
 fn clean_key(key: Option<&Secret>, variable: &str) -> Result<Option<Secret>, String> {
     let Some(key) = key.map(|key| key.expose().trim()).filter(|key| !key.is_empty()) else { return Ok(None) };
     if key.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(Some(Secret(key.to_owned())))
     } else {
-        Err(format!("{variable}=[secret]: holds a space or a character outside ASCII; accepted: the key alone"))
+        Err(format!("{variable}=[secret]: contains a space or a non-ASCII character; accepted: the key alone"))
     }
 }
 
@@ -323,13 +323,13 @@ fn choose_default(
     let problem = match models.iter().find(|model| model.id == wanted) {
         Some(model) => match missing(model) {
             None => return Ok(wanted.to_owned()),
-            Some(missing) => format!("not available, for {missing}"),
+            Some(missing) => format!("not available because {missing}"),
         },
         None => match built_in::find(wanted).and_then(|known| {
             let provider = providers.iter().find(|provider| provider.name == known.provider)?;
             provider.missing.clone()
         }) {
-            Some(missing) => format!("not available, for {missing}"),
+            Some(missing) => format!("not available because {missing}"),
             None => "unknown".to_owned(),
         },
     };

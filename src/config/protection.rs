@@ -1,4 +1,4 @@
-//! How much anybody may ask for in a minute, which pages may call, and TLS.
+//! Settings for rate limits, CORS and TLS.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -8,20 +8,20 @@ use std::str::FromStr;
 use super::SettingError;
 use super::values::number;
 
-/// The section.
+/// Settings for rate limits, CORS and TLS.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ProtectionSettings {
-    /// Root fields that one user, or one address of who is not signed in, may ask for in a minute; 0 for any number.
+    /// Root fields per minute of one user, or of one address for anonymous clients; 0 for no limit.
     #[arg(long, default_value = "100", value_parser = number::<u32>(0..=1_000_000))]
     pub rate_limit_per_minute: u32,
-    /// Of these, how many may set a model to work; 0 for any number.
+    /// Root fields per minute that start a model reply; 0 for no limit.
     #[arg(long, default_value = "20", value_parser = number::<u32>(0..=1_000_000))]
     pub chat_rate_limit_per_minute: u32,
-    /// Origins of pages that may call, as a comma list or a JSON array. Pages of this server may always, and in
-    /// development pages of this machine (http://localhost, 127.0.0.1 and [::1], on any port).
+    /// Origins of web pages that may use the API, as a comma-separated list or a JSON array; the server's own origin is
+    /// always allowed, and in development also loopback origins (http://localhost, 127.0.0.1 and [::1], on any port).
     #[arg(long, default_value = "", hide_default_value = true, value_parser = Origins::from_str)]
     pub cors_origins: Origins,
-    /// PEM file of the certificate chain; with TLS_KEY it turns TLS on. A changed file is read again.
+    /// PEM file of the certificate chain; with TLS_KEY it enables TLS. Reloaded when it changes.
     #[arg(long)]
     pub tls_cert: Option<PathBuf>,
     /// PEM file of the certificate's private key.
@@ -29,7 +29,7 @@ pub struct ProtectionSettings {
     pub tls_key: Option<PathBuf>,
 }
 
-/// The files that TLS needs.
+/// The TLS files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TlsFiles<'a> {
     /// `TLS_CERT`
@@ -39,12 +39,12 @@ pub struct TlsFiles<'a> {
 }
 
 impl ProtectionSettings {
-    /// Where the certificate and its key are; none without TLS.
+    /// The certificate and key files; `None` without TLS.
     pub fn tls_files(&self) -> Option<TlsFiles<'_>> {
         Some(TlsFiles { cert: self.tls_cert.as_deref()?, key: self.tls_key.as_deref()? })
     }
 
-    /// The rules that hold between the settings of the section.
+    /// Checks rules across settings of this section.
     pub(super) fn validate(&self) -> Result<(), SettingError> {
         match (&self.tls_cert, &self.tls_key) {
             (Some(_), None) => Err(SettingError::new("TLS_KEY", "", "set together with TLS_CERT")),
@@ -54,8 +54,7 @@ impl ProtectionSettings {
     }
 }
 
-/// Origins of pages (RFC 6454) that are trusted: those of a list, each exactly, and loopback origins where they are
-/// included.
+/// Allowed origins of web pages (RFC 6454): a list, compared exactly, and optionally the loopback origins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origins {
     listed: BTreeSet<String>,
@@ -63,17 +62,17 @@ pub struct Origins {
 }
 
 impl Origins {
-    /// These, and the loopback origins on every port: frontends under development are served there.
+    /// Adds the loopback origins on every port, where frontends under development are served.
     pub fn with_loopback(self) -> Self {
         Self { has_loopback: true, ..self }
     }
 
-    /// Whether this is one of them, as a browser writes it in `Origin`.
+    /// Whether this is an allowed origin, in the form of the `Origin` header.
     pub fn contains(&self, origin: &str) -> bool {
         self.listed.contains(origin) || (self.has_loopback && is_loopback(origin))
     }
 
-    /// Whether there is none.
+    /// Whether no origin is allowed.
     pub fn is_empty(&self) -> bool {
         self.listed.is_empty() && !self.has_loopback
     }
@@ -109,7 +108,7 @@ impl FromStr for Origins {
 
     fn from_str(text: &str) -> Result<Self, &'static str> {
         const ACCEPTED: &str =
-            "a comma list or JSON array of origins such as https://chat.example.com, without a path or *";
+            "a comma-separated list or JSON array of origins such as https://chat.example.com, without a path or *";
         let text = text.trim();
         let origins = if text.starts_with('[') {
             serde_json::from_str(text).map_err(|_| ACCEPTED)?
@@ -121,8 +120,8 @@ impl FromStr for Origins {
     }
 }
 
-/// An origin as browsers write it: in lower case, without the scheme's own port. The scheme may be an application's
-/// (`tauri://localhost`).
+/// Normalizes an origin as browsers do: lower case, without the scheme's default port. Schemes of applications
+/// (`tauri://localhost`) are allowed.
 fn normal(origin: &str) -> Option<String> {
     let origin = origin.to_ascii_lowercase();
     let (scheme, authority) = origin.split_once("://")?;
@@ -150,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_a_comma_list_or_a_json_array() {
+    fn parses_a_comma_separated_list_or_json_array_of_origins() {
         for text in [
             "https://chat.example.com,http://localhost:3000",
             " HTTPS://Chat.Example.com:443 , http://localhost:3000,",
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn loopback_origins_are_those_of_this_machine_on_any_port() {
+    fn loopback_origins_have_any_port() {
         let origins = "https://chat.example.com".parse::<Origins>().unwrap();
         assert!(!origins.contains("http://localhost:5173"));
         let origins = origins.with_loopback();
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_origin_is_refused() {
+    fn refuses_invalid_origins() {
         for bad in [
             "*",
             "null",

@@ -1,4 +1,4 @@
-//! Where the server listens, where its files are, how it logs and stops.
+//! Settings for the server: address, data directory, logging and shutdown.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use ipnet::IpNet;
 
 use super::values::{boolean, line, number};
 
-/// The section.
+/// Settings for the server.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ServerSettings {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1", value_parser = address)]
     pub host: IpAddr,
-    /// Port to listen on; 0 picks a free one and logs it.
+    /// Port to listen on; 0 picks a free port and logs it.
     #[arg(long, default_value = "8000", value_parser = number::<u16>(0..=u16::MAX))]
     pub port: u16,
-    /// Directory of the SQLite file and of the generated secret; made when it is missing.
+    /// Directory of the SQLite file and the generated secret; created if missing.
     #[arg(long, default_value = "./data")]
     pub data_dir: PathBuf,
     /// `development` or `production`; production refuses a missing or weak secret and a weak default admin password.
@@ -27,59 +27,59 @@ pub struct ServerSettings {
     /// Seconds that running replies may take to finish after SIGTERM.
     #[arg(long, default_value = "20", value_parser = number::<u32>(0..=3600))]
     pub shutdown_grace_seconds: u32,
-    /// Comma list of networks (CIDR) of proxies whose X-Forwarded-For is believed.
+    /// Comma-separated list of networks (CIDR) of proxies whose X-Forwarded-For is trusted.
     #[arg(long, default_value = "", hide_default_value = true, value_parser = TrustedProxies::from_str)]
     pub trusted_proxies: TrustedProxies,
-    /// Whether clients may ask for the schema.
+    /// Whether clients may use introspection.
     #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
     pub introspection: bool,
     /// Whether browsers that open /graphql get the playground.
     #[arg(long, default_value = "true", action = clap::ArgAction::Set, value_parser = boolean)]
     pub playground: bool,
-    /// What is logged: a level, or a list such as `info,sea_orm=warn`.
+    /// Log filter: a level, or a list such as `info,sea_orm=warn`.
     #[arg(long, default_value = "info", value_parser = log_filter)]
     pub log: String,
-    /// How it is logged: `text`, or `json` for machines.
+    /// Log format: `text` or `json`.
     #[arg(long, default_value = "text", value_parser = log_format)]
     pub log_format: LogFormat,
 }
 
 impl ServerSettings {
-    /// Where to listen.
+    /// The address to listen on.
     pub fn listen_address(&self) -> SocketAddr {
         SocketAddr::new(self.host, self.port)
     }
 
-    /// How long running replies may take to finish once the server stops.
+    /// How long running replies may take to finish during shutdown.
     pub fn shutdown_grace(&self) -> Duration {
         Duration::from_secs(self.shutdown_grace_seconds.into())
     }
 }
 
-/// How strict the start is.
+/// How strictly settings are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Environment {
-    /// For trying it out.
+    /// For development and evaluation.
     Development,
-    /// For serving people.
+    /// For production.
     Production,
 }
 
-/// The form of the log.
+/// The log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Human-readable lines.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// The networks of proxies that are believed.
+/// The networks of trusted proxies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TrustedProxies(Vec<IpNet>);
 
 impl TrustedProxies {
-    /// Whether what this address says about others is believed. An IPv4 address mapped into IPv6 is the IPv4 address.
+    /// Whether the address is a trusted proxy. An IPv4-mapped IPv6 address counts as the IPv4 address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
@@ -112,7 +112,7 @@ fn log_format(text: &str) -> Result<LogFormat, &'static str> {
 fn log_filter(text: &str) -> Result<String, &'static str> {
     const ACCEPTED: &str = "a level (error, warn, info, debug, trace, off) or a list such as info,sea_orm=warn";
     let filter = line(text).map_err(|_| ACCEPTED)?;
-    // A word that is no level is a module's name to the filter, and would silence everything else.
+    // The filter would take a word that is not a level as a module name and log nothing else.
     let is_word = filter.chars().all(|letter| letter.is_ascii_alphanumeric());
     let is_level = filter.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
     if (is_word && !is_level) || tracing_subscriber::EnvFilter::builder().parse(&filter).is_err() {
@@ -124,7 +124,7 @@ fn log_filter(text: &str) -> Result<String, &'static str> {
 impl FromStr for TrustedProxies {
     type Err = &'static str;
 
-    /// A comma list of addresses and CIDR networks (RFC 4632, section 3.1; RFC 4291, section 2.3).
+    /// Parses a comma-separated list of addresses and CIDR networks (RFC 4632, section 3.1; RFC 4291, section 2.3).
     fn from_str(text: &str) -> Result<Self, &'static str> {
         text.split(',')
             .map(str::trim)
@@ -132,7 +132,7 @@ impl FromStr for TrustedProxies {
             .map(|item| item.parse().or_else(|_| item.parse::<IpAddr>().map(IpNet::from)))
             .collect::<Result<_, _>>()
             .map(TrustedProxies)
-            .map_err(|_| "a comma list of networks such as 10.0.0.0/8, fd00::/8")
+            .map_err(|_| "a comma-separated list of networks such as 10.0.0.0/8, fd00::/8")
     }
 }
 

@@ -1,10 +1,10 @@
-//! How the texts of settings are read. An error says what is accepted: it completes "it must be …".
+//! Parsers of setting values. An error describes the accepted values and completes "it must be …".
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// A whole number within bounds.
+/// A whole number in a range.
 pub(super) fn number<T>(range: RangeInclusive<T>) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static
 where
     T: FromStr + PartialOrd + Display + Clone + Send + Sync + 'static,
@@ -15,7 +15,7 @@ where
     }
 }
 
-/// `true` or `false`, also as the words and digits that other tools use for them.
+/// `true` or `false`, or the equivalents `1`/`0`, `yes`/`no` and `on`/`off`.
 pub(super) fn boolean(text: &str) -> Result<bool, &'static str> {
     match text.trim().to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
@@ -24,7 +24,7 @@ pub(super) fn boolean(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-/// Text that is trimmed, of one line, and not empty.
+/// A non-empty line of text, trimmed.
 pub(super) fn line(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if text.is_empty() || text.chars().any(char::is_control) {
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_keep_to_their_bounds() {
+    fn refuses_numbers_out_of_range() {
         let port = number::<u16>(1..=65535);
         assert_eq!((port("1"), port(" 65535 ")), (Ok(1), Ok(65535)));
         for bad in ["0", "65536", "-1", "1.5", "", "ten"] {

@@ -14,7 +14,7 @@ use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
-use crate::graphql::document::{Documents, Exact, Limits, SchemaError};
+use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
@@ -68,7 +68,7 @@ pub fn sdl() -> String {
 /// Executes operations on the schema.
 #[derive(Clone)]
 pub struct Api {
-    schema: Exact<Schema>,
+    schema: ConformingExecutor<Schema>,
     state: State,
 }
 
@@ -81,7 +81,7 @@ impl Api {
         // async-graphql also counts inline fragments; an expanded document has at most one for each field.
         let builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
         let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
-        Ok(Self { schema: Exact::new(builder.finish(), documents), state })
+        Ok(Self { schema: ConformingExecutor::new(builder.finish(), documents), state })
     }
 
     /// The parser, validator and cache of documents.

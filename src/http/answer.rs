@@ -1,4 +1,5 @@
-//! Answers: a response of the schema, or the refusal of a request that never came so far. Every body is a GraphQL one.
+//! HTTP responses: the GraphQL response of an operation, or the refusal of a request before execution. Every body is a
+//! GraphQL response.
 
 use async_graphql::{Response, ServerError, Value};
 use axum::body::{Body, Bytes};
@@ -9,7 +10,7 @@ use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, finish_error, is_request_error, request_error};
 use crate::http::media::Media;
 
-/// A request that is refused before it is a GraphQL operation.
+/// The refusal of an HTTP request that is not executed.
 #[derive(Debug)]
 pub(super) struct Refusal {
     status: StatusCode,
@@ -23,7 +24,7 @@ impl Refusal {
         Self { status, code, message, allow: None }
     }
 
-    /// 405, which names the methods that would do (RFC 9110, section 15.5.6).
+    /// 405 with the allowed methods (RFC 9110, section 15.5.6).
     pub(super) fn method(allow: &'static str, message: &'static str) -> Self {
         Self { allow: Some(allow), ..Self::new(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::InvalidInput, message) }
     }
@@ -39,10 +40,10 @@ impl Refusal {
     }
 }
 
-/// What an executed response looks like on the wire.
+/// The JSON form of a response.
 #[derive(Serialize)]
 pub(super) struct Answer<'a> {
-    /// Absent when nothing was executed.
+    /// Absent if nothing was executed.
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a Value>,
     #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
@@ -55,7 +56,7 @@ impl<'a> From<&'a Response> for Answer<'a> {
     }
 }
 
-/// The answer of an operation, whose errors are finished.
+/// The HTTP response for an operation's response, whose errors are finished.
 pub(super) fn answer(media: Media, response: &Response) -> axum::response::Response {
     let status = match media {
         Media::GraphqlResponse if is_request_error(response) => request_error_status(response),
@@ -75,14 +76,14 @@ fn request_error_status(response: &Response) -> StatusCode {
 }
 
 fn respond(status: StatusCode, media: Media, answer: &Answer<'_>) -> axum::response::Response {
-    // Only a map with keys other than strings fails to serialise, and a GraphQL value has none.
+    // Serialization only fails for maps with non-string keys, which GraphQL values do not have.
     let body = serde_json::to_vec(answer).unwrap_or_default();
-    // Exactly as large as it is: a client may take its time to read it.
+    // Without spare capacity, because the client may read the body slowly.
     let mut response = axum::response::Response::new(Body::from(Bytes::from(body.into_boxed_slice())));
     *response.status_mut() = status;
     let content_type = HeaderValue::from_static(media.content_type());
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    // What is answered depends on these two: a cache between must not mix them up.
+    // The response depends on both headers, so shared caches must distinguish them.
     response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept, authorization"));
     response
 }

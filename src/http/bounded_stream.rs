@@ -1,5 +1,5 @@
-//! A connection's stream with its bounds: the connection is counted, an unfinished message has a deadline, and a client that does
-//! not read what is written to it is cut off.
+//! A connection's stream with limits: connections are counted, an incomplete message has a deadline, and a client that
+//! does not read its output is disconnected.
 
 use std::future::Future;
 use std::io;
@@ -19,11 +19,11 @@ use tower::Layer as _;
 
 use crate::http::connections::{Connections, Input, Overflow};
 
-/// A client that reads slower than this does not read, in bytes a second.
+/// The minimum read speed of a client, in bytes per second.
 const SLOWEST_READER: f64 = 4096.0;
 
-/// Accepts what `inner` accepts, as long as there are not too many connections. Requests find their connection's [`Input`] among
-/// their extensions.
+/// Accepts connections of `inner` up to the connection limit. Requests have the [`Input`] of their connection in their
+/// extensions.
 #[derive(Debug, Clone)]
 pub(super) struct Bounded<A> {
     pub(super) inner: A,
@@ -57,20 +57,20 @@ where
     }
 }
 
-/// A stream within its bounds; see the module.
+/// A stream with the limits that the module documents.
 pub(super) struct BoundedStream<S> {
     stream: S,
     input: Arc<Input>,
     message_timeout: Duration,
-    /// The message that is arriving, and when it must have arrived.
+    /// The serial number and the deadline of the message that is being received.
     message: Option<(usize, Pin<Box<Sleep>>)>,
     write_timeout: Duration,
-    /// Until when the client must have read more, while it leaves something unread.
+    /// The deadline by which the client must have read more, while output is pending.
     unread: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> BoundedStream<S> {
-    /// Gives up on a message that does not arrive in time.
+    /// Refuses a message that is not received in time.
     fn await_message(&mut self, context: &mut Context<'_>) {
         let Some(serial) = self.input.arriving() else {
             self.message = None;
@@ -84,7 +84,7 @@ impl<S> BoundedStream<S> {
         }
     }
 
-    /// Looks at what became of a write.
+    /// Extends the deadline for the reader by the bytes that were written.
     fn written(&mut self, context: &mut Context<'_>, outcome: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match outcome {
             Poll::Ready(Ok(bytes)) => {
@@ -112,8 +112,8 @@ impl<S> BoundedStream<S> {
 }
 
 impl<S: AsyncRead + Unpin> BoundedStream<S> {
-    /// Reads and discards the rest of the stream: a connection that is closed with data unread loses what was sent last, and
-    /// that is why it is closed.
+    /// Reads and discards the remaining input. If a connection is closed with unread input, the client may lose the
+    /// last bytes sent to it, which contain the reason for the close.
     fn discard(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut bytes = [0; 4096];
         loop {

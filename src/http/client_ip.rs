@@ -1,4 +1,4 @@
-//! Which address a request comes from.
+//! The client address of a request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,11 +6,12 @@ use axum::http::{Extensions, HeaderMap, HeaderValue};
 
 use crate::config::server::TrustedProxies;
 
-/// The peer, or behind trusted proxies the right-most address of `X-Forwarded-For` that is not one of them: what stands
-/// further left was sent by a client that nobody vouches for.
+/// The peer's address or, behind trusted proxies, the right-most address of `X-Forwarded-For` that is not a trusted
+/// proxy. Addresses further left may be forged by the client.
 pub(super) fn client_ip(trusted: &TrustedProxies, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let mut client = peer.to_canonical();
-    // Split as bytes: what a client sent may be no text, and must not hide what a proxy put behind it.
+    // Split as bytes, because a value from the client may not be valid text and must not hide the values that proxies
+    // added.
     let forwarded = headers.get_all("x-forwarded-for").iter().map(HeaderValue::as_bytes);
     let mut hops: Vec<&[u8]> = forwarded.flat_map(|value| value.split(|byte| *byte == b',')).collect();
     while trusted.contains(client) {
@@ -22,7 +23,7 @@ pub(super) fn client_ip(trusted: &TrustedProxies, peer: IpAddr, headers: &Header
     client
 }
 
-/// The address of the connection's other end.
+/// The address of the connection's peer.
 pub(super) fn peer(extensions: &Extensions) -> IpAddr {
     let info = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>();
     info.map_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), |info| info.0.ip())
@@ -53,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn believes_trusted_proxies_only() {
+    fn uses_forwarded_addresses_of_trusted_proxies_only() {
         assert_eq!(client("", "10.0.0.1", &["1.2.3.4"]), "10.0.0.1");
         assert_eq!(client("10.0.0.0/8", "11.0.0.1", &["1.2.3.4"]), "11.0.0.1");
         assert_eq!(client("10.0.0.0/8", "10.0.0.1", &[]), "10.0.0.1");
@@ -61,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_right_most_untrusted_address() {
+    fn uses_the_right_most_untrusted_address() {
         let proxies = "10.0.0.0/8, 192.168.1.1,fd00::/8";
         assert_eq!(client(proxies, "10.0.0.1", &["9.9.9.9, 1.2.3.4, 10.2.3.4"]), "1.2.3.4");
         assert_eq!(client(proxies, "10.0.0.1", &["9.9.9.9, 1.2.3.4", "192.168.1.1"]), "1.2.3.4");
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_hides_nothing() {
+    fn invalid_text_does_not_hide_later_addresses() {
         let proxies = "10.0.0.0/8";
         assert_eq!(client_of(proxies, "10.0.0.1", &[b"\xff\xfe, 1.2.3.4"]), "1.2.3.4");
         assert_eq!(client_of(proxies, "10.0.0.1", &[b"\xff", b"1.2.3.4"]), "1.2.3.4");
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_networks_exactly() {
+    fn matches_networks_exactly() {
         assert_eq!(client("10.0.0.128/25", "10.0.0.127", &["1.2.3.4"]), "10.0.0.127");
         assert_eq!(client("10.0.0.128/25", "10.0.0.128", &["1.2.3.4"]), "1.2.3.4");
         assert_eq!(client("0.0.0.0/0", "8.8.8.8", &["1.2.3.4"]), "1.2.3.4");

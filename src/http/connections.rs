@@ -1,8 +1,8 @@
-//! The connections of this process: how many there are, and how many bytes they have sent that no operation has consumed yet.
+//! Counts the connections of this process, and the bytes received on them that no operation has consumed yet.
 //!
-//! Both are limited in total and per address, so that nobody can take all the memory or all the file descriptors. An IPv6 address
-//! counts by its /64. The address is that of the socket's peer: a trusted proxy speaks for many clients, so it has no limit per
-//! address, only the total one.
+//! Both are limited in total and per address, so that one client cannot use up memory or file descriptors. IPv6
+//! addresses count by their /64. The address is that of the socket's peer. A trusted proxy has no limit per address,
+//! because it forwards many clients.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use crate::config::server::TrustedProxies;
 use crate::domain::viewer;
-use crate::http::edge::Limits;
+use crate::http::limits::Limits;
 
-/// The bytes that every connection may hold whatever others hold: a full server still answers small requests.
-const ALWAYS: usize = 16 * 1024;
+/// Bytes that each connection may hold even if the limits are reached, so that a full server still handles small
+/// requests.
+const GUARANTEED_BYTES: usize = 16 * 1024;
 
 /// The connections of this process. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -29,7 +30,7 @@ struct Inner {
     by_network: Mutex<HashMap<IpAddr, Arc<Usage>>>,
 }
 
-/// What some connections use together.
+/// The connections and bytes of one address, or of all.
 #[derive(Debug, Default)]
 struct Usage {
     connections: AtomicUsize,
@@ -37,13 +38,13 @@ struct Usage {
 }
 
 impl Connections {
-    /// No connections yet. A peer that is one of `trusted` has no limit of its own.
+    /// Starts without connections. Peers in `trusted` have no limit per address.
     pub fn new(limits: &Limits, trusted: TrustedProxies) -> Self {
         let (total, by_network) = (Usage::default(), Mutex::default());
         Self(Arc::new(Inner { limits: limits.clone(), trusted, total, by_network }))
     }
 
-    /// Counts a new connection; none when there are too many.
+    /// Counts a new connection; `None` if there are too many.
     pub(super) fn open(&self, peer: IpAddr) -> Option<Arc<Input>> {
         let Inner { limits, trusted, total, by_network } = &*self.0;
         let network = (!trusted.contains(peer)).then(|| viewer::network(peer));
@@ -64,18 +65,18 @@ impl Connections {
         Some(Arc::new(Input { connections: self.clone(), own, message: Message::default() }))
     }
 
-    /// How long a client may leave unread what is written to it.
+    /// The maximum time that a client may leave output unread.
     pub(super) fn write_timeout(&self) -> Duration {
         self.0.limits.write_timeout
     }
 
-    /// How long a message may take to arrive.
+    /// The maximum time to receive a message.
     pub(super) fn message_timeout(&self) -> Duration {
         self.0.limits.body_timeout
     }
 }
 
-/// What one connection has sent that is not consumed yet. When it is dropped, the connection does not count any more.
+/// The unconsumed input of one connection. Dropping it ends the count of the connection.
 #[derive(Debug)]
 pub(super) struct Input {
     connections: Connections,
@@ -83,45 +84,45 @@ pub(super) struct Input {
     message: Message,
 }
 
-/// The message of a WebSocket that is arriving. Over HTTP nothing is counted here: bodies have their own bounds.
+/// The WebSocket message that is being received. HTTP bodies are limited separately and not counted here.
 #[derive(Debug, Default)]
 struct Message {
-    /// The largest that is accepted, in bytes; 0 before the connection is a WebSocket.
+    /// The maximum size, in bytes; 0 before the connection is a WebSocket.
     limit: AtomicUsize,
     bytes: AtomicUsize,
-    /// How many have arrived.
+    /// The number of messages received completely.
     finished: AtomicUsize,
     refusal: AtomicU8,
 }
 
-/// Why a message is not read to its end.
+/// Why the rest of a message is not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Overflow {
-    /// It is larger than this connection may send.
+    /// The message is larger than allowed on this connection.
     TooLarge = 1,
-    /// It did not arrive in time.
+    /// The message was not received in time.
     TooSlow,
-    /// Too many bytes of this address, or of all, wait to be consumed.
+    /// The limit of unconsumed bytes, in total or per address, is reached.
     Full,
 }
 
 impl Input {
-    /// Holds bytes that have arrived until the answer is dropped.
+    /// Counts received bytes until the result is dropped.
     ///
     /// # Errors
     /// [`Overflow::Full`]
     pub(super) fn hold(self: &Arc<Self>, bytes: usize) -> Result<Held, Overflow> {
         let held = Held { input: self.clone(), bytes };
         self.add(bytes);
-        if self.is_full() && bytes > ALWAYS { Err(Overflow::Full) } else { Ok(held) }
+        if self.is_full() && bytes > GUARANTEED_BYTES { Err(Overflow::Full) } else { Ok(held) }
     }
 
-    /// Counts messages from now on, or with another limit.
+    /// Counts messages from now on, with this maximum size in bytes.
     pub(super) fn limit_messages(&self, bytes: usize) {
         self.message.limit.store(bytes, Ordering::Relaxed);
     }
 
-    /// Counts bytes of a message, and refuses one that goes beyond a limit.
+    /// Counts received bytes of a message, and refuses a message that exceeds a limit.
     pub(super) fn arrived(&self, bytes: usize) {
         let limit = self.message.limit.load(Ordering::Relaxed);
         if limit == 0 {
@@ -129,28 +130,28 @@ impl Input {
         }
         self.add(bytes);
         let bytes = self.message.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        // The next message may have begun to arrive in the same read, and each frame has a header.
-        if bytes > limit + ALWAYS {
+        // One read may contain the start of the next message, and each frame has a header.
+        if bytes > limit + GUARANTEED_BYTES {
             self.refuse(Overflow::TooLarge);
-        } else if bytes > ALWAYS && self.is_full() {
+        } else if bytes > GUARANTEED_BYTES && self.is_full() {
             self.refuse(Overflow::Full);
         }
     }
 
-    /// The serial number of the message that is arriving; none between messages.
+    /// The serial number of the message that is being received; `None` between messages.
     pub(super) fn arriving(&self) -> Option<usize> {
         (self.message.bytes.load(Ordering::Relaxed) > 0).then(|| self.message.finished.load(Ordering::Relaxed))
     }
 
-    /// The message has arrived: what it holds is held until the answer is dropped.
+    /// Ends the message. Its bytes count until the result is dropped.
     pub(super) fn finish_message(self: &Arc<Self>) -> Held {
         self.message.finished.fetch_add(1, Ordering::Relaxed);
         Held { input: self.clone(), bytes: self.message.bytes.swap(0, Ordering::Relaxed) }
     }
 
-    /// A frame that belongs to no message has arrived.
+    /// Excludes a control frame from the current message.
     pub(super) fn pass_control_frame(self: &Arc<Self>, payload: usize) {
-        // Two bytes of header and four of the mask (RFC 6455, section 5.2).
+        // 2 bytes of header and 4 of the mask (RFC 6455, section 5.2).
         let frame = payload + 6;
         let before = self.message.bytes.load(Ordering::Relaxed);
         let bytes = before.min(frame);
@@ -158,12 +159,12 @@ impl Input {
         drop(Held { input: self.clone(), bytes });
     }
 
-    /// Reads nothing more of the connection.
+    /// Stops reading from the connection.
     pub(super) fn refuse(&self, overflow: Overflow) {
         self.message.refusal.store(overflow as u8, Ordering::Relaxed);
     }
 
-    /// Why nothing more is read.
+    /// Why the connection is no longer read.
     pub(super) fn refusal(&self) -> Option<Overflow> {
         let refusal = self.message.refusal.load(Ordering::Relaxed);
         [Overflow::TooLarge, Overflow::TooSlow, Overflow::Full].into_iter().find(|overflow| *overflow as u8 == refusal)
@@ -207,7 +208,7 @@ impl Drop for Input {
     }
 }
 
-/// Bytes of input that are held for an operation.
+/// Received bytes that are counted for an operation.
 #[derive(Debug)]
 pub(super) struct Held {
     input: Arc<Input>,
@@ -215,14 +216,14 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Holds more.
+    /// Counts more bytes.
     ///
     /// # Errors
     /// [`Overflow::Full`]
     pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Overflow> {
         self.input.add(bytes);
         self.bytes += bytes;
-        if self.input.is_full() && self.bytes > ALWAYS { Err(Overflow::Full) } else { Ok(()) }
+        if self.input.is_full() && self.bytes > GUARANTEED_BYTES { Err(Overflow::Full) } else { Ok(()) }
     }
 }
 
@@ -266,7 +267,7 @@ mod tests {
 
     #[test]
     fn input_is_limited_in_total_and_per_address() {
-        let (small, large) = (ALWAYS, 2 * ALWAYS);
+        let (small, large) = (GUARANTEED_BYTES, 2 * GUARANTEED_BYTES);
         let all = connections(Limits { input: 3 * large, input_per_address: large, ..Limits::default() });
         let [ada, eve] = [ADA, EVE].map(|peer| open(&all, peer).unwrap());
         let first = ada.hold(large).unwrap();
@@ -295,7 +296,7 @@ mod tests {
         assert_eq!((input.arriving(), all.0.total.bytes.load(Ordering::Relaxed)), (None, 60_000));
         drop(held);
         assert_eq!(input.refusal(), None);
-        input.arrived(100_001 + ALWAYS);
+        input.arrived(100_001 + GUARANTEED_BYTES);
         assert_eq!((input.arriving(), input.refusal()), (Some(1), Some(Overflow::TooLarge)));
         drop(input);
         assert_eq!(all.0.total.bytes.load(Ordering::Relaxed), 0);

@@ -1,43 +1,44 @@
-//! What an operation counts for.
+//! The cost of an operation for the rate limit.
 
 use crate::graphql::budget::Usage;
 
-/// Root fields that set a model to work.
+/// Root fields that start a model reply.
 const CHAT: [&str; 3] = ["sendMessage", "regenerateReply", "editMessage"];
-/// Root fields that take a secret from who is not signed in, or make an account. They count for the network whoever asks, or
-/// every account that an attacker makes would bring them tries of its own.
-const ENTRANCES: [&str; 3] = ["login", "register", "resetPassword"];
+/// Root fields that check a secret of an anonymous client or create an account. They count for the network, also for
+/// signed-in users: otherwise an attacker would get more attempts with every account that they create.
+const CREDENTIAL_FIELDS: [&str; 3] = ["login", "register", "resetPassword"];
 
-/// How many root fields an operation asks for: each alias of one is one, so that a hundred sign-ins in one document are a
-/// hundred sign-ins. A field that `@skip` leaves out counts too.
+/// The number of root fields of an operation. Each alias counts, so a hundred logins in one document count as a
+/// hundred. A field that `@skip` excludes counts as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Cost {
-    /// All of them.
+    /// All root fields.
     pub(super) fields: u32,
-    /// Of these, those that set a model to work.
+    /// Those that start a model reply.
     pub(super) chat: u32,
-    /// Of these, those through which one gets in.
-    pub(super) entrances: u32,
+    /// Those in [`CREDENTIAL_FIELDS`].
+    pub(super) credentials: u32,
 }
 
 impl Cost {
-    /// Of a document that could not be read.
-    pub(super) const ONE: Self = Self { fields: 1, chat: 0, entrances: 0 };
+    /// The cost of a document that cannot be parsed.
+    pub(super) const ONE: Self = Self { fields: 1, chat: 0, credentials: 0 };
 
-    /// How many root fields an operation counts for by what it used: ordinary ones are within one, the largest count for dozens.
+    /// Converts the usage of an operation to root fields: 1 for an ordinary operation, some dozens for the largest.
     pub(super) fn of_usage(used: Usage) -> u32 {
         let parts = used.nodes / 2_000 + used.bytes / (256 << 10) + used.statements / 10;
         u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
-    /// Of an operation with these root fields. `__typename` alone, with which clients see whether the server is there, is free.
+    /// The cost of an operation with these root fields. An operation with `__typename` only, which clients use as a
+    /// health check, is free.
     pub(super) fn of<'a>(root_fields: impl Iterator<Item = &'a str>) -> Self {
         let mut cost = Self::default();
         let mut is_sign_of_life = true;
         for name in root_fields {
             cost.fields = cost.fields.saturating_add(1);
             cost.chat += u32::from(CHAT.contains(&name));
-            cost.entrances += u32::from(ENTRANCES.contains(&name));
+            cost.credentials += u32::from(CREDENTIAL_FIELDS.contains(&name));
             is_sign_of_life &= name == "__typename";
         }
         if is_sign_of_life && cost.fields <= 1 { Self::default() } else { cost }
@@ -53,12 +54,12 @@ mod tests {
     fn cost(text: &str) -> (u32, u32, u32) {
         let limits = Limits { root_fields: 1_000, aliases: 1_000, ..Limits::default() };
         let document = Documents::new(&sdl(), limits).unwrap().parse(text).unwrap();
-        let Cost { fields, chat, entrances } = Cost::of(document.root_fields(document.operation(None).unwrap()));
-        (fields, chat, entrances)
+        let Cost { fields, chat, credentials } = Cost::of(document.root_fields(document.operation(None).unwrap()));
+        (fields, chat, credentials)
     }
 
     #[test]
-    fn every_root_field_counts_and_nothing_below() {
+    fn only_root_fields_count() {
         let logout = "logout { sessionId }";
         for (text, wanted) in [
             ("{ me { id username } }", (1, 0, 0)),
@@ -79,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sign_of_life_is_free_and_a_hundred_are_not() {
+    fn one_typename_is_free_and_a_hundred_are_not() {
         assert_eq!(cost("{ __typename }").0, 0);
         assert_eq!(cost("{ __typename me { id } }").0, 2);
         assert_eq!(cost("{ __schema { types { name } } }").0, 1);

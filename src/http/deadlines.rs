@@ -1,7 +1,7 @@
-//! The deadlines of a connection: for the head of a request, and for the wait for the next request.
+//! The deadlines of a connection: for receiving the head of a request, and for the idle time between requests.
 //!
-//! hyper has one timeout for both, and while hyper-util tells HTTP/1 from HTTP/2 by a connection's first bytes it does
-//! not run at all. A proxy keeps its connections for a minute and answers 502 when one is closed under a request.
+//! hyper has one timeout for both, which does not run while hyper-util detects the HTTP version from the first bytes. A
+//! proxy keeps its connections for about a minute and returns 502 if one is closed while it sends a request.
 
 use std::future::Future;
 use std::io;
@@ -18,31 +18,35 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 use tower::Service;
 
-/// Accepts what `inner` accepts, and holds each connection to its deadlines.
+/// Maximum time for a TLS handshake, and for receiving a request's head from its first byte.
+pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Accepts connections of `inner` and applies the deadlines to them.
 #[derive(Debug, Clone)]
 pub(super) struct Deadlines<A> {
     pub(super) inner: A,
-    /// How long a request's head may take from its first byte, and the first one from the connection's beginning.
+    /// Maximum time to receive a request's head from its first byte; for the first request, from the start of the
+    /// connection.
     pub(super) head: Duration,
-    /// How long a connection may wait for its next request.
+    /// Maximum idle time between requests.
     pub(super) idle: Duration,
 }
 
-/// What a connection is waiting for.
+/// The phase of a connection, which determines its deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum Phase {
-    /// The first byte of another request.
+    /// Waiting for the first byte of the next request.
     Idle,
-    /// The rest of a request's head.
+    /// Receiving a request's head.
     Head,
-    /// The answer. A body has its own deadline.
+    /// Handling the request. The body has its own deadline.
     Answer,
-    /// Nothing: it is a WebSocket now.
+    /// Upgraded to a WebSocket; no deadline.
     Upgraded,
 }
 
-/// The phase of one connection, which its stream and its service share.
+/// The phase of one connection, shared by its stream and its service.
 #[derive(Debug, Clone)]
 struct Shared(Arc<AtomicU8>);
 
@@ -83,19 +87,19 @@ where
     }
 }
 
-/// A stream whose reads end when a deadline is over.
+/// A stream whose reads end at the deadline.
 pub(super) struct Timed<S> {
     stream: S,
     phase: Shared,
     head: Duration,
     idle: Duration,
     deadline: Pin<Box<Sleep>>,
-    /// For what the deadline stands.
+    /// The phase of the current deadline.
     armed: Option<Phase>,
 }
 
 impl<S> Timed<S> {
-    /// Looks at the deadline while nothing comes.
+    /// Checks the deadline while no input is available.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let phase = self.phase.get();
         let limit = match phase {
@@ -112,7 +116,7 @@ impl<S> Timed<S> {
         }
         match (self.deadline.as_mut().poll(context), phase) {
             (Poll::Pending, _) => Poll::Pending,
-            // As if the client had closed it.
+            // Like an end of input from the client.
             (Poll::Ready(()), Phase::Idle) => Poll::Ready(Ok(())),
             (Poll::Ready(()), _) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
         }
@@ -138,8 +142,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
 }
 
 impl<S> Timed<S> {
-    /// The client takes an answer: what is waited for counts from now on. hyper does not read again before something
-    /// comes, so this is what wakes it at the deadline.
+    /// Restarts the deadline after output was written. hyper does not read again until input arrives, so this also
+    /// registers the wake-up at the deadline.
     fn written(&mut self, outcome: Poll<io::Result<usize>>, context: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if matches!(outcome, Poll::Ready(Ok(1..))) {
             self.armed = None;
@@ -177,7 +181,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 }
 
-/// A connection's service, which knows when a head is whole and when the answer is there.
+/// The service of a connection, which records when a head is complete and when the response is ready.
 #[derive(Clone)]
 pub(super) struct Answering<S> {
     inner: S,

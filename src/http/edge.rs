@@ -1,7 +1,6 @@
-//! What the edge is made of.
+//! The parts of the HTTP server, and its counters.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_graphql::ServerError;
 use futures_util::future::BoxFuture;
@@ -16,173 +15,101 @@ use crate::graphql::RequestId;
 use crate::graphql::budget::Usage;
 use crate::graphql::document::Documents;
 use crate::graphql::error::{ErrorCode, request_error};
+use crate::http::concurrency::{ConcurrencyLimiter, OperationPermit};
 use crate::http::cost::Cost;
-use crate::http::holder::Holder;
-use crate::http::operation::Operation;
+use crate::http::limits::Limits;
 use crate::http::rate_limit::{RateLimiter, Verdict};
-use crate::http::turns::{Turn, Turns};
-use crate::http::websocket::Slots;
+use crate::http::rate_limit_key::RateLimitKey;
+use crate::http::slots::Slots;
 
-/// Turns the value of an `Authorization` header into who asks. Called for every HTTP request, for every `connection_init`,
-/// and again for every operation on a socket, so it must be cheap for credentials that it has just seen.
+/// Authenticates a request by the value of its `Authorization` header. Called for every HTTP request, every
+/// `connection_init`, and every operation on a socket, so it must be cheap for credentials that were checked recently.
 pub type Authenticate = Arc<dyn Fn(Option<String>, Client) -> BoxFuture<'static, Requester> + Send + Sync>;
 
-/// Whether the server can do its work now; asked by `/health/ready`.
+/// Whether the server is ready; called by `/health/ready`.
 pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// The parts that the edge is given.
+/// The parts that the HTTP server needs.
 pub struct Edge<E> {
-    /// Runs the operations.
+    /// Executes operations.
     pub executor: E,
-    /// Knows the documents that `executor` runs.
+    /// The documents of the executor's schema.
     pub documents: Documents,
-    /// Knows who asks.
+    /// Authenticates requests.
     pub authenticate: Authenticate,
-    /// Knows whether the server is ready.
+    /// Checks the dependencies for `/health/ready`.
     pub ready: Ready,
-    /// Mutations and sockets run on it, so that shutdown waits for them.
+    /// Runs mutations and sockets, so that shutdown waits for them.
     pub tracker: TaskTracker,
-    /// Cancelled at the soft stop: sockets close with 1012 and `/health/ready` says no.
+    /// Cancelled when the graceful shutdown begins: sockets close with 1012 and `/health/ready` returns 503.
     pub draining: CancellationToken,
-    /// The bounds.
+    /// The limits.
     pub limits: Limits,
     /// Whether browsers get the playground.
     pub playground: bool,
-    /// The peers whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: TrustedProxies,
-    /// The origins whose pages may call and open sockets, besides those of the server's own host.
+    /// The allowed origins of web pages, in addition to the server's own host.
     pub origins: Origins,
-    /// Whether connections are TLS from end to end.
+    /// Whether connections use TLS to the server itself.
     pub is_tls: bool,
-    /// The time of day.
+    /// The wall clock.
     pub clock: Arc<dyn Clock>,
-    /// Makes the request ids.
+    /// Generates the request ids.
     pub ids: Arc<IdGenerator>,
 }
 
-/// The bounds of the edge. Sizes are in bytes.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// The largest body of a request.
-    pub body: usize,
-    /// The longest time in which a body arrives.
-    pub body_timeout: Duration,
-    /// The longest time that a client waits for a query or a mutation. A mutation goes on after it.
-    pub operation_timeout: Duration,
-    /// Root fields that one user, or the network of who is not signed in, may ask for in a minute; 0 for any number.
-    pub fields_per_minute: u32,
-    /// Of these, how many may set a model to work; 0 for any number.
-    pub chat_fields_per_minute: u32,
-    /// How long who asks too often waits for the refusal. A flood over however many connections is so slow that others do not
-    /// notice it.
-    pub refusal_delay: Duration,
-    /// The largest message that a socket takes.
-    pub message: usize,
-    /// How long a socket may stay without `connection_init`, and how long its authentication may take.
-    pub connection_init: Duration,
-    /// How often a socket is pinged; one that answers nothing until the next ping is dead.
-    pub keep_alive: Duration,
-    /// The largest message of a socket whose user is not known (yet).
-    pub anonymous_message: usize,
-    /// How long a client may leave unread what is written to it.
-    pub write_timeout: Duration,
-    /// Connections at once.
-    pub connections: usize,
-    /// Connections of one address at once; an IPv6 address counts by its /64, and trusted proxies have no such limit.
-    pub connections_per_address: usize,
-    /// Bodies and messages that have arrived, or began to, and whose operation has not ended.
-    pub input: usize,
-    /// Of these, those of one address.
-    pub input_per_address: usize,
-    /// What waits for one socket to accept it. A socket beyond it is closed.
-    pub output: usize,
-    /// Queries and mutations of one user, or of the network of who is not signed in, that run at once; more wait.
-    pub operations_at_once: usize,
-    /// Subscriptions that one user holds at once on all sockets.
-    pub subscriptions_per_user: usize,
-    /// Operations that run at once on one socket.
-    pub operations_per_socket: usize,
-    /// Sockets that one user holds at once.
-    pub sockets_per_user: usize,
-    /// Sockets that one address holds at once; an IPv6 address counts by its /64.
-    pub sockets_per_address: usize,
-}
+/// Requests up to this size are parsed before the rate limit is checked, in bytes.
+const MAX_UNCHECKED_LENGTH: usize = 128;
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            body: 1 << 20,
-            body_timeout: Duration::from_secs(15),
-            operation_timeout: Duration::from_secs(30),
-            fields_per_minute: 0,
-            chat_fields_per_minute: 0,
-            refusal_delay: Duration::from_secs(1),
-            message: 1 << 20,
-            connection_init: Duration::from_secs(10),
-            keep_alive: Duration::from_secs(25),
-            anonymous_message: 64 << 10,
-            write_timeout: Duration::from_secs(15),
-            connections: 20_000,
-            connections_per_address: 2_000,
-            input: 64 << 20,
-            input_per_address: 16 << 20,
-            output: 16 << 20,
-            operations_at_once: 4,
-            subscriptions_per_user: 2_000,
-            operations_per_socket: 100,
-            sockets_per_user: 1_000,
-            sockets_per_address: 10_000,
-        }
-    }
-}
-
-/// A request of so many bytes is no work to read.
-const SHORT: usize = 128;
-
-/// The edge at work: its parts, and the counts of its sockets and requests.
+/// The state of the running HTTP server: its parts, and the counters of sockets and requests.
 pub(super) struct Shared<E> {
     pub(super) edge: Edge<E>,
     pub(super) slots: Arc<Slots>,
     pub(super) subscriptions: Arc<Slots>,
-    turns: Arc<Turns>,
+    concurrency: Arc<ConcurrencyLimiter>,
     rate_limiter: RateLimiter,
 }
 
 impl<E> Shared<E> {
     pub(super) fn new(edge: Edge<E>) -> Arc<Self> {
         let rate_limiter = RateLimiter::new(edge.limits.fields_per_minute, edge.limits.chat_fields_per_minute);
-        let (slots, subscriptions, turns) = (Arc::default(), Arc::default(), Arc::default());
-        Arc::new(Self { edge, slots, subscriptions, turns, rate_limiter })
+        let (slots, subscriptions, concurrency) = (Arc::default(), Arc::default(), Arc::default());
+        Arc::new(Self { edge, slots, subscriptions, concurrency, rate_limiter })
     }
 
-    /// Waits for an operation's turn, as long as an operation may take.
+    /// Waits for a concurrency permit, at most for the operation timeout.
     ///
     /// # Errors
-    /// The turn does not come in time, or the holder is over the rate limit: a request of `length` bytes that takes work to read is not read then.
-    pub(super) async fn admit(&self, holder: Holder, length: usize) -> Result<Turn, (Vec<ServerError>, Verdict)> {
-        let turn = self.turns.take(holder, self.edge.limits.operations_at_once);
-        let Ok(turn) = tokio::time::timeout(self.edge.limits.operation_timeout, turn).await else {
-            let error = request_error(ErrorCode::RateLimited, "Too many operations run at once.");
+    /// RATE_LIMITED if there is no permit in time, or if the key has used up its rate limit; a request of more than a
+    /// few bytes (`length`) is then refused before it is parsed.
+    pub(super) async fn admit(
+        &self,
+        key: RateLimitKey,
+        length: usize,
+    ) -> Result<OperationPermit, (Vec<ServerError>, Verdict)> {
+        let permit = self.concurrency.acquire(key, self.edge.limits.operations_at_once);
+        let Ok(permit) = tokio::time::timeout(self.edge.limits.operation_timeout, permit).await else {
+            let error = request_error(ErrorCode::RateLimited, "Too many concurrent operations.");
             return Err((vec![error], Verdict::default()));
         };
-        if length <= SHORT {
-            return Ok(turn);
+        if length <= MAX_UNCHECKED_LENGTH {
+            return Ok(permit);
         }
-        let verdict = self.rate_limiter.look(holder);
+        let verdict = self.rate_limiter.peek(key);
         match verdict.admit(Ok(())) {
-            Ok(()) => Ok(turn),
+            Ok(()) => Ok(permit),
             Err(errors) => Err((errors, verdict)),
         }
     }
 
-    /// Charges what an operation used beyond what it counted for at its beginning.
-    pub(super) fn settle(&self, verdict: &mut Verdict, used: Usage) {
-        self.rate_limiter.settle(verdict, Cost::of_usage(used));
+    /// Charges the usage of an operation beyond what was charged at its start.
+    pub(super) fn charge_usage(&self, verdict: &mut Verdict, used: Usage) {
+        self.rate_limiter.charge_usage(verdict, Cost::of_usage(used));
     }
 
-    /// Counts what a document asks for; one that cannot be read counts like one field.
-    pub(super) fn count<F>(&self, requester: &Requester, client: &Client, operation: &Result<Operation, F>) -> Verdict {
-        let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
+    /// Charges an operation to the rate limit.
+    pub(super) fn count(&self, requester: &Requester, client: &Client, cost: Cost) -> Verdict {
         self.rate_limiter.check(requester, client, cost)
     }
 

@@ -12,26 +12,26 @@ use axum::response::Response;
 use futures_util::StreamExt as _;
 use tracing::Span;
 
-use crate::domain::{Client, Requester};
+use crate::domain::Requester;
 use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::answer::{Refusal, answer};
-use crate::http::client_ip;
+use crate::http::client::{authorization, client};
 use crate::http::connections::{Held, Input};
-use crate::http::edge::{Edge, Limits, Shared};
-use crate::http::holder::Holder;
+use crate::http::cost::Cost;
+use crate::http::edge::Shared;
+use crate::http::limits::Limits;
 use crate::http::media::{self, Media};
 use crate::http::operation::{Caller, Operation, refused};
 use crate::http::parameters::{BATCH, Malformed, Parameters, TOO_MANY_VALUES};
 use crate::http::rate_limit::Verdict;
+use crate::http::rate_limit_key::RateLimitKey;
 use crate::http::{playground, websocket};
 
-/// The longest `User-Agent` that is kept, in bytes.
-const MAX_USER_AGENT: usize = 512;
-/// So many bytes beyond the largest body are read of one that is too large.
-const THROWN_AWAY: usize = 16 * 1024 * 1024;
+/// The maximum number of bytes that are read and discarded beyond the body limit.
+const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 
-/// Answers `/graphql`: GET, POST, the upgrade to a WebSocket, and browsers that come to look.
+/// Handles `/graphql`: GET, POST, WebSocket upgrades, and the playground for browsers.
 pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let media = Media::negotiate(&parts.headers);
@@ -57,13 +57,13 @@ async fn run<E: Executor>(
         Method::GET => (Bytes::new(), None),
         Method::POST => {
             if !media::is_json(&parts.headers) {
-                let message = "Send the request as application/json in UTF-8.";
+                let message = "The Content-Type must be application/json in UTF-8.";
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidInput, message));
             }
             let input = parts.extensions.get::<Arc<Input>>();
             read_body(&parts.headers, body, input, &shared.edge.limits).await?
         }
-        _ => return Err(Refusal::method("GET, POST", "GraphQL takes POST, and GET for queries.")),
+        _ => return Err(Refusal::method("GET, POST", "Method not allowed. Use POST, or GET for queries.")),
     };
     let client = client(&shared.edge, parts);
     let requester = (shared.edge.authenticate)(authorization(&parts.headers)?, client.clone()).await;
@@ -72,11 +72,11 @@ async fn run<E: Executor>(
     }
     let query = parts.uri.query().unwrap_or_default();
     let length = if parts.method == Method::GET { query.len() } else { body.len() };
-    let turn = match shared.admit(Holder::of(&requester, &client), length).await {
-        Ok(turn) => turn,
+    let permit = match shared.admit(RateLimitKey::of(&requester, &client), length).await {
+        Ok(permit) => permit,
         Err((errors, verdict)) => {
             let response = refused(errors, request_id);
-            shared.edge.hold_back(&response).await;
+            shared.edge.delay_if_throttled(&response).await;
             return Ok(finished(media, &response, &verdict));
         }
     };
@@ -87,15 +87,16 @@ async fn run<E: Executor>(
     let operation = match parameters {
         Ok(parameters) => Operation::parse(parameters, &shared.edge.documents),
         Err(what) => {
-            // It counts like a document that cannot be read.
-            let verdict = shared.count(&requester, &client, &Err::<Operation, _>(what));
+            // Counts like a document that cannot be parsed.
+            let verdict = shared.count(&requester, &client, Cost::ONE);
             match verdict.admit(Ok(())) {
                 Ok(()) => return Err(malformed(what)),
                 Err(errors) => Err(errors),
             }
         }
     };
-    let mut verdict = shared.count(&requester, &client, &operation);
+    let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
+    let mut verdict = shared.count(&requester, &client, cost);
     let budget = operation.as_ref().ok().map(|operation| operation.budget.clone());
     let response = match verdict.admit(operation) {
         Err(errors) => refused(errors, request_id),
@@ -103,15 +104,15 @@ async fn run<E: Executor>(
             return Err(not_by_get(operation.kind));
         }
         Ok(operation) if operation.kind == OperationType::Subscription => {
-            let message = "Subscriptions go over a WebSocket to this address.";
+            let message = "Subscriptions require a WebSocket connection to this URL.";
             refused(request_error(ErrorCode::InvalidDocument, message), request_id)
         }
-        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }, turn).await,
+        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }, permit).await,
     };
     if let Some(budget) = budget {
-        shared.settle(&mut verdict, budget.used());
+        shared.charge_usage(&mut verdict, budget.used());
     }
-    shared.edge.hold_back(&response).await;
+    shared.edge.delay_if_throttled(&response).await;
     Ok(finished(media, &response, &verdict))
 }
 
@@ -123,8 +124,8 @@ fn finished(media: Media, response: &async_graphql::Response, verdict: &Verdict)
 
 fn not_by_get(kind: OperationType) -> Refusal {
     let message = match kind {
-        OperationType::Subscription => "GET runs queries only; subscriptions go over a WebSocket.",
-        _ => "GET runs queries only: send a mutation by POST.",
+        OperationType::Subscription => "GET is for queries only. Subscriptions require a WebSocket connection.",
+        _ => "GET is for queries only. Use POST for mutations.",
     };
     Refusal::method("POST", message)
 }
@@ -138,8 +139,9 @@ fn malformed(malformed: Malformed) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, malformed.0)
 }
 
-/// The body, within its bounds of size and time. The rest of one that is too large is read and thrown away, up to a bound: a
-/// client that is still sending would lose the refusal with the connection (RFC 9112, section 9.6).
+/// Reads the body within the limits of size and time. The rest of a body that is too large is read and discarded, up to
+/// a limit: a client that is still sending would otherwise lose the response with the connection (RFC 9112, section
+/// 9.6).
 async fn read_body(
     headers: &HeaderMap,
     body: Body,
@@ -147,16 +149,16 @@ async fn read_body(
     limits: &Limits,
 ) -> Result<(Bytes, Option<Held>), Refusal> {
     let full = |_| {
-        let message = "The server is receiving too much at once: try again.";
+        let message = "The server is receiving too much data. Try again later.";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
     };
     let mut held = input.map(|input| input.hold(0)).transpose().map_err(full)?;
     let too_large =
-        || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request is too large.");
+        || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request body is too large.");
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     let announced = announced.unwrap_or_default();
-    let most = limits.body.saturating_add(THROWN_AWAY);
-    // Who expects to be told first sends nothing.
+    let most = limits.body.saturating_add(MAX_DISCARDED);
+    // A client that sends `Expect` waits for a response before it sends the body.
     if announced > most || (announced > limits.body && headers.contains_key(header::EXPECT)) {
         return Err(too_large());
     }
@@ -164,7 +166,8 @@ async fn read_body(
     let read = async {
         let (mut chunks, mut read) = (body.into_data_stream(), Vec::new());
         while let Some(chunk) = chunks.next().await {
-            let broken = |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, "The request broke off.");
+            let broken =
+                |_| Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, "The request body is incomplete.");
             let chunk = chunk.map_err(broken)?;
             length += chunk.len();
             if length > most {
@@ -185,31 +188,6 @@ async fn read_body(
         return Err(too_large());
     }
     let too_slow =
-        || Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "The request took too long to arrive.");
+        || Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "Timed out while receiving the request body.");
     Ok((read.map_err(|_| too_slow())??.into(), held))
-}
-
-/// Who is at the other end.
-pub(super) fn client<E>(edge: &Edge<E>, parts: &Parts) -> Client {
-    let user_agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok());
-    Client {
-        ip: client_ip::client_ip(&edge.trusted_proxies, client_ip::peer(&parts.extensions), &parts.headers),
-        // Readable header values are ASCII, so every byte is a boundary.
-        user_agent: user_agent.map(|value| value[..value.len().min(MAX_USER_AGENT)].to_owned()),
-    }
-}
-
-/// The value of the `Authorization` header; an empty one is none. One that is not readable is kept as something that cannot be
-/// valid: credentials were sent.
-///
-/// # Errors
-/// There are several: whoever looked at the request before may have believed another one.
-pub(super) fn authorization(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let (value, None) = (values.next(), values.next()) else {
-        let message = "Send at most one Authorization header.";
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, ErrorCode::InvalidInput, message));
-    };
-    let value = value.map(|value| String::from_utf8_lossy(value.as_bytes()).trim().to_owned());
-    Ok(value.filter(|value| !value.is_empty()))
 }

@@ -1,4 +1,4 @@
-//! Is the process alive, and can it do its work?
+//! Liveness and readiness endpoints.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +9,15 @@ use axum::response::{IntoResponse, Response};
 
 use crate::http::edge::Shared;
 
-/// A dependency that answers later than this is as good as down.
+/// The time limit of the readiness check; a slower dependency counts as unavailable.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// 200 as long as the process answers at all.
+/// Returns 200 while the process responds to requests.
 pub(super) async fn live() -> Response {
     status(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
-/// 200 while the server can do its work: its database answers, and it is not shutting down. 503 otherwise.
+/// Returns 200 if the database responds and the server is not shutting down, otherwise 503.
 pub(super) async fn ready<E>(State(shared): State<Arc<Shared<E>>>) -> Response {
     if shared.edge.draining.is_cancelled() {
         return status(StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"shutting down"}"#);

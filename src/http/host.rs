@@ -1,4 +1,4 @@
-//! The `Host` of a request (RFC 9112, section 3.2).
+//! The `Host` header (RFC 9112, section 3.2).
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::http::answer::Refusal;
 use crate::http::edge::Shared;
 use crate::http::media::Media;
 
-/// Refuses a request of HTTP/1.1 without a `Host`, and every request with several: a proxy may have routed it by
-/// another one.
+/// Refuses an HTTP/1.1 request without a `Host` header and any request with several: a proxy may have routed it by a
+/// different one.
 pub(super) async fn require<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     request: Request,

@@ -1,13 +1,13 @@
-//! Content types: which one a request has, which one its answer gets.
+//! Content negotiation: the content types of requests and responses.
 
 use axum::http::{HeaderMap, HeaderName, header};
 
-/// The two shapes of a GraphQL answer over HTTP.
+/// The two media types of GraphQL responses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Media {
-    /// `application/json`: the status says nothing about a well-formed request's outcome.
+    /// `application/json`: the status is 200 for every well-formed request.
     Json,
-    /// `application/graphql-response+json`: a request error is not 200.
+    /// `application/graphql-response+json`: the status of a request error is not 200.
     GraphqlResponse,
 }
 
@@ -19,9 +19,9 @@ impl Media {
         }
     }
 
-    /// The one that `Accept` (RFC 9110, section 12.5.1) prefers: by its weight, then the one named more exactly, then the
-    /// one named first. JSON where it leaves the choice, and also where it accepts neither: the specification allows to
-    /// disregard such a header.
+    /// Selects the media type by `Accept` (RFC 9110, section 12.5.1): the higher weight first, then the more specific
+    /// range, then the first in order. JSON if `Accept` does not decide, or accepts neither; the specification allows
+    /// to ignore such a header.
     pub(super) fn negotiate(headers: &HeaderMap) -> Self {
         let [mut json, mut graphql] = [Preference::NONE; 2];
         for (position, (name, weight)) in accepted(headers, header::ACCEPT).enumerate() {
@@ -38,7 +38,7 @@ impl Media {
     }
 }
 
-/// How much a client wants a type; ordered by its fields, the first first.
+/// The preference of a client for a media type, compared field by field.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Preference {
     weight: u16,
@@ -49,7 +49,7 @@ struct Preference {
 impl Preference {
     const NONE: Self = Self { weight: 0, specificity: 0, earliness: i64::MIN };
 
-    /// The more exact range decides.
+    /// Returns the more specific range.
     fn refined(self, other: Self) -> Self {
         if other.specificity > self.specificity || self == Self::NONE { other } else { self }
     }
@@ -84,8 +84,8 @@ impl Range {
     }
 }
 
-/// Whether a client asks for a page rather than for an answer of GraphQL, as a browser does for an address that somebody types:
-/// it names HTML, and every type of an answer that it names too has a lower weight. Ranges such as `*/*` name nothing.
+/// Whether a client prefers an HTML page to a GraphQL response, as browsers do for a URL that the user enters: `Accept`
+/// names HTML with a higher weight than the GraphQL media types it names. Ranges such as `*/*` do not count.
 pub(super) fn prefers_page(headers: &HeaderMap) -> bool {
     let weight = |names: &[&str]| {
         let named = accepted(headers, header::ACCEPT).filter(|(name, _)| names.contains(&name.as_str()));
@@ -94,7 +94,7 @@ pub(super) fn prefers_page(headers: &HeaderMap) -> bool {
     weight(&["text/html"]) > weight(&["application/json", "application/graphql-response+json"])
 }
 
-/// Whether a client takes a content coding (RFC 9110, section 12.5.3). Without the header it is sent none.
+/// Whether a client accepts a content coding (RFC 9110, section 12.5.3). Without the header it accepts none.
 pub(super) fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
     let weight = |wanted: &str| {
         let mut named = accepted(headers, header::ACCEPT_ENCODING).filter(|(name, _)| name == wanted);
@@ -103,7 +103,7 @@ pub(super) fn accepts_coding(headers: &HeaderMap, coding: &str) -> bool {
     weight(coding).or_else(|| weight("*")).is_some_and(|weight| weight > 0)
 }
 
-/// The items of `Accept` or `Accept-Encoding`, in lower case, each with its weight in thousandths.
+/// The items of `Accept` or `Accept-Encoding`, in lower case, with their weights in thousandths.
 fn accepted(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = (String, u16)> {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).filter_map(parse_range)
@@ -117,8 +117,8 @@ fn parse_range(text: &str) -> Option<(String, u16)> {
     Some((name, (weight.clamp(0.0, 1.0) * 1_000.0) as u16))
 }
 
-/// Whether a body is JSON in UTF-8 (RFC 8259, section 8.1), as its `Content-Type` says. No other type is taken: a page of
-/// another site can send `text/plain` and forms without asking first.
+/// Whether `Content-Type` is JSON in UTF-8 (RFC 8259, section 8.1). Other types are refused, because pages of other
+/// sites can send `text/plain` and forms without a preflight request.
 pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(header::CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return false };
@@ -171,9 +171,9 @@ mod tests {
     }
 
     #[test]
-    fn browsers_prefer_pages_and_clients_do_not() {
+    fn browsers_prefer_html_and_clients_do_not() {
         for (accept, wanted) in [
-            // Chrome, Firefox, Safari, and what older ones sent.
+            // Chrome, Firefox, Safari, and older versions.
             (
                 &["text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,\
                    application/signed-exchange;v=b3;q=0.7"][..],
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_json_in_utf_8_only() {
+    fn accepts_json_in_utf_8_only() {
         for (value, wanted) in [
             ("application/json", true),
             ("application/json;", true),

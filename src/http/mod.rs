@@ -1,35 +1,39 @@
-//! The protocol edge: GraphQL over HTTP and over WebSocket, the playground, health, request ids and the request log.
+//! The HTTP server: GraphQL over HTTP and WebSocket, the playground, health checks, request ids and the request log.
 //!
-//! The rules are those of the GraphQL-over-HTTP specification (<https://graphql.github.io/graphql-over-http/draft/>, with the
-//! audits of npm `graphql-http`) and of the `graphql-transport-ws` protocol (`PROTOCOL.md` of npm `graphql-ws`).
+//! Implements GraphQL over HTTP (<https://graphql.github.io/graphql-over-http/draft/>, audited by npm `graphql-http`)
+//! and the `graphql-transport-ws` protocol (`PROTOCOL.md` of npm `graphql-ws`).
 
 mod answer;
 mod bounded_stream;
+mod client;
 mod client_ip;
+mod concurrency;
 mod connections;
 mod cost;
 mod deadlines;
 mod edge;
 mod graphql;
 mod health;
-mod holder;
 mod host;
+mod limits;
 mod media;
 mod operation;
 mod origins;
 mod parameters;
 mod playground;
 mod rate_limit;
+mod rate_limit_key;
 mod request_log;
 mod router;
 mod security_headers;
 mod server;
+mod slots;
 mod tls;
-mod turns;
 mod websocket;
 
 pub use connections::Connections;
-pub use edge::{Authenticate, Edge, Limits, Ready};
+pub use edge::{Authenticate, Edge, Ready};
+pub use limits::Limits;
 pub use router::router;
 pub use server::serve;
 pub use tls::{Tls, TlsError};

@@ -1,4 +1,4 @@
-//! One GraphQL operation, whatever transport it came by.
+//! Execution of one GraphQL operation, independent of the transport.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use crate::graphql::RequestId;
 use crate::graphql::budget::Budget;
 use crate::graphql::document::Documents;
 use crate::graphql::error::{ErrorCode, finish, request_error};
+use crate::http::concurrency::OperationPermit;
 use crate::http::cost::Cost;
 use crate::http::edge::Edge;
 use crate::http::parameters::Parameters;
-use crate::http::turns::Turn;
 
-/// An operation whose document is valid.
+/// An operation of a valid document.
 pub(super) struct Operation {
     request: Request,
     pub(super) kind: OperationType,
     pub(super) cost: Cost,
-    /// What it may use, and has used.
+    /// Limits and counts its use of resources.
     pub(super) budget: Arc<Budget>,
 }
 
-/// On whose behalf an operation runs; resolvers find each part in their context's data.
+/// The client of an operation; resolvers get each part from their context.
 pub(super) struct Caller {
     pub(super) requester: Requester,
     pub(super) client: Client,
@@ -36,17 +36,16 @@ pub(super) struct Caller {
 }
 
 impl Operation {
-    /// Finds the document, and the operation in it that is to run. Its name goes to the current span, for the log.
+    /// Finds the document and the operation to execute. Records the operation's name in the current span, for the log.
     ///
     /// # Errors
-    ///
-    /// The document is not valid or beyond the limits, or it does not say which operation is meant.
+    /// The document is invalid or exceeds a limit, or it does not contain the requested operation.
     pub(super) fn parse(parameters: Parameters, documents: &Documents) -> Result<Self, Vec<ServerError>> {
         let document = documents.find(&parameters.query, &parameters.extensions)?;
         let operation = document.operation(parameters.operation_name.as_deref())?;
         let kind = operation.kind();
         let cost = Cost::of(document.root_fields(operation));
-        // The parser lets only letters, digits and underscores into a name; only its length is the client's.
+        // The parser restricts the characters of a name but not its length.
         let name: String = operation.name().into_iter().flat_map(str::chars).take(64).collect();
         Span::current().record("operation", format_args!("{kind} {name}"));
         let budget = documents.budget();
@@ -58,7 +57,7 @@ impl Operation {
     }
 }
 
-/// The finished answer of a request that was not executed.
+/// The response to a request that was not executed.
 pub(super) fn refused(errors: impl Into<Vec<ServerError>>, request_id: RequestId) -> Response {
     let mut response = Response::from_errors(errors.into());
     finish(&mut response, request_id);
@@ -66,17 +65,17 @@ pub(super) fn refused(errors: impl Into<Vec<ServerError>>, request_id: RequestId
 }
 
 impl<E: Executor> Edge<E> {
-    /// Runs a query or a mutation. The answer is finished; a panic in a resolver is one of INTERNAL.
+    /// Executes a query or mutation. Errors of the response are finished; a panic in a resolver becomes INTERNAL.
     ///
-    /// Its turn ends with it. A query ends when its caller stops waiting. A mutation runs on the task tracker and always ends by itself: a client that
-    /// goes away, a timeout, a `complete` stop the waiting, never the work.
-    pub(super) async fn execute(&self, operation: Operation, caller: Caller, turn: Turn) -> Response {
+    /// The permit is released when the operation ends. A query is cancelled when the caller stops waiting. A mutation
+    /// runs on the task tracker to its end: a disconnect, a timeout or a `complete` message does not cancel it.
+    pub(super) async fn execute(&self, operation: Operation, caller: Caller, permit: OperationPermit) -> Response {
         let request_id = caller.request_id;
         let is_mutation = operation.kind == OperationType::Mutation;
         let executor = self.executor.clone();
         let request = with_caller(operation.request, caller);
         let work = async move {
-            let _turn = turn;
+            let _permit = permit;
             let outcome = AssertUnwindSafe(executor.execute(request)).catch_unwind().await;
             outcome.map_or_else(
                 |_| panicked(request_id),
@@ -95,20 +94,19 @@ impl<E: Executor> Edge<E> {
             tokio::time::timeout(self.limits.operation_timeout, work).await
         };
         answer.unwrap_or_else(|_| {
-            let message =
-                if is_mutation { "This takes too long; it goes on without you." } else { "This took too long." };
+            let message = if is_mutation { "Timed out; the mutation may still complete." } else { "Timed out." };
             refused(request_error(ErrorCode::Timeout, message), request_id)
         })
     }
 
-    /// Lets who asks too often wait for the answer.
-    pub(super) async fn hold_back(&self, response: &Response) {
-        if response.errors.iter().any(is_for_haste) {
+    /// Delays the response to a rate-limited client.
+    pub(super) async fn delay_if_throttled(&self, response: &Response) {
+        if response.errors.iter().any(is_throttling) {
             tokio::time::sleep(self.limits.refusal_delay).await;
         }
     }
 
-    /// Runs a subscription. Every event is finished; a panic in a resolver is a last one of INTERNAL.
+    /// Executes a subscription. Errors of each event are finished; a panic in a resolver ends the stream with INTERNAL.
     pub(super) fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, Response> {
         let request_id = caller.request_id;
         let events = self.executor.execute_stream(with_caller(operation.request, caller), None);
@@ -125,16 +123,18 @@ impl<E: Executor> Edge<E> {
     }
 }
 
-fn is_for_haste(error: &ServerError) -> bool {
+fn is_throttling(error: &ServerError) -> bool {
     let code = error.extensions.as_ref().and_then(|extensions| extensions.get("code"));
-    [ErrorCode::RateLimited, ErrorCode::LockedOut].iter().any(|haste| code == Some(&Value::from(haste.as_str())))
+    [ErrorCode::RateLimited, ErrorCode::LockedOut]
+        .iter()
+        .any(|code_of_throttling| code == Some(&Value::from(code_of_throttling.as_str())))
 }
 
 fn with_caller(request: Request, caller: Caller) -> Request {
     request.data(caller.requester).data(caller.client).data(caller.request_id)
 }
 
-/// The panic hook has told what happened; this ties it to the request.
+/// The panic hook has logged the panic; this error relates it to the request.
 pub(super) fn panicked(request_id: RequestId) -> Response {
     let mut error = ServerError::new("a resolver panicked", None);
     error.source = Some(Arc::new(crate::domain::Error::internal("a resolver panicked")));

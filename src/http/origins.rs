@@ -1,8 +1,9 @@
-//! What pages of other origins may do: cross-origin requests (CORS, <https://fetch.spec.whatwg.org/#http-cors-protocol>), and
-//! opening a WebSocket, to which CORS does not apply (RFC 6455, section 10.2).
+//! Access of web pages from other origins: cross-origin requests (CORS,
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>) and WebSocket connections, to which CORS does not apply (RFC
+//! 6455, section 10.2).
 //!
-//! Credentials are bearer tokens that a page must know and send by itself, never cookies: so no answer allows credentials, and
-//! a page that is not on the list can do nothing that its own server could not do.
+//! Credentials are bearer tokens that a page must send explicitly, never cookies. Therefore no response allows
+//! credentials, and a page of an origin that is not allowed has no more access than that origin's server.
 
 use std::sync::Arc;
 
@@ -15,17 +16,17 @@ use crate::config::protection::Origins;
 use crate::http::edge::Shared;
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST");
-/// Any header; `authorization` must be named all the same.
+/// Any header. The wildcard does not cover `authorization`.
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static("ratelimit, ratelimit-policy, retry-after, x-request-id");
-/// Two hours, the most that Chromium heeds.
+/// Two hours, the maximum in Chromium.
 const MAX_AGE: HeaderValue = HeaderValue::from_static("7200");
 
 /// The longest origin that the log shows, in bytes.
 const MAX_LOGGED: usize = 200;
 
-/// Answers preflights of pages on the list, and lets them read the other answers. Other pages get answers without these
-/// headers, which their browser withholds from them; the log says which setting would allow them.
+/// Answers preflight requests of allowed origins and lets their pages read the other responses. Responses to other
+/// origins have no CORS headers, so browsers do not let the pages read them; the log names the setting that would.
 pub(super) async fn allow<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     request: Request,
@@ -62,7 +63,7 @@ pub(super) async fn allow<E: Send + Sync + 'static>(
     response
 }
 
-/// Whether a WebSocket may be opened; a refusal is logged.
+/// Whether a client may open a WebSocket. Logs a refusal.
 pub(super) fn may_connect(allowed: &Origins, headers: &HeaderMap) -> bool {
     let may = is_allowed(allowed, headers);
     if !may {
@@ -71,15 +72,14 @@ pub(super) fn may_connect(allowed: &Origins, headers: &HeaderMap) -> bool {
     may
 }
 
-/// Says which setting would allow the page.
+/// Logs a refused origin, and the setting that would allow it.
 fn log_refusal(headers: &HeaderMap, reason: &str) {
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
     let origin = String::from_utf8_lossy(&origin[..origin.len().min(MAX_LOGGED)]);
     tracing::warn!(origin = %origin.escape_debug(), "{reason}; to allow it, list the origin in CORS_ORIGINS");
 }
 
-/// Whether a request comes from a client that is no page, which sends no `Origin`; from a page of this host; or from a
-/// page whose origin is on the list.
+/// Whether a client has no `Origin` (it is not a browser), or the origin is this host or allowed.
 fn is_allowed(allowed: &Origins, headers: &HeaderMap) -> bool {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let (origin, None) = (origins.next(), origins.next()) else { return false };
@@ -89,8 +89,8 @@ fn is_allowed(allowed: &Origins, headers: &HeaderMap) -> bool {
     allowed.contains(origin) || host.is_some_and(|host| is_same_host(origin, host))
 }
 
-/// Whether an origin is the host that the request went to. Its scheme is not looked at: behind a proxy that ends TLS the server
-/// does not know its own.
+/// Whether an origin has the host that the request was sent to. The scheme is ignored, because the server does not know
+/// its own scheme behind a proxy that terminates TLS.
 fn is_same_host(origin: &str, host: &str) -> bool {
     let Some((scheme, authority)) = origin.split_once("://") else { return false };
     let own_port = match scheme {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_of_this_host_may_connect_and_others_by_the_list() {
+    fn pages_of_this_host_and_allowed_origins_may_connect() {
         let allowed: Origins = "https://chat.example.com, http://localhost:3000".parse().unwrap();
         for (origin, host, may) in [
             (None, "a.example", true),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn two_origins_are_one_too_many() {
+    fn two_origin_headers_are_refused() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, "a.example".parse().unwrap());
         headers.append(header::ORIGIN, "http://a.example".parse().unwrap());

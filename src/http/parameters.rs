@@ -1,4 +1,5 @@
-//! The parameters of a GraphQL request (GraphQL over HTTP, section 5), from a body, a query string or a socket's message.
+//! The parameters of a GraphQL request (GraphQL over HTTP, section 5), from a body, a query string or a WebSocket
+//! message.
 
 use async_graphql::{Extensions, Variables};
 use serde::Deserialize;
@@ -6,25 +7,25 @@ use serde_json::value::RawValue;
 
 use crate::graphql::document::names_document;
 
-/// A well-typed request.
+/// The parameters of a well-formed request.
 #[derive(Debug)]
 pub(super) struct Parameters {
-    /// Empty where the extensions name the document by its hash.
+    /// Empty if the extensions identify the document by its hash.
     pub(super) query: String,
     pub(super) operation_name: Option<String>,
     pub(super) variables: Variables,
     pub(super) extensions: Extensions,
 }
 
-/// Why there is no request; a fixed sentence, for values are never echoed.
+/// Why a request is malformed: a fixed message, because values are never echoed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Malformed(pub(super) &'static str);
 
-/// A batch is beyond the limit of one operation.
-pub(super) const BATCH: Malformed = Malformed("Batches are not supported: send one operation a request.");
-/// As [`BATCH`].
+/// A batch exceeds the limit of one operation.
+pub(super) const BATCH: Malformed = Malformed("Batches are not supported; send one operation per request.");
+/// Like [`BATCH`].
 pub(super) const TOO_MANY_VALUES: Malformed = Malformed("The variables have too many values.");
-/// The most values that variables or extensions have, those inside others included.
+/// Maximum number of values in variables or extensions, including nested ones.
 const MAX_VALUES: usize = 20_000;
 const QUERY: Malformed = Malformed("The parameter `query` must be a string.");
 const OPERATION_NAME: Malformed = Malformed("The parameter `operationName` must be a string.");
@@ -32,7 +33,7 @@ const VARIABLES: Malformed = Malformed("The parameter `variables` must be a map.
 const EXTENSIONS: Malformed = Malformed("The parameter `extensions` must be a map.");
 
 impl Parameters {
-    /// From a JSON object.
+    /// Parses a JSON object.
     pub(super) fn from_json(json: &[u8]) -> Result<Self, Malformed> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
@@ -49,8 +50,8 @@ impl Parameters {
         if json.trim_ascii_start().first() == Some(&b'[') {
             return Err(BATCH);
         }
-        let raw: Raw<'_> =
-            serde_json::from_slice(json).map_err(|_| Malformed("The request must be one JSON object in UTF-8."))?;
+        let raw: Raw<'_> = serde_json::from_slice(json)
+            .map_err(|_| Malformed("The request body must be one JSON object in UTF-8."))?;
         let extensions = read(raw.extensions.map(RawValue::get), EXTENSIONS)?.unwrap_or_default();
         Ok(Self {
             query: text_of(read(raw.query.map(RawValue::get), QUERY)?, &extensions)?,
@@ -60,7 +61,7 @@ impl Parameters {
         })
     }
 
-    /// From a URL's query string, in which `variables` and `extensions` are JSON.
+    /// Parses the query string of a URL, in which `variables` and `extensions` are JSON.
     pub(super) fn from_query_string(text: &str) -> Result<Self, Malformed> {
         let [mut query, mut operation_name, mut variables, mut extensions] = [None, None, None, None];
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
@@ -72,7 +73,7 @@ impl Parameters {
                 _ => continue,
             };
             if parameter.replace(value).is_some() {
-                return Err(Malformed("A parameter stands twice in the query string."));
+                return Err(Malformed("The query string contains a parameter twice."));
             }
         }
         let extensions = read(extensions.as_deref(), EXTENSIONS)?.unwrap_or_default();
@@ -85,12 +86,13 @@ impl Parameters {
     }
 }
 
-/// The text of the document, which only a hash replaces.
+/// The text of the document, which may be absent only if a hash identifies the document.
 fn text_of(query: Option<String>, extensions: &Extensions) -> Result<String, Malformed> {
     query.or_else(|| names_document(extensions).then(String::new)).ok_or(QUERY)
 }
 
-/// Null is as good as absent. A value takes many times the memory of its text, so their number is bounded before they are made.
+/// Null counts as absent. The number of values is limited before they are parsed, because a value takes many times the
+/// memory of its text.
 fn read<'a, T: Deserialize<'a>>(json: Option<&'a str>, otherwise: Malformed) -> Result<Option<T>, Malformed> {
     if json.is_some_and(|json| count_values(json) > MAX_VALUES) {
         return Err(TOO_MANY_VALUES);
@@ -98,7 +100,7 @@ fn read<'a, T: Deserialize<'a>>(json: Option<&'a str>, otherwise: Malformed) -> 
     json.map_or(Ok(None), |json| serde_json::from_str(json).map_err(|_| otherwise))
 }
 
-/// How many values a JSON text has at most: what is separated by commas, or begins a list or a map.
+/// An upper bound of the number of values in a JSON text: commas and openings of lists and maps.
 fn count_values(json: &str) -> usize {
     let (mut count, mut is_text, mut is_escaped) = (1, false, false);
     for byte in json.bytes() {
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_counted_before_they_are_made() {
+    fn values_are_counted_before_parsing() {
         assert_eq!(count_values(r#"{"a":[1,2,{"b":"x,[{\"","c":null}]}"#), 7);
         let variables = |values: usize| {
             let list = vec!["0"; values - 2].join(",");
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_ill_typed() {
+    fn refuses_wrong_types() {
         for value in ["0", "false", "[]", "{}"] {
             assert_eq!(json(&format!(r#"{{"query":{value}}}"#)).unwrap_err(), QUERY);
             assert_eq!(json(&format!(r#"{{"query":"","operationName":{value}}}"#)).unwrap_err(), OPERATION_NAME);
@@ -173,7 +175,7 @@ mod tests {
             ("query=a&variables=1", VARIABLES),
             ("query=a&variables=", VARIABLES),
             ("query=a&extensions=[]", EXTENSIONS),
-            ("query=a&query=b", Malformed("A parameter stands twice in the query string.")),
+            ("query=a&query=b", Malformed("The query string contains a parameter twice.")),
         ] {
             assert_eq!(Parameters::from_query_string(text).unwrap_err(), wanted, "{text}");
         }

@@ -1,5 +1,5 @@
-//! The playground: GraphiQL for browsers that open `/graphql`. Its pages are the npm package in `web/`, which the binary
-//! carries when they were there as it was built; a debug build reads them anew for every request.
+//! The playground: GraphiQL for browsers that open `/graphql`. Its pages are the npm package in `web/`. They are
+//! embedded in the binary if they exist at build time; a debug build reads them for each request.
 
 use std::borrow::Cow;
 
@@ -11,19 +11,19 @@ use rust_embed::RustEmbed;
 
 use crate::http::media;
 
-/// What `npm run build` made.
+/// The output of `npm run build`.
 #[derive(RustEmbed)]
 #[folder = "web/dist"]
 #[allow_missing = true]
 struct Pages;
 
-/// The content codings in which the build left an asset, and the ends of their files' names; the smaller first.
+/// The content codings of the assets, and the suffixes of their files; the smaller one first.
 const CODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
-/// The name of an asset holds a hash of its content, so it never changes.
+/// The names of assets contain a hash of their content.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
-/// Whether a request is a browser's that comes to look, and no operation.
+/// Whether a browser requests the page, rather than an operation.
 pub(super) fn is_wanted(parts: &Parts) -> bool {
     let parameters = parts.uri.query().unwrap_or_default();
     matches!(parts.method, Method::GET | Method::HEAD)
@@ -31,17 +31,17 @@ pub(super) fn is_wanted(parts: &Parts) -> bool {
         && !form_urlencoded::parse(parameters.as_bytes()).any(|(name, _)| name == "query")
 }
 
-/// The page.
+/// The response with the page.
 pub(super) fn page(headers: &HeaderMap) -> Response {
     page_of(read("index.html"), headers)
 }
 
-/// A file that the page asks for, by its name in `assets/`.
+/// The response with an asset of the page, by its name in `assets/`.
 pub(super) fn asset(name: &str, headers: &HeaderMap) -> Option<Response> {
     asset_of(read, name, headers)
 }
 
-/// Sends a browser from `/` to the page.
+/// Redirects a browser from `/` to the page.
 pub(super) fn redirect() -> Response {
     let vary = [(header::VARY, HeaderValue::from_static("accept"))];
     (vary, Redirect::temporary("/graphql")).into_response()
@@ -59,7 +59,7 @@ fn page_of(page: Option<Cow<'static, [u8]>>, headers: &HeaderMap) -> Response {
         (header::CONTENT_SECURITY_POLICY, content_security_policy(host)),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
         (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
-        // The same address answers clients in JSON.
+        // The same URL returns JSON to GraphQL clients.
         (header::VARY, HeaderValue::from_static("accept, host")),
     ] {
         response.headers_mut().insert(name, value);
@@ -105,9 +105,9 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Everything comes from here (<https://www.w3.org/TR/CSP3/>). Styles may stand in the page because the editor writes the place
-/// of every line into a `style` attribute, and data addresses may be pictures because its style sheet draws its squiggles so;
-/// neither can run a script. The addresses of sockets are for browsers to which `'self'` is HTTP only.
+/// Everything is loaded from this server (<https://www.w3.org/TR/CSP3/>). Inline styles are allowed because the editor
+/// positions lines by `style` attributes, and images in data URLs because its style sheet uses them; neither can run a
+/// script. The WebSocket URLs are for browsers in which `'self'` covers HTTP only.
 fn content_security_policy(host: Option<&str>) -> HeaderValue {
     const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
                           base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'";
@@ -115,7 +115,7 @@ fn content_security_policy(host: Option<&str>) -> HeaderValue {
     sockets.and_then(|policy| policy.try_into().ok()).unwrap_or(HeaderValue::from_static(POLICY))
 }
 
-/// The host and port that the browser asked, when it is nothing else: it goes into a header and a page.
+/// The `Host` header, if it consists of a host and port only: it is written into a header and a page.
 fn host(headers: &HeaderMap) -> Option<&str> {
     let host = headers.get(header::HOST)?.to_str().ok()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
@@ -129,10 +129,10 @@ fn stand_in(host: Option<&str>) -> String {
 <html lang="en">
 <title>duologue</title>
 <h1>duologue</h1>
-<p>GraphQL answers here. The playground is not in this binary: it was built without the pages of <code>web/</code>. To have
-it, run this where the sources are, and build again:</p>
+<p>This is a GraphQL endpoint. This binary does not contain the playground, because it was built without the pages of
+<code>web/</code>. To include it, run this in the source directory and build again:</p>
 <pre>npm ci --prefix web &amp;&amp; npm run build --prefix web</pre>
-<p>Without it, ask by curl:</p>
+<p>Without the playground, use curl:</p>
 <pre>curl http://{host}/graphql -H 'content-type: application/json' -d '{{"query":"{{ server {{ version }} }}"}}'</pre>
 </html>
 "#
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn browsers_that_look_get_the_page() {
+    fn browsers_get_the_page() {
         for (method, address, accept, wanted) in [
             ("GET", "/graphql", BROWSER, true),
             ("HEAD", "/graphql", BROWSER, true),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_page_takes_nothing_from_elsewhere() {
+    async fn the_page_loads_only_from_its_own_origin() {
         let response = page_of(dist("index.html"), &headers("[::1]:8000"));
         assert_eq!(response.status(), StatusCode::OK);
         let header = |name: &str| response.headers()[name].to_str().unwrap();
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_that_is_more_than_a_host_goes_nowhere() {
+    async fn an_invalid_host_is_not_echoed() {
         for host in ["", "a b", "a;script-src *", "a'", "a<b>", "a/b", "a,b"] {
             let response = page_of(None, &headers(host));
             let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn says_when_the_pages_are_not_there() {
+    async fn explains_missing_pages() {
         let response = page_of(None, &headers("duologue.example:8080"));
         assert_eq!(response.status(), StatusCode::OK);
         assert!(response.headers().contains_key(header::CONTENT_SECURITY_POLICY));
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn assets_keep_for_ever() {
+    async fn assets_are_immutable() {
         let response = asset_of(dist, "main-a1_B.js", &HeaderMap::new()).unwrap();
         assert_eq!(response.headers()[header::CONTENT_TYPE], "text/javascript; charset=utf-8");
         assert_eq!(response.headers()[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_other_assets() {
+    fn other_paths_are_not_assets() {
         for name in
             ["", ".", "..", "../index.html", "..\\index.html", "/etc/passwd", ".env", "main-a1_B", "a\0.js", "é.js"]
         {

@@ -1,4 +1,4 @@
-//! Request ids, the headers that every answer has, and one log line a request.
+//! Request ids, the headers of every response, and one log line per request.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,10 +12,11 @@ use tracing::{Instrument as _, Span, field};
 use crate::http::edge::Shared;
 use crate::http::security_headers;
 
-/// The longest path that the log shows, in characters.
+/// The maximum length of a path in the log, in characters.
 const MAX_PATH: usize = 200;
 
-/// Wraps every request. The line never holds a query string, a body or a header: tokens and people's words are in them.
+/// Wraps every request. The log line never contains a query string, a body or a header, because these contain tokens
+/// and user content.
 pub(super) async fn log<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     mut request: Request,
@@ -43,12 +44,12 @@ pub(super) async fn log<E: Send + Sync + 'static>(
     response
 }
 
-/// How long it has been since `start`, to a tenth of a millisecond: more digits would only be noise in the log.
+/// The time since `start` in milliseconds, rounded to a tenth.
 pub(super) fn milliseconds(start: Instant) -> f64 {
     (start.elapsed().as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// Writes the line when the request is over, also when the client did not wait for the end.
+/// Writes the log line when the request ends, even if the client disconnects before the response.
 struct Line {
     span: Span,
     start: Instant,
@@ -60,7 +61,7 @@ impl Drop for Line {
         let milliseconds = milliseconds(self.start);
         match self.status {
             Some(status) => tracing::info!(parent: &self.span, status = status.as_u16(), milliseconds, "answered"),
-            None => tracing::info!(parent: &self.span, milliseconds, "the client went away"),
+            None => tracing::info!(parent: &self.span, milliseconds, "client disconnected"),
         }
     }
 }

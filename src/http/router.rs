@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! The routes of the server.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::http::edge::{Edge, Shared};
 use crate::http::media::Media;
 use crate::http::{graphql, health, host, origins, playground, request_log};
 
-/// Everything that the server answers.
+/// Builds the router of the server.
 pub fn router<E: Executor>(edge: Edge<E>) -> Router {
     let shared = Shared::new(edge);
     Router::new()
@@ -57,12 +57,12 @@ async fn asset<E>(
 
 async fn not_found<E>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
     let refusal =
-        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, "There is nothing here. GraphQL is at /graphql.");
+        Refusal::new(StatusCode::NOT_FOUND, ErrorCode::NotFound, "Not found. The GraphQL endpoint is /graphql.");
     refuse(&shared, &request, refusal)
 }
 
 async fn method_not_allowed<E>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
-    refuse(&shared, &request, Refusal::method("GET, HEAD", "This takes GET."))
+    refuse(&shared, &request, Refusal::method("GET, HEAD", "Method not allowed. Use GET."))
 }
 
 fn refuse<E>(shared: &Shared<E>, request: &Request, refusal: Refusal) -> Response {

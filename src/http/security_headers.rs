@@ -1,13 +1,13 @@
-//! Headers that keep browsers from making more of an answer than it is (OWASP HTTP Headers Cheat Sheet).
+//! Security headers of responses (OWASP HTTP Headers Cheat Sheet).
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// A year, in seconds.
+/// One year, in seconds.
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// An answer is data: whatever it holds, nothing of it is loaded, run or framed.
+/// For data: the browser loads, runs and frames nothing.
 const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// Sets what an answer has not set by itself: a page has a policy of its own.
+/// Sets the headers that the response has not set itself; a page has its own policy.
 pub(super) fn write(headers: &mut HeaderMap, is_tls: bool) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     for (name, value) in [

@@ -1,4 +1,4 @@
-//! Connections: accepting them, their timeouts, and how they end.
+//! Accepting connections, their timeouts and their shutdown.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,23 +11,20 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::bounded_stream::Bounded;
 use crate::http::connections::Connections;
-use crate::http::deadlines::Deadlines;
+use crate::http::deadlines::{Deadlines, HEADER_TIMEOUT};
 use crate::http::tls::{MaybeTls, Tls};
 
-/// How long a connection may take to shake hands for TLS, and then to send a request's head from its first byte on.
-pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The most that a request's head may hold, in bytes: the longest GET query and a generous token.
+/// Maximum size of a request's head, in bytes. It fits the longest GET query and a large token.
 const MAX_HEAD: usize = 64 * 1024;
 
-/// Serves HTTP/1.1, over TLS where it is given, until it is stopped. A connection that waits for its next request is
-/// closed after `keep_alive`.
+/// Serves HTTP/1.1, over TLS if `tls` is given, until it is stopped. A connection without a request is closed after
+/// `keep_alive`.
 ///
-/// At the soft stop the listener closes, idle connections close, and the requests that run may finish; at the hard stop
-/// every connection is cut. WebSockets are not connections of the server any more: they end through
-/// [`Edge::draining`](crate::http::Edge::draining), on the task tracker.
+/// When the graceful shutdown begins, the listener and idle connections are closed and running requests may finish; at
+/// the forced shutdown, every connection is closed. WebSockets are not connections of this server after their upgrade:
+/// [`Edge::draining`](crate::http::Edge::draining) ends them, and the task tracker waits for them.
 ///
 /// # Errors
-///
 /// The listener cannot be used.
 pub async fn serve(
     listener: std::net::TcpListener,
@@ -43,9 +40,9 @@ pub async fn serve(
     let acceptor = Bounded { inner: MaybeTls::new(tls), connections };
     let acceptor = Deadlines { inner: acceptor, head: HEADER_TIMEOUT, idle: keep_alive };
     let mut server = axum_server::from_tcp(listener)?.acceptor(acceptor).handle(handle.clone());
-    // Chosen here and not through the server's own `http1_only`, which would lose upgrades.
+    // Set on the builder, because the server's own `http1_only` disables upgrades.
     let mut builder = server.http_builder().clone().http1_only();
-    // The connection's own deadlines stand in the place of hyper's.
+    // [`Deadlines`](crate::http::deadlines) replace hyper's timeout.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD);
     *server.http_builder() = builder;
     let stop = async {

@@ -1,4 +1,5 @@
-//! TLS from files, which are read again when they change: certificates are renewed while the server runs.
+//! TLS with certificates from files, which are reloaded when they change, so certificates can be renewed without a
+//! restart.
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -17,26 +18,26 @@ use tokio_util::either::Either;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::protection::TlsFiles;
-use crate::http::server::HEADER_TIMEOUT;
+use crate::http::deadlines::HEADER_TIMEOUT;
 
-/// How often the files are looked at.
+/// How often the files are checked.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Why TLS cannot be had from the files; one line that names the setting.
+/// Why the TLS files cannot be used, as one line that names the setting.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// `TLS_CERT` is no certificate chain.
+    /// `TLS_CERT` is not a certificate chain.
     #[error("TLS_CERT: {0:?} is not accepted; it must be a PEM file with a certificate chain ({1})")]
     Certificate(PathBuf, String),
-    /// `TLS_KEY` is no private key.
+    /// `TLS_KEY` is not a private key.
     #[error("TLS_KEY: {0:?} is not accepted; it must be a PEM file with a private key ({1})")]
     Key(PathBuf, String),
-    /// The two do not belong together, or are of a kind that is not known.
-    #[error("TLS_CERT, TLS_KEY: {0:?} and {1:?} are not accepted; they must belong together ({2})")]
+    /// Certificate and key do not match, or their type is not supported.
+    #[error("TLS_CERT, TLS_KEY: {0:?} and {1:?} are not accepted; they must match ({2})")]
     Pair(PathBuf, PathBuf, rustls::Error),
 }
 
-/// What connections are encrypted with. Cheap to clone.
+/// The TLS configuration. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
     cert: PathBuf,
@@ -45,25 +46,25 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the files.
+    /// Loads the files.
     ///
     /// # Errors
-    /// When they cannot be read or used.
+    /// The files cannot be read or used.
     pub fn load(files: TlsFiles<'_>) -> Result<Self, TlsError> {
         let config = RustlsConfig::from_config(read(files.cert, files.key)?);
         Ok(Self { cert: files.cert.to_owned(), key: files.key.to_owned(), config })
     }
 
-    /// Reads the files again whenever they change, until `stop`. New connections get the new certificate. Files that cannot be
-    /// used, such as a new certificate whose key is still to come, change nothing.
+    /// Reloads the files when they change, until `stop`. New connections get the new certificate. Files that cannot be
+    /// used, such as a new certificate whose key is not written yet, are ignored.
     pub async fn reload_until(self, stop: CancellationToken) {
         self.reload_every(POLL, stop).await;
     }
 
     async fn reload_every(self, period: Duration, stop: CancellationToken) {
-        let mut seen = self.look().await;
+        let mut seen = self.file_versions().await;
         while stop.run_until_cancelled(tokio::time::sleep(period)).await.is_some() {
-            let now = self.look().await;
+            let now = self.file_versions().await;
             if now != seen {
                 seen = now;
                 self.reload().await;
@@ -71,7 +72,7 @@ impl Tls {
         }
     }
 
-    async fn look(&self) -> [Option<Stamp>; 2] {
+    async fn file_versions(&self) -> [Option<Stamp>; 2] {
         [stamp(&self.cert).await, stamp(&self.key).await]
     }
 
@@ -80,15 +81,17 @@ impl Tls {
         match tokio::task::spawn_blocking(move || read(&cert, &key)).await {
             Ok(Ok(config)) => {
                 self.config.reload_from_config(config);
-                tracing::info!("TLS goes on with the changed certificate");
+                tracing::info!("reloaded the TLS certificate");
             }
-            Ok(Err(cause)) => tracing::warn!(%cause, "TLS goes on with the certificate that it has"),
-            Err(cause) => tracing::error!(%cause, "reading the certificate failed"),
+            Ok(Err(cause)) => {
+                tracing::warn!(%cause, "cannot use the changed TLS files; keeping the current certificate")
+            }
+            Err(cause) => tracing::error!(%cause, "reading the TLS files failed"),
         }
     }
 }
 
-/// Accepts connections over TLS where there is TLS, and plain ones where there is none.
+/// Accepts connections over TLS if configured, otherwise plain ones.
 #[derive(Clone)]
 pub(super) struct MaybeTls(Option<RustlsAcceptor<NoDelayAcceptor>>);
 
@@ -100,7 +103,7 @@ impl MaybeTls {
 }
 
 impl<S: Send + 'static> Accept<TcpStream, S> for MaybeTls {
-    // Boxed, so that a connection without TLS does not hold the space for it.
+    // Boxed, so that a plain connection does not reserve its memory.
     type Stream = Either<TcpStream, Box<<RustlsAcceptor<NoDelayAcceptor> as Accept<TcpStream, S>>::Stream>>;
     type Service = S;
     type Future = BoxFuture<'static, io::Result<(Self::Stream, S)>>;
@@ -115,7 +118,7 @@ impl<S: Send + 'static> Accept<TcpStream, S> for MaybeTls {
     }
 }
 
-/// What changes with a file: renewals write it anew, or point a link elsewhere.
+/// The file properties that change when it is rewritten or a link to it is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     modified: Option<SystemTime>,
@@ -134,21 +137,21 @@ fn read(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
     let chain: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&chain).collect::<Result<_, _>>().map_err(|cause| bad_cert(told(&cause)))?;
     if chain.is_empty() {
-        return Err(bad_cert("there is none in it".to_owned()));
+        return Err(bad_cert("it contains none".to_owned()));
     }
     let secret = fs::read(key).map_err(|cause| bad_key(cause.to_string()))?;
     let secret = PrivateKeyDer::from_pem_slice(&secret).map_err(|cause| bad_key(told(&cause)))?;
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, secret);
     let mut config = config.map_err(|cause| TlsError::Pair(cert.to_owned(), key.to_owned(), cause))?;
-    // HTTP/1.1 alone is served.
+    // Only HTTP/1.1 is served.
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 
-/// The library's words may show the text that it stumbled over.
+/// The library's own message may contain the file's content.
 fn told(cause: &pem::Error) -> String {
     match cause {
-        pem::Error::NoItemsFound => "there is none in it",
+        pem::Error::NoItemsFound => "it contains none",
         _ => "it is damaged",
     }
     .to_owned()

@@ -1,5 +1,5 @@
-//! Replies without a key or a network, for trying the product and for tests: the same question gets the same answer, in pieces
-//! that arrive as a real model's do. The model's name alone chooses how it behaves; see `docs/providers.md`.
+//! The demo provider: replies without a key or a network, for evaluation and tests. The same question gets the same
+//! reply, streamed like that of a real model. The model's name determines its behaviour; see `docs/providers.md`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Provider for Demo {
     }
 }
 
-/// What happens next, and after how long.
+/// The next event, and the delay before it.
 struct Step {
     wait: Wait,
     event: Result<Event, ProviderError>,
@@ -47,13 +47,13 @@ enum Wait {
 
 const PACE: Wait = Wait::For(Duration::from_millis(25));
 const SLOW: Wait = Wait::For(Duration::from_millis(250));
-/// Of one piece; some are longer, some shorter.
+/// The average length of a piece, in bytes.
 const BYTES_PER_TOKEN: usize = 4;
 
-/// A reply in the making.
+/// A reply that is being generated.
 struct Script<'a> {
     request: &'a CompletionRequest,
-    /// The person's last words, or as many as fit a quotation.
+    /// The last user message, shortened to fit a quotation.
     question: String,
     steps: VecDeque<Step>,
     output_tokens: u32,
@@ -84,7 +84,7 @@ impl<'a> Script<'a> {
             }
             "demo/breaks" => {
                 self.say(&repeated(&answer, 20), PACE);
-                self.push(PACE, Err(ProviderError::truncated("demo/breaks always breaks off")));
+                self.push(PACE, Err(ProviderError::truncated("demo/breaks always fails during the reply")));
                 return Ok(self.steps);
             }
             "demo/stalls" => {
@@ -151,7 +151,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// Ends the reply, earlier where the request asks for fewer tokens.
+    /// Ends the reply, earlier if the request limits its tokens.
     fn finish(mut self) -> VecDeque<Step> {
         let mut reason = FinishReason::Stop;
         if let Some(most) = self.request.max_output_tokens.filter(|most| *most < self.output_tokens) {
@@ -168,18 +168,18 @@ impl<'a> Script<'a> {
     }
 }
 
-/// Words, each with the space after it.
+/// Splits text into words, each with the following space.
 fn pieces(text: &str) -> impl Iterator<Item = &str> + Clone {
     text.split_inclusive(char::is_whitespace)
 }
 
-/// The text again and again, in `count` pieces.
+/// The text, repeated to `count` pieces.
 fn repeated(text: &str, count: usize) -> String {
     let paragraph = format!("{text}\n\n");
     pieces(&paragraph).cycle().take(count).collect()
 }
 
-/// One to four bytes a character, combining marks, joined emoji, two directions.
+/// Characters of one to four bytes, combining marks, emoji sequences, and both text directions.
 const SCRIPTS: &str = "Grüße, naïve café 👋🏽 from Zürich. Привет, мир! 你好，世界。 こんにちは 世界 안녕하세요 세계 \
     שלום עולם مرحبا بالعالم नमस्ते दुनिया e\u{301}galite\u{301} 👩‍👩‍👧‍👦 🏳️‍🌈 🇨🇭 𝔘𝔫𝔦𝔠𝔬𝔡𝔢 ∑∫√ 🦀";
 
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_streams_words_and_ends_with_usage() {
+    async fn streams_words_and_ends_with_usage() {
         let events: Vec<_> = Demo.stream(&request("demo")).await.unwrap().collect().await;
         assert!(text(&events).starts_with("You wrote: “Why is the sky blue?”\n\nThis is the **demo model**."));
         let [.., Ok(Event::Usage(usage)), Ok(Event::Finished(FinishReason::Stop))] = events.as_slice() else {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_question_gets_the_same_answer_and_empty_pieces_never_come() {
+    fn replies_are_deterministic_and_have_no_empty_pieces() {
         for model in DEMO_UPSTREAMS.into_iter().filter(|model| *model != "demo/fails") {
             let events = script(model);
             assert_eq!(format!("{events:?}"), format!("{:?}", script(model)), "{model}");
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn each_name_behaves_as_it_says() {
+    fn each_model_behaves_as_documented() {
         assert_eq!(script("demo/long").len(), 500 + 2);
         assert_eq!(script("demo/fast").len(), 20_000 + 2);
         assert_eq!(script("demo/slow").len(), 80 + 2);
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_of_tokens_ends_it_early() {
+    fn a_token_limit_ends_the_reply() {
         let limited = CompletionRequest { max_output_tokens: Some(3), ..request("demo") };
         let events: Vec<_> =
             Script::new(&limited).steps().unwrap().into_iter().map(|step| step.event.unwrap()).collect();
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_question_is_quoted_in_part() {
+    fn a_long_question_is_truncated() {
         let mut long = request("demo");
         long.messages[0].content = "é ".repeat(1000);
         let answer = Script::new(&long).answer();

@@ -1,7 +1,7 @@
-//! Policy over the adapters: how long to wait, when to try again, whom to try next.
+//! Timeouts, retries and fallbacks around the adapters.
 //!
-//! Until the first event that a reader would see, whatever fails is tried again or handed to the next model; from then on a
-//! failure ends the reply, for a second beginning would not fit the first.
+//! Until the first visible event, a failed request is retried or passed to the next model. After it, a failure ends the
+//! reply, because a second start would not match the text already sent.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use super::registry::Model;
 use super::{CompletionRequest, Event, EventStream, ProviderError, Usage};
 use crate::entity::enums::ReplyErrorCode;
 
-/// How patient the driver is. The time to connect is the client's own ([`super::http_client`]), the time to the first event
-/// is the model's ([`Model::first_event`]).
+/// The driver's timeouts and retries. The connect timeout is set in the HTTP client ([`super::http_client`]), the time
+/// limit for the first event in the model ([`Model::first_event`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
-    /// Between events, from the first one that a reader would see.
+    /// Maximum time between events after the first visible event.
     pub idle: Duration,
-    /// For the whole reply, all models and waits together.
+    /// Maximum time for the whole reply, including all models and waits.
     pub total: Duration,
-    /// How often one model is asked again.
+    /// Maximum number of retries per model.
     pub retries: u32,
-    /// Before the first retry; twice as much before each later one. A quarter of it or less is added at random, so that
-    /// replies that failed together do not come back together.
+    /// Delay before the first retry, doubled for each further one. Up to a quarter is added at random, so that replies
+    /// that failed together are not retried together.
     pub backoff: Duration,
-    /// The longest wait before a retry. A provider that asks for more gives way to the next model.
+    /// Maximum delay before a retry. If a provider asks for more, the next model is used.
     pub longest_wait: Duration,
 }
 
@@ -43,20 +43,20 @@ impl Default for Policy {
     }
 }
 
-/// What the driver tells.
+/// An event of the driver.
 #[derive(Debug, Clone)]
 pub enum DriverEvent {
-    /// This model is asked now. The last one named is the one that wrote the reply.
+    /// A request is sent to this model. The last one named writes the reply.
     Attempt(Arc<Model>),
-    /// What it answers.
+    /// An event of the model's reply.
     Event(Event),
 }
 
-/// Asks the models of `chain` in turn until one answers, and streams its answer. `build` makes the request anew for each, since
-/// each has a window of its own.
+/// Requests a reply from the models of `chain` in turn until one answers, and streams it. `build` makes the request for
+/// each model, because context windows differ.
 ///
-/// The stream ends after [`Event::Finished`] or an error, and always with one of the two. To drop it is to cancel the request.
-/// The error of an exhausted chain is that of its last model; an empty chain is [`ReplyErrorCode::ProviderUnavailable`].
+/// The stream always ends with [`Event::Finished`] or an error. Dropping it cancels the request. If all models fail,
+/// the error is that of the last one; for an empty chain it is [`ReplyErrorCode::ProviderUnavailable`].
 pub fn stream(
     chain: Vec<Arc<Model>>,
     build: impl Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
@@ -70,22 +70,22 @@ struct Driver<B> {
     chain: std::vec::IntoIter<Arc<Model>>,
     build: B,
     policy: Policy,
-    /// Set when the first model is asked.
+    /// Set when the first request is sent.
     deadline: Option<Instant>,
     stage: Stage,
 }
 
 enum Stage {
-    /// The next model's turn, or the end with the last one's failure.
+    /// Use the next model, or end with the last failure.
     NextModel(Option<Failure>),
     Ask(Arc<Model>),
-    /// A reply has begun: first what was held back, then the rest of the stream.
+    /// A reply has started: first the buffered events, then the rest of the stream.
     Read(VecDeque<Event>, EventStream),
     Failed(ProviderError),
     Over,
 }
 
-/// A try that ended before anything was to be seen, with the usage that it reported all the same.
+/// An attempt that failed before a visible event, with the usage it reported.
 struct Failure {
     error: ProviderError,
     usage: Option<Usage>,
@@ -134,7 +134,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
         }
     }
 
-    /// Asks one model as often as the policy allows, until an event is there to be seen.
+    /// Sends requests to one model as often as the policy allows, until there is a visible event.
     async fn ask(&mut self, model: &Model) -> Result<(VecDeque<Event>, EventStream), Failure> {
         let mut tries = 0;
         loop {
@@ -157,7 +157,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
         }
     }
 
-    /// Sends the request once and reads up to the first event to be seen. Usage that came before it comes along.
+    /// Sends the request once and reads up to the first visible event. Usage reported before it is included.
     async fn begin(&mut self, model: &Model) -> Result<(VecDeque<Event>, EventStream), Failure> {
         let request = (self.build)(model);
         let until = self.end_of_wait(model.first_event);
@@ -194,7 +194,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
         }
     }
 
-    /// When a wait that begins now is over; never after the whole reply's end.
+    /// The end of a wait that starts now, at most the deadline of the whole reply.
     fn end_of_wait(&mut self, wait: Duration) -> Instant {
         let now = Instant::now();
         let deadline = *self.deadline.get_or_insert(now + self.policy.total);
@@ -205,7 +205,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
         self.deadline.is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// How long to wait before this model is asked again; none where it would not help, or where the next model is quicker.
+    /// The delay before this model is retried; `None` if a retry would not help or the next model is faster.
     fn wait_before_retry(&self, error: &ProviderError, tries: u32) -> Option<Duration> {
         let may_pass = matches!(
             error.code,
@@ -224,19 +224,19 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
         (wait <= self.policy.longest_wait + backoff / 4 && ends_in_time).then_some(wait)
     }
 
-    /// Whether another model may fare better.
+    /// Whether the next model should be used.
     fn may_hand_on(&self, error: &ProviderError) -> bool {
         error.code != ReplyErrorCode::ContentFiltered && !self.is_out_of_time()
     }
 
-    /// Ends with the error. Tokens that were read all the same are told first, for they are charged.
+    /// Ends with the error, after the usage of input tokens, which are charged.
     fn give_up(&mut self, failure: Failure) -> Option<DriverEvent> {
         self.stage = Stage::Failed(failure.error);
         failure.usage.map(|usage| DriverEvent::Event(Event::Usage(usage)))
     }
 }
 
-/// A random time below `most`; none where the system has no randomness to give.
+/// A random duration below `most`; zero if the system provides no randomness.
 fn jitter(most: Duration) -> Duration {
     let random = getrandom::u32().unwrap_or(0);
     most.mul_f64(f64::from(random) / f64::from(u32::MAX))

@@ -1,4 +1,4 @@
-//! What a provider's failures mean: statuses, error bodies and broken connections as [`ProviderError`]s.
+//! Maps provider failures to [`ProviderError`]s: status codes, error bodies and broken connections.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use crate::entity::enums::ReplyErrorCode;
 const MAX_DETAIL_CHARS: usize = 500;
 
 impl ProviderError {
-    /// An error whose detail is made fit for the log: one line of at most 500 characters.
+    /// An error whose detail is prepared for the log: one line of at most 500 characters.
     pub fn new(code: ReplyErrorCode, detail: &str) -> Self {
         let detail = detail.chars().take(MAX_DETAIL_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
         Self { code, retry_after: None, detail }
     }
 
-    /// The stream broke off before the provider's own end event.
+    /// The stream ended before the provider's end event.
     pub(super) fn truncated(detail: &str) -> Self {
         Self::new(ReplyErrorCode::ProviderTruncated, detail)
     }
 
-    /// The request could not be sent, or its answer never came.
+    /// The request could not be sent, or no response was received.
     pub(super) fn unsent(cause: reqwest::Error) -> Self {
         let code = if cause.is_builder() {
             ReplyErrorCode::Internal
@@ -36,14 +36,14 @@ impl ProviderError {
         Self::new(code, &chain(cause))
     }
 
-    /// The body of an accepted request broke off.
+    /// The body of a successful response was interrupted.
     pub(super) fn unread(cause: reqwest::Error) -> Self {
         let code = if cause.is_timeout() { ReplyErrorCode::TimedOut } else { ReplyErrorCode::ProviderTruncated };
         Self::new(code, &chain(cause))
     }
 }
 
-/// The error and its causes in one line, without the URL, whose host alone is not worth a leak of its path.
+/// The error and its causes in one line, without the URL, which may contain secrets.
 fn chain(cause: reqwest::Error) -> String {
     let cause = cause.without_url();
     let mut text = cause.to_string();
@@ -56,7 +56,7 @@ fn chain(cause: reqwest::Error) -> String {
     text
 }
 
-/// What a provider says about a request that it refuses, in the words that both protocols share.
+/// A provider's error, in the fields that both protocols have.
 #[derive(Debug, Default)]
 pub(super) struct Complaint {
     status: Option<u16>,
@@ -66,11 +66,11 @@ pub(super) struct Complaint {
 }
 
 impl Complaint {
-    /// From an error answer, whatever its body is.
+    /// From an error response with any body.
     pub(super) fn from_body(status: u16, body: &[u8]) -> Self {
         let complaint = match serde_json::from_slice::<Value>(body) {
             Ok(value) => {
-                // Gemini puts the object into a list.
+                // Gemini wraps the object in a list.
                 let value = value.get(0).unwrap_or(&value);
                 Self::from_value(value.get("error").unwrap_or(value))
             }
@@ -79,7 +79,7 @@ impl Complaint {
         Self { status: Some(status), ..complaint }
     }
 
-    /// From the `error` of an event; OpenRouter and vLLM put the status of the failure into its code.
+    /// From the `error` of an event. OpenRouter and vLLM put the status code into its code.
     pub(super) fn from_value(error: &Value) -> Self {
         let field = |name: &str| match &error[name] {
             Value::String(text) => text.clone(),
@@ -107,7 +107,7 @@ impl Complaint {
     fn meaning(&self) -> ReplyErrorCode {
         let words = format!("{} {} {}", self.kind, self.code, self.message).to_ascii_lowercase();
         let says = |phrases: &[&str]| phrases.iter().any(|phrase| words.contains(phrase));
-        // 500 is that of servers which wrap vLLM or llama.cpp.
+        // Servers that wrap vLLM or llama.cpp return 500.
         let is_refusal = self.status.is_none_or(|status| matches!(status, 400 | 413 | 422 | 500));
         if is_refusal && says(&CONTEXT_TOO_LONG) || self.status == Some(413) {
             return ReplyErrorCode::ContextTooLong;
@@ -115,13 +115,13 @@ impl Complaint {
         if self.status.is_none_or(|status| matches!(status, 400 | 403 | 422)) && says(&CONTENT_FILTERED) {
             return ReplyErrorCode::ContentFiltered;
         }
-        // No credit left: waiting does not bring it back.
+        // No credit left, which a retry does not change.
         if says(&["insufficient_quota", "billing_error"]) {
             return ReplyErrorCode::ProviderRejected;
         }
         match self.status {
             Some(429) => ReplyErrorCode::ProviderRateLimited,
-            // 529 is Anthropic's, 498 Groq's.
+            // 529 is from Anthropic, 498 from Groq.
             Some(498 | 529) => ReplyErrorCode::ProviderOverloaded,
             Some(503) if says(&["overload", "capacity"]) => ReplyErrorCode::ProviderOverloaded,
             Some(408 | 504) => ReplyErrorCode::TimedOut,
@@ -135,7 +135,7 @@ impl Complaint {
     }
 }
 
-/// What providers say where the chat does not fit; the sources are in `docs/providers.md`.
+/// Error messages for chats that exceed the context window; `docs/providers.md` lists the sources.
 const CONTEXT_TOO_LONG: [&str; 22] = [
     // OpenAI, Azure, Groq, DeepSeek, OpenRouter, Mistral and vLLM
     "context_length_exceeded",
@@ -177,8 +177,8 @@ const CONTENT_FILTERED: [&str; 4] =
 const REJECTED: [&str; 5] =
     ["invalid_request_error", "authentication_error", "permission_error", "not_found_error", "invalid_api_key"];
 
-/// When another try may pass: `retry-after-ms` (OpenAI), or `retry-after` in seconds or as a date (RFC 9110, section 10.2.3).
-/// A date counts from the answer's own, so that the two clocks need not agree.
+/// The time until a retry is allowed: `retry-after-ms` (OpenAI), or `retry-after` in seconds or as a date (RFC 9110,
+/// section 10.2.3). A date is relative to the response's own `Date`, so the clocks need not agree.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(milliseconds) = text("retry-after-ms").and_then(|text| text.parse().ok()) {
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn statuses_and_bodies_have_their_meaning() {
+    fn maps_statuses_and_bodies_to_codes() {
         use ReplyErrorCode::*;
         let cases = [
             (429, "", ProviderRateLimited),
@@ -243,9 +243,9 @@ mod tests {
         }
     }
 
-    /// What each provider answers where the chat does not fit, as it was published.
+    /// The published error of each provider for a chat that exceeds the context window.
     #[test]
-    fn a_chat_that_is_too_long_is_recognised() {
+    fn recognizes_context_window_errors() {
         let cases = [
             (
                 400,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_in_the_stream_have_their_meaning() {
+    fn maps_errors_in_the_stream_to_codes() {
         use ReplyErrorCode::*;
         let cases = [
             (r#"{"type":"overloaded_error","message":"Overloaded"}"#, ProviderOverloaded),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn retry_after_is_read_in_all_its_forms() {
+    fn parses_all_forms_of_retry_after() {
         let read = |headers: &[(&'static str, &str)]| {
             retry_after(&headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect())
         };

@@ -1,4 +1,4 @@
-//! One HTTP exchange with a provider.
+//! HTTP requests to providers.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use super::interpreter::{Interpreter, interpret};
 use super::{EventStream, ProviderError};
 use crate::config::models::Secret;
 
-/// For the name, the TCP connection and TLS together.
+/// Timeout for name resolution, the TCP connection and the TLS handshake together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_ERROR_BYTES: usize = 64 * 1024;
 
-/// The client that all providers share. It never sends a request again by itself and follows no redirect, for either could
-/// send the key or the chat where nobody meant it to go; and it speaks no HTTP/2, whose one connection would queue the streams.
+/// Creates the client that all providers share. It does not retry and follows no redirects, because either could send
+/// the key or the chat to an unintended server. It does not use HTTP/2, because streams would share one connection.
 ///
-/// On a machine without CA certificates it reaches plain http alone and warns of it: a demo and local models need no more.
-/// A TLS provider must be installed in the process first.
+/// Without CA certificates on the machine, only plain http works, and a warning is logged; demo and local models need
+/// no more. A TLS provider must be installed in the process first.
 ///
 /// # Errors
-/// One line, when TLS cannot be set up.
+/// TLS cannot be set up; one line.
 pub fn http_client() -> Result<Client, String> {
     if let Ok(client) = builder().build() {
         return Ok(client);
@@ -32,7 +32,7 @@ pub fn http_client() -> Result<Client, String> {
     let client = builder()
         .tls_certs_only([])
         .build()
-        .map_err(|cause| format!("the HTTP client for providers could not be made: {cause}"))?;
+        .map_err(|cause| format!("cannot create the HTTP client for providers: {cause}"))?;
     tracing::warn!("no CA certificates were found, so providers over https cannot be reached; install ca-certificates");
     Ok(client)
 }
@@ -49,7 +49,7 @@ fn builder() -> ClientBuilder {
         .referer(false)
 }
 
-/// Where a provider takes requests, and the key for it.
+/// The URL of a provider's API and its key.
 #[derive(Clone)]
 pub(super) struct Endpoint {
     pub(super) client: Client,
@@ -59,7 +59,7 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Sends `body` once and answers with its events, as soon as the provider has accepted it.
+    /// Sends `body` once and returns the events when the provider has accepted it.
     pub(super) async fn post(
         &self,
         body: &impl Serialize,
@@ -78,12 +78,12 @@ impl Endpoint {
     async fn refused(&self, response: Response) -> ProviderError {
         let (status, wait) = (response.status(), retry_after(response.headers()));
         let body = self.hide_key(read_start(response).await);
-        // A document in place of a stream says that a gateway stands there, whatever its status.
+        // A document instead of a stream is the response of a gateway, whatever its status.
         let status = if status.is_success() { 502 } else { status.as_u16() };
         Complaint::from_body(status, body.as_bytes()).into_error(wait)
     }
 
-    /// Some servers repeat the key that they refuse.
+    /// Some servers repeat the rejected key.
     fn hide_key(&self, body: Bytes) -> String {
         let text = String::from_utf8_lossy(&body);
         match &self.key {
@@ -93,7 +93,7 @@ impl Endpoint {
     }
 }
 
-/// Servers that forget the content type of a stream are forgiven; these two are never one.
+/// Servers may omit the content type of a stream, but these two types are never a stream.
 fn is_document(response: &Response) -> bool {
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     content_type.starts_with("application/json") || content_type.starts_with("text/html")

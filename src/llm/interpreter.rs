@@ -1,4 +1,4 @@
-//! From a provider's bytes to the events that every provider shares.
+//! Converts a provider's bytes to common events.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -12,26 +12,28 @@ use super::sse::{self, Broken, MAX_EVENT_BYTES};
 use super::{Event, EventStream, ProviderError};
 use crate::entity::enums::ReplyErrorCode;
 
-/// How long a provider may be silent after it has said why it stopped. Usage and the end event follow at once, if at all.
+/// Maximum silence after the provider has sent the finish reason. Usage and the end event follow immediately, if at
+/// all.
 const SILENCE_AFTER_FINISH: Duration = Duration::from_secs(2);
 
 /// A provider's dialect: a pure state machine over the data of its server-sent events.
 ///
-/// It skips what it does not know. Data that is not JSON is an error: a cut leaves such data.
+/// Unknown data is skipped. Data that is not JSON is an error, because it is the sign of a truncated stream.
 pub(super) trait Interpreter: Send + 'static {
-    /// Takes the data of one event and adds what it means to `events`. [`Event::Finished`] is the provider's own end event.
+    /// Interprets the data of one event and adds the resulting events to `events`. [`Event::Finished`] stands for the
+    /// provider's end event.
     fn interpret(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError>;
 
-    /// Whether the reply is whole, so that an end of the stream without the provider's end event is a normal end.
+    /// Whether the reply is complete, so that the stream may end without the provider's end event.
     fn is_finishing(&self) -> bool {
         false
     }
 
-    /// Ends the reply as the provider's own end event would. Called where [`Self::is_finishing`] holds.
+    /// Ends the reply like the provider's end event. Called only if [`Self::is_finishing`].
     fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError>;
 }
 
-/// The events in a provider's answer. They end with [`Event::Finished`] or an error, whatever the provider does.
+/// The events in a provider's response. They always end with [`Event::Finished`] or an error.
 pub(super) fn interpret<S>(bytes: S, interpreter: impl Interpreter) -> EventStream
 where
     S: Stream<Item = Result<Bytes, ProviderError>> + Send + Unpin + 'static,
@@ -51,7 +53,7 @@ struct Reading<S, I> {
     source: S,
     interpreter: I,
     ready: VecDeque<Event>,
-    /// When silence ends a reply that is whole.
+    /// The time at which silence ends a complete reply.
     end_of_wait: Option<Instant>,
     failure: Option<ProviderError>,
     is_over: bool,
@@ -77,14 +79,14 @@ where
         None
     }
 
-    /// Takes the source's next event, or its end.
+    /// Handles the source's next event, or its end.
     async fn read(&mut self) -> Result<(), ProviderError> {
         let next = match self.end_of_wait {
             Some(end) => timeout_at(end, self.source.next()).await.unwrap_or(None),
             None => self.source.next().await,
         };
         match next {
-            // Some servers send events without data to keep the connection alive.
+            // Some servers send events without data as keep-alive.
             Some(Ok(event)) if event.data.is_empty() => {}
             Some(Ok(event)) => self.interpreter.interpret(&event.data, &mut self.ready)?,
             Some(Err(Broken::Transport(failure))) => return Err(failure),
@@ -102,7 +104,7 @@ where
     }
 }
 
-/// The text without NUL, which PostgreSQL cannot hold.
+/// Removes NUL, which PostgreSQL cannot store.
 pub(super) fn without_nul(mut text: String) -> String {
     if text.contains('\0') {
         text.retain(|c| c != '\0');
@@ -110,7 +112,7 @@ pub(super) fn without_nul(mut text: String) -> String {
     text
 }
 
-/// The value without NUL in any of its texts.
+/// Removes NUL from all strings in the value.
 pub(super) fn value_without_nul(value: Value) -> Value {
     match value {
         Value::String(text) => Value::String(without_nul(text)),
@@ -122,7 +124,7 @@ pub(super) fn value_without_nul(value: Value) -> Value {
     }
 }
 
-/// A call's arguments as they were written: JSON, or a text where they are not.
+/// A call's arguments: parsed JSON, or a string if they are not JSON.
 pub(super) fn arguments(text: String) -> Value {
     if text.trim().is_empty() {
         return Value::Object(serde_json::Map::new());

@@ -1,7 +1,7 @@
-//! Language models: what a provider is asked, what it answers, and how it fails.
+//! Language models: requests, reply events and errors of providers.
 //!
-//! An adapter is a pure state machine over the provider's own events (bytes in, [`Event`]s out); [`driver`] has the timeouts,
-//! retries and fallbacks; [`registry`] knows which models this server has.
+//! An adapter is a pure state machine over the provider's events (bytes in, [`Event`]s out). [`driver`] implements
+//! timeouts, retries and fallbacks; [`registry`] contains the models of this server.
 
 pub mod anthropic;
 pub mod demo;
@@ -26,108 +26,109 @@ use futures_util::stream::BoxStream;
 pub use self::http::http_client;
 use crate::entity::enums::{FinishReason, ReplyErrorCode};
 
-/// What a model is asked to write.
+/// A request for a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CompletionRequest {
-    /// The model, as the provider calls it.
+    /// The model's name at the provider.
     pub model: String,
-    /// Instructions that stand before the talk.
+    /// The system prompt.
     pub system: Option<String>,
-    /// The talk, oldest first; the last one is the user's.
+    /// The conversation, oldest message first; the last one is from the user.
     pub messages: Vec<PromptMessage>,
-    /// The most tokens that the model may write.
+    /// Maximum number of output tokens.
     pub max_output_tokens: Option<u32>,
-    /// From 0 (steady) to 2 (wild).
+    /// From 0 (most deterministic) to 2.
     pub temperature: Option<f32>,
 }
 
-/// One message of the talk.
+/// A message of the conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PromptMessage {
-    /// Whose words these are.
+    /// The author.
     pub speaker: Speaker,
-    /// The words.
+    /// The text.
     pub content: String,
 }
 
-/// Whose turn a prompt message is.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {
-    /// The person.
+    /// The user.
     User,
     /// The model.
     Assistant,
 }
 
-/// What arrives while a model writes.
+/// An event of a reply.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// More of the answer. Never empty.
+    /// Text of the reply. Never empty.
     Text(String),
-    /// More of the model's reasoning, where the provider shows it. Never empty.
+    /// The model's reasoning, if the provider returns it. Never empty.
     Reasoning(String),
-    /// A tool call that has arrived whole.
+    /// A complete tool call.
     ToolCall {
-        /// The provider's id of the call; unique within the reply.
+        /// The provider's id of the call, unique in the reply.
         id: String,
-        /// The tool.
+        /// The name of the tool.
         name: String,
         /// Its arguments.
         arguments: serde_json::Value,
-        /// Blocks of reasoning that came before the call, signed or encrypted by the provider, which wants them back
-        /// unchanged in the request that brings the call's result. Not for clients.
+        /// Reasoning before the call, signed or encrypted by the provider. The request with the call's result must
+        /// return it unchanged. Not for clients.
         reasoning_blocks: Vec<serde_json::Value>,
     },
-    /// What a tool that the provider ran itself answered.
+    /// The result of a tool that the provider ran itself.
     ToolResult {
         /// The id of the call.
         id: String,
-        /// What the tool gave, or why it failed.
+        /// The result, or the error.
         result: Result<serde_json::Value, String>,
     },
-    /// Token counts so far; a later one replaces an earlier one.
+    /// Token counts so far; they replace earlier ones.
     Usage(Usage),
-    /// The provider's own end of the reply; nothing comes after it.
+    /// The provider's end event; nothing follows it.
     Finished(FinishReason),
 }
 
-/// Token counts, as the provider reports them.
+/// Token counts as reported by the provider.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Tokens read, those from a cache included.
+    /// Input tokens, including cached ones.
     pub input_tokens: u32,
-    /// Tokens written, reasoning included.
+    /// Output tokens, including reasoning.
     pub output_tokens: u32,
-    /// Tokens read from the provider's cache; at most `input_tokens`.
+    /// Input tokens from the provider's cache; at most `input_tokens`.
     pub cached_input_tokens: u32,
 }
 
 impl Usage {
-    /// From counts of any size; what does not fit is the greatest that does. xAI reports more cached tokens than it read.
+    /// From counts of any size, which saturate. xAI reports more cached tokens than input tokens.
     fn from_counts(input: u64, output: u64, cached: u64) -> Self {
         let fit = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
         Self { input_tokens: fit(input), output_tokens: fit(output), cached_input_tokens: fit(cached.min(input)) }
     }
 }
 
-/// Why a provider gave no reply, or half of one.
+/// Why a reply failed or is incomplete.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{code:?}: {detail}")]
 pub struct ProviderError {
-    /// The kind that clients are told.
+    /// The code for clients.
     pub code: ReplyErrorCode,
-    /// When the provider allows another try, where it says so.
+    /// When the provider allows a retry, if it says so.
     pub retry_after: Option<Duration>,
-    /// For the log alone; cut to 500 characters, without keys.
+    /// For the log only; at most 500 characters, without keys.
     pub detail: String,
 }
 
-/// Events of one reply. After an error, or after [`Event::Finished`], it yields nothing more. A stream that just ends was truncated.
+/// The events of a reply. Nothing follows an error or [`Event::Finished`]. A stream that ends without either was
+/// truncated.
 pub type EventStream = BoxStream<'static, Result<Event, ProviderError>>;
 
-/// A service that writes replies.
+/// A service that generates replies.
 #[async_trait]
 pub trait Provider: Send + Sync + 'static {
-    /// Sends the request once and answers with the stream of its events, as soon as the provider has accepted it.
+    /// Sends the request once and returns the stream of its events when the provider has accepted it.
     async fn stream(&self, request: &CompletionRequest) -> Result<EventStream, ProviderError>;
 }

@@ -1,9 +1,9 @@
-//! The talk in the form that providers take.
+//! The conversation in the form that providers accept.
 
 use super::{PromptMessage, Speaker};
 
-/// The talk as turns that alternate: messages of one speaker in a row become one, and messages without words go, for Anthropic
-/// and many chat templates of open models refuse both.
+/// The conversation as alternating turns: consecutive messages of one author are merged, and messages without text are
+/// dropped. Anthropic and many chat templates of open models require this.
 pub(super) fn turns(messages: &[PromptMessage]) -> Vec<(Speaker, String)> {
     let mut turns: Vec<(Speaker, String)> = Vec::with_capacity(messages.len());
     for message in messages.iter().filter(|message| !message.content.trim().is_empty()) {
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_alternate_and_lose_no_words() {
+    fn turns_alternate_and_keep_all_text() {
         let said = |speaker, content: &str| PromptMessage { speaker, content: content.to_owned() };
         let talk = [
             said(Speaker::Assistant, "Hello."),

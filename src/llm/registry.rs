@@ -1,4 +1,4 @@
-//! The models that this server has.
+//! The models of this server.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -15,35 +15,36 @@ use super::{CompletionRequest, EventStream, Provider, ProviderError, Usage};
 use crate::config::models::{ModelEntry, ModelSettings, ProviderKind, ProviderSettings};
 use crate::entity::enums::ReplyErrorCode;
 
-/// The most models that one reply tries.
+/// The maximum number of models that one reply tries.
 const MAX_CHAIN: usize = 8;
 
-/// A model, and the way to it. Prices are picodollars a token, which is the same number as microdollars a million tokens.
+/// A model and its provider. Prices are in picodollars per token, which is the same number as microdollars per million
+/// tokens.
 #[derive(Clone)]
 pub struct Model {
-    /// What clients name.
+    /// The id for clients.
     pub id: String,
     /// The name of its provider.
     pub provider: String,
-    /// What the provider calls it.
+    /// The model's name at the provider.
     pub upstream: String,
-    /// For people.
+    /// The human-readable name.
     pub display_name: String,
-    /// Tokens that prompt and reply share.
+    /// The total number of tokens of prompt and reply.
     pub context_window: u32,
-    /// The most tokens of one reply.
+    /// The maximum number of tokens of a reply.
     pub max_output_tokens: Option<u32>,
-    /// For a token that is read.
+    /// Price of an input token.
     pub input_price: Option<i64>,
-    /// For a token that is written.
+    /// Price of an output token.
     pub output_price: Option<i64>,
-    /// For a token that is read from the provider's cache; `input_price` where absent.
+    /// Price of an input token from the provider's cache; `input_price` if absent.
     pub cached_input_price: Option<i64>,
-    /// How long it may take from a request to the first event that a reader would see. Usage alone is none; nor is a ping.
+    /// Time limit from the request to the first visible event. Usage and pings are not visible.
     pub first_event: Duration,
-    /// Models to try in this one's place, in order.
+    /// Models to use if this one fails, in order.
     pub fallback: Vec<String>,
-    /// Whether its provider has what it needs, a key above all.
+    /// Whether its provider is configured, in particular has a key.
     pub is_available: bool,
     /// Sends requests to it.
     pub service: Arc<dyn Provider>,
@@ -80,7 +81,7 @@ impl Model {
         })
     }
 
-    /// What a reply costs, in nanodollars, rounded to the nearest; none where the prices are not known.
+    /// The cost of a reply, in nanodollars, rounded to the nearest; `None` if the prices are not known.
     pub fn cost(&self, usage: &Usage) -> Option<i64> {
         let (input, output) = (i128::from(self.input_price?), i128::from(self.output_price?));
         let cached = self.cached_input_price.map_or(input, i128::from);
@@ -91,7 +92,7 @@ impl Model {
     }
 }
 
-/// Stands in for a provider that lacks its key, should anybody ask it all the same.
+/// Replaces a provider without a key; every request fails.
 struct Unavailable(String);
 
 #[async_trait]
@@ -101,7 +102,7 @@ impl Provider for Unavailable {
     }
 }
 
-/// Every model, in the order in which clients see them.
+/// All models, in the order that clients see.
 #[derive(Debug, Clone)]
 pub struct Registry {
     models: Vec<Arc<Model>>,
@@ -111,10 +112,10 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Connects the models to their providers, all over one client.
+    /// Connects the models to their providers, with one shared HTTP client.
     ///
     /// # Errors
-    /// One line, when the settings contradict themselves.
+    /// Inconsistent settings, as one line.
     pub fn build(settings: &ModelSettings, client: Client) -> Result<Self, String> {
         let mut models = Vec::with_capacity(settings.models.len());
         let mut is_demo = true;
@@ -132,27 +133,28 @@ impl Registry {
         Ok(Self { models, by_id, default_model, is_demo })
     }
 
-    /// The model of that id, available or not.
+    /// The model with this id, available or not.
     pub fn get(&self, id: &str) -> Option<Arc<Model>> {
         self.by_id.get(id).cloned()
     }
 
-    /// Every model.
+    /// All models.
     pub fn all(&self) -> &[Arc<Model>] {
         &self.models
     }
 
-    /// The model for chats that name none.
+    /// The default model of new chats.
     pub fn default_model(&self) -> &Arc<Model> {
         &self.default_model
     }
 
-    /// Whether no model but the demo's is available.
+    /// Whether only the demo model is available.
     pub fn is_demo(&self) -> bool {
         self.is_demo
     }
 
-    /// The model of that id, then its fallbacks and theirs, nearest first: each available one once, eight at most.
+    /// The model with this id, then its fallbacks and their fallbacks, breadth first: each available model once, at
+    /// most eight.
     pub fn chain(&self, id: &str) -> Vec<Arc<Model>> {
         let mut seen: Vec<&Arc<Model>> = self.by_id.get(id).into_iter().collect();
         let mut next = 0;
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_are_cut_where_they_turn_back() {
+    fn chains_do_not_repeat_models() {
         let registry = registry(
             &(demo_model("a", "fallback = [\"off\", \"b\", \"c\"]")
                 + &demo_model("b", "fallback = [\"a\", \"d\"]")
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn long_chains_end() {
+    fn long_chains_are_limited() {
         let text: String = (0..20)
             .map(|place| demo_model(&format!("m{place}"), &format!("fallback = [\"m{}\"]", (place + 1) % 20)))
             .collect();

@@ -1,8 +1,8 @@
-//! Server-sent events from bytes, bounded (WHATWG HTML, section 9.2.6).
+//! Parses server-sent events within limits (WHATWG HTML, section 9.2.6).
 //!
-//! `eventsource-stream` 0.2.3 does the parsing. By itself it panics on a leading byte order mark, drops a last event that lacks its
-//! blank line, takes quadratic time on small chunks, has no limit, and never recovers from bytes that are not UTF-8.
-//! So it sees only what [`Lines`] gives it: whole lines of valid text, each ended by one line feed.
+//! `eventsource-stream` 0.2.3 does the parsing. On its own it panics on a leading byte order mark, drops a last event
+//! without a blank line, takes quadratic time on small chunks, has no limit, and does not recover from invalid UTF-8.
+//! Therefore [`Lines`] passes it complete lines of valid text only, each with one line feed.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -12,20 +12,21 @@ use bytes::Bytes;
 use eventsource_stream::{Event, EventStream as Parser, EventStreamError};
 use futures_util::{Stream, StreamExt as _};
 
-/// The most bytes of one event, names and line ends included. Real ones are a few hundred; a whole tool result may come as one.
+/// Maximum size of an event, in bytes, including names and line ends. Typical events have some hundred bytes; a tool
+/// result may be one event.
 pub(super) const MAX_EVENT_BYTES: usize = 1024 * 1024;
 
-/// Why no more events come.
+/// Why there are no more events.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken<E> {
     /// An event is longer than [`MAX_EVENT_BYTES`].
     TooLong,
-    /// The bytes stopped.
+    /// Reading the bytes failed.
     Transport(E),
 }
 
-/// The events in `bytes`. After an error nothing more comes. An event that the end of the bytes cuts off is given as far as it
-/// came; its reader finds that it is not whole.
+/// The events in `bytes`. Nothing follows an error. An event that is cut off by the end of the bytes is returned
+/// incomplete; the reader detects this.
 pub(super) fn events<S, E>(bytes: S) -> impl Stream<Item = Result<Event, Broken<E>>> + Send
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
@@ -35,24 +36,24 @@ where
         std::future::ready(match event {
             Ok(event) => Some(Ok(event)),
             Err(EventStreamError::Transport(broken)) => Some(Err(broken)),
-            // Lines are valid UTF-8, and every line is a valid one: the grammar has no others.
+            // Cannot occur: lines are valid UTF-8, and the grammar accepts every line.
             Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => None,
         })
     })
 }
 
-/// Cuts bytes into lines.
+/// Splits bytes into lines.
 struct Lines<S> {
     bytes: S,
     chunk: Bytes,
-    /// The line so far.
+    /// The current incomplete line.
     line: Vec<u8>,
-    /// Bytes of the event's earlier lines.
+    /// The size of the event's previous lines, in bytes.
     event_bytes: usize,
-    /// A line feed now belongs to the carriage return before it.
+    /// A line feed now belongs to the preceding carriage return.
     after_return: bool,
     is_first_line: bool,
-    /// What is left to say after the bytes have ended.
+    /// The remaining lines after the end of the bytes.
     ending: Option<VecDeque<String>>,
 }
 
@@ -69,7 +70,7 @@ impl<S> Lines<S> {
         }
     }
 
-    /// Takes from the chunk up to the end of a line, where there is one.
+    /// Takes from the chunk up to the end of a line, if there is one.
     fn next_line(&mut self) -> Option<String> {
         if self.after_return && !self.chunk.is_empty() {
             self.after_return = false;
@@ -92,12 +93,12 @@ impl<S> Lines<S> {
     fn finish_line(&mut self) -> String {
         match self.line.first() {
             None => self.event_bytes = 0,
-            // The parser forgets comments at once.
+            // The parser ignores comments.
             Some(b':') => {}
             Some(_) => self.event_bytes += self.line.len() + 1,
         }
         let text = String::from_utf8_lossy(&self.line);
-        // The parser cuts a leading mark inside of its bytes.
+        // The parser slices off a leading byte order mark incorrectly.
         let text = if self.is_first_line { text.trim_start_matches('\u{feff}') } else { &text };
         let line = format!("{text}\n");
         self.is_first_line = false;
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_last_event_without_its_blank_line_counts() {
+    async fn a_last_event_without_a_blank_line_is_returned() {
         assert_eq!(read(b"data: 1\n\ndata: 2", 3).await, [named("message", "1"), named("message", "2")]);
         assert_eq!(read(b"data: 1\n", 3).await, [named("message", "1")]);
         assert_eq!(read(b"", 1).await, []);
@@ -192,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn bytes_that_are_not_text_spoil_only_themselves() {
+    async fn invalid_utf_8_affects_only_its_own_line() {
         let read = read(b"data: a\xff\xf0\x9fb\n\ndata: c\n\n", 1).await;
         assert_eq!(read, [named("message", "a\u{fffd}\u{fffd}b"), named("message", "c")]);
     }
@@ -215,7 +216,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_endless_line_is_never_held_whole() {
+    async fn an_endless_line_is_not_buffered() {
         let endless = stream::repeat_with(|| Ok::<_, Infallible>(Bytes::from_static(&[b'x'; 4096])));
         let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
         let counter = taken.clone();
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_comes_after_a_transport_error() {
+    async fn a_transport_error_ends_the_events() {
         let bytes = stream::iter([Ok(Bytes::from_static(b"data: 1\n\ndata: 2")), Err("reset"), Ok(Bytes::new())]);
         let read: Vec<_> = events(bytes).map(|event| event.map(|e| e.data)).collect().await;
         assert_eq!(read, [Ok("1".to_owned()), Err(Broken::Transport("reset"))]);
@@ -236,7 +237,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn chunks_never_matter(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..200), size in 1_usize..20) {
+        fn chunk_boundaries_do_not_matter(bytes in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b':'), Just(b'd'), any::<u8>()], 0..200), size in 1_usize..20) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             runtime.block_on(async {
                 prop_assert_eq!(read(&bytes, size).await, read(&bytes, 1000).await);

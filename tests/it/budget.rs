@@ -1,7 +1,7 @@
 //! What one request may use, whatever it asks for.
 
 use async_graphql::{Executor as _, Request};
-use duologue::graphql::document::{Documents, Exact, Limits};
+use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use serde_json::{Value, json};
 
 use crate::document::Through;
@@ -137,7 +137,7 @@ async fn estimate(document: &str) -> u64 {
     let passes = async |complexity| {
         let limits = Limits { complexity, ..Limits::default() };
         let documents = Documents::with_lists(&duologue::app::schema(), duologue::graphql::LISTS, limits).unwrap();
-        Exact::new(Through, documents).execute(Request::new(document)).await.errors.is_empty()
+        ConformingExecutor::new(Through, documents).execute(Request::new(document)).await.errors.is_empty()
     };
     let (mut below, mut above) = (0, 1 << 24);
     while below + 1 < above {

@@ -72,10 +72,10 @@ fn a_bad_value_stops_the_start_with_one_line() {
         (
             "JWT_SECRET",
             "short",
-            "JWT_SECRET: [secret] is not accepted; it must be at least 32 bytes, or a comma list of such secrets",
+            "JWT_SECRET: [secret] is not accepted; it must be at least 32 bytes, or a comma-separated list of such secrets",
         ),
         ("MODELS_FILE", "missing.toml", "MODELS_FILE"),
-        ("CORS_ORIGINS", "*", "CORS_ORIGINS: \"*\" is not accepted; it must be a comma list or JSON array"),
+        ("CORS_ORIGINS", "*", "CORS_ORIGINS: \"*\" is not accepted; it must be a comma-separated list or JSON array"),
         ("TLS_CERT", "cert.pem", "TLS_KEY: \"\" is not accepted; it must be set together with TLS_CERT"),
         ("TLS_KEY", "key.pem", "TLS_CERT: \"\" is not accepted; it must be set together with TLS_KEY"),
         ("DEFAULT_MODEL", "no-such-model", "DEFAULT_MODEL"),

@@ -199,7 +199,7 @@ async fn playground_and_introspection() {
         let answer = cop.run(document).await.json();
         assert!(answer.get("data").is_none(), "{answer}");
         assert_eq!(answer["errors"][0]["extensions"]["code"], "INVALID_DOCUMENT", "{answer}");
-        assert_eq!(answer["errors"][0]["message"], "Introspection is turned off.", "{answer}");
+        assert_eq!(answer["errors"][0]["message"], "Introspection is disabled.", "{answer}");
     }
     assert_eq!(cop.run("query cop { __typename }").await.json()["data"]["__typename"], "Query");
 }

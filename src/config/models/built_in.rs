@@ -1,11 +1,11 @@
-//! The models that need no `MODELS_FILE`, as their vendors' pages gave them in November 2026.
+//! The built-in models, from their vendors' pages in November 2026.
 
 use super::ModelEntry;
 
-/// How long a model may take until its first event, unless `MODELS_FILE` says otherwise.
+/// Default time limit for the first event of a model, in seconds.
 pub(super) const FIRST_EVENT_SECONDS: u32 = 60;
 
-/// A model that is known without being told.
+/// A built-in model.
 pub(super) struct BuiltIn {
     pub(super) id: &'static str,
     pub(super) provider: &'static str,
@@ -13,7 +13,7 @@ pub(super) struct BuiltIn {
     display_name: &'static str,
     context_window: u32,
     max_output_tokens: Option<u32>,
-    /// Microdollars a million tokens: read, written, read from the cache.
+    /// Microdollars per million tokens: input, output, cached input.
     prices: (i64, i64, Option<i64>),
     temperature: bool,
     reasoning: bool,
@@ -39,15 +39,15 @@ impl BuiltIn {
     }
 }
 
-/// The built-in model of that id, whether or not it is turned on.
+/// The built-in model with this id, whether it is enabled or not.
 pub(super) fn find(id: &str) -> Option<&'static BuiltIn> {
     VENDORS.iter().chain(&DEMO).find(|known| known.id == id)
 }
 
-/// The vendors allow 128,000; a quota reserves this much for every reply, and no chat needs more.
+/// The vendors allow 128,000. Every reply reserves this much of a quota, and no chat needs more.
 const MAX_OUTPUT: Option<u32> = Some(32_000);
 
-/// Claude since version 5 and GPT since version 5 refuse a temperature.
+/// Claude 5 and GPT-5 and later refuse a temperature.
 const fn vendor(
     (provider, id): (&'static str, &'static str),
     display_name: &'static str,
@@ -87,7 +87,7 @@ const fn groq(
     }
 }
 
-/// Where a vendor charges more above some prompt length, the window ends there, so that the price is right.
+/// Where a vendor charges more above a prompt length, the context window ends there, so that the price is correct.
 pub(super) static VENDORS: [BuiltIn; 9] = [
     vendor(
         ("anthropic", "claude-sonnet-5-5"),
@@ -126,21 +126,21 @@ const fn demo(id: &'static str, display_name: &'static str) -> BuiltIn {
     }
 }
 
-/// The first is always offered; the others are for trying out.
+/// The first is always offered; the others are for testing.
 pub(super) static DEMO: [BuiltIn; 10] = [
     demo("demo", "Demo"),
     demo("demo/slow", "Demo: slow"),
     demo("demo/fast", "Demo: fast"),
     demo("demo/long", "Demo: long"),
-    demo("demo/fails", "Demo: fails at once"),
-    demo("demo/breaks", "Demo: fails in the middle"),
-    demo("demo/stalls", "Demo: falls silent"),
+    demo("demo/fails", "Demo: fails immediately"),
+    demo("demo/breaks", "Demo: fails during the reply"),
+    demo("demo/stalls", "Demo: stops sending"),
     demo("demo/reasoning", "Demo: reasons first"),
     demo("demo/tools", "Demo: calls a tool"),
     demo("demo/unicode", "Demo: many scripts"),
 ];
 
-/// The names that a demo provider knows, each a behaviour.
+/// The models of a demo provider; each has a different behaviour.
 pub const DEMO_UPSTREAMS: [&str; 10] = {
     let mut names = [""; 10];
     let mut place = 0;

@@ -1,4 +1,4 @@
-//! The text of `MODELS_FILE`: what it may say, and what is wrong with it.
+//! The format of `MODELS_FILE` and its errors.
 
 use std::collections::HashSet;
 use std::io::Read as _;
@@ -15,9 +15,10 @@ const MAX_PROVIDERS: usize = 50;
 const MAX_MODELS: usize = 500;
 const MAX_FALLBACKS: usize = 8;
 const MAX_NAME: usize = 128;
-/// US dollars a million tokens; fifty times the dearest model there is, so more is a slip of the unit.
+/// In US dollars per million tokens: fifty times the most expensive known model, so a higher price is a mistake of
+/// units.
 const MAX_PRICE: f64 = 10_000.0;
-/// The driver gives a whole reply no more.
+/// The driver's limit for a whole reply.
 const MAX_FIRST_EVENT_SECONDS: u32 = 1200;
 
 #[derive(Debug, Default, Deserialize)]
@@ -38,7 +39,7 @@ pub(super) struct ProviderTable {
     api_key_env: Option<String>,
 }
 
-/// Only `id` is needed where it names a built-in model: what is absent stays as it was.
+/// For a built-in model, only `id` is required; absent fields keep their built-in values.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ModelTable {
@@ -78,7 +79,7 @@ fn parse(text: &str) -> Result<ModelsFile, String> {
 }
 
 impl ModelsFile {
-    /// Reads the file and checks what can be said without knowing the rest of the settings.
+    /// Reads the file and checks the rules that do not depend on other settings.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let file = parse(&read(path)?)?;
         file.validate()?;
@@ -93,17 +94,17 @@ impl ModelsFile {
         for provider in &self.providers {
             check_name("provider", &provider.name)?;
             if !seen.insert(&provider.name) {
-                return Err(format!("provider {:?} stands there twice; accepted: one of each name", provider.name));
+                return Err(format!("provider {:?} is defined twice; accepted: one of each name", provider.name));
             }
             if provider.name == "demo" && provider.kind != ProviderKind::Demo {
-                return Err("provider \"demo\" has another kind; accepted: kind = \"demo\"".to_owned());
+                return Err("provider \"demo\" must be of kind demo; accepted: kind = \"demo\"".to_owned());
             }
         }
         let mut seen = HashSet::new();
         for model in &self.models {
             check_name("model", &model.id)?;
             if !seen.insert(&model.id) {
-                return Err(format!("model {:?} stands there twice; accepted: one of each id", model.id));
+                return Err(format!("model {:?} is defined twice; accepted: one of each id", model.id));
             }
         }
         Ok(())
@@ -122,7 +123,7 @@ impl ProviderTable {
         let about = |cause: String| format!("provider {:?}: {cause}", self.name);
         let default_url = match self.kind {
             ProviderKind::Demo if self.base_url.is_some() || self.api_key_env.is_some() => {
-                return Err(about("a demo takes no base_url and no api_key_env".to_owned()));
+                return Err(about("the kind demo does not accept base_url or api_key_env".to_owned()));
             }
             ProviderKind::Demo => None,
             _ if self.base_url.is_none() && self.api_key_env.is_none() => {
@@ -148,7 +149,7 @@ impl ProviderTable {
 }
 
 impl ModelTable {
-    /// The model, with the built-in one of the same id under it.
+    /// The model, with the built-in model of the same id as defaults.
     pub(super) fn resolve(&self, built_in: Option<&BuiltIn>) -> Result<ModelEntry, String> {
         let about = |cause: String| format!("model {:?}: {cause}", self.id);
         let needed = |name: &str, accepted: &str| about(format!("{name} is absent; accepted: {accepted}"));
@@ -217,9 +218,9 @@ fn check_entry(model: &ModelEntry) -> Result<(), String> {
     Ok(())
 }
 
-/// US dollars a million tokens as picodollars a token.
+/// Converts US dollars per million tokens to picodollars per token.
 fn price(dollars: f64) -> Result<i64, String> {
-    let accepted = format!("accepted: 0 to {MAX_PRICE} US dollars a million tokens, with at most 6 decimals");
+    let accepted = format!("accepted: 0 to {MAX_PRICE} US dollars per million tokens, with at most 6 decimals");
     if !(0.0..=MAX_PRICE).contains(&dollars) {
         return Err(accepted);
     }
@@ -227,6 +228,6 @@ fn price(dollars: f64) -> Result<i64, String> {
     if (picodollars - picodollars.round()).abs() > 1e-3 {
         return Err(accepted);
     }
-    // The range check above keeps it far below 2^53.
+    // The range check above keeps the value far below 2^53.
     Ok(picodollars.round() as i64)
 }

@@ -52,10 +52,14 @@ fn the_promised_form_is_read() {
     assert_eq!(local.api_key.as_ref().map(Secret::expose), Some("local-key"));
     assert!(!format!("{settings:?}").contains("local-key"), "a key must not be printed");
     let ids: Vec<&str> = settings.models.iter().map(|model| model.id.as_str()).collect();
-    assert_eq!(ids, ["local/small", "demo"], "with a real model, only the plain demo is offered");
+    assert_eq!(
+        ids,
+        ["local/small", "demo"],
+        "with a real model, only the model `demo` of the demo provider is offered"
+    );
 }
 
-/// Every `MODELS_FILE` in the documentation, alone and all of them as one.
+/// Every `MODELS_FILE` example in the documentation, each alone and all as one file.
 #[test]
 fn the_documented_entries_are_read() {
     let entries = |document: &str| -> Vec<String> {
@@ -99,7 +103,7 @@ fn a_file_changes_only_what_it_says_of_a_built_in_model() {
     let opus = model(&settings, "claude-opus-5-5");
     assert_eq!((opus.input_price, opus.output_price), (Some(3_000_000), Some(12_000_001)));
     assert_eq!((opus.upstream.as_str(), opus.context_window), ("claude-opus-5-5", 1_000_000));
-    assert_eq!(settings.models[1].id, "claude-opus-5-5", "it keeps its place");
+    assert_eq!(settings.models[1].id, "claude-opus-5-5", "the order is unchanged");
 }
 
 #[test]
@@ -134,7 +138,7 @@ fn a_replaced_provider_brings_no_built_in_models() {
     assert!(shown.models.iter().any(|model| model.id == "demo/slow"));
 }
 
-/// Every kind of mistake, with the whole line that the operator reads.
+/// Every kind of error, with the complete line that the operator sees.
 #[test]
 fn mistakes_in_the_file_are_told_in_one_line() {
     let model = "[[models]]\nid = \"m\"\nprovider = \"demo\"\nupstream = \"demo\"\ncontext_window = 100\n";
@@ -151,7 +155,7 @@ fn mistakes_in_the_file_are_told_in_one_line() {
         (model.replace("= \"demo\"\nc", "= \"x\"\nc"), "model \"m\": upstream \"x\" is unknown; accepted: demo, dem"),
         (model.replace("100", "0"), "model \"m\": context_window = 0; accepted: 1 to 4294967295 tokens"),
         (model.replace("100", "-1"), "line 5: invalid value: integer `-1`, expected u32"),
-        (format!("{model}{model}"), "model \"m\" stands there twice; accepted: one of each id"),
+        (format!("{model}{model}"), "model \"m\" is defined twice; accepted: one of each id"),
         (format!("{model}max_output_tokens = 101\n"), "model \"m\": max_output_tokens = 101; accepted: 1 to cont"),
         (format!("{model}first_event_seconds = 0\n"), "model \"m\": first_event_seconds = 0; accepted: 1 to 1200"),
         (format!("{model}first_event_seconds = 1201\n"), "model \"m\": first_event_seconds = 1201; accepted: 1 to"),
@@ -164,7 +168,10 @@ fn mistakes_in_the_file_are_told_in_one_line() {
         (format!("{model}fallback = [\"m\"]\n"), "model \"m\": fallback \"m\" is unknown; accepted: ids of other mod"),
         (PROMISED.replace("http:", "ftp:"), "provider \"local\": base_url = \"ftp://127.0.0.1:9000/v1\": accepted: "),
         (PROMISED.replace("http:", ""), "provider \"local\": base_url = \"//127.0.0.1:9000/v1\": relative URL"),
-        (PROMISED.replace("127.", "me:pass@127."), "provider \"local\": base_url = (hidden, for it holds a user or"),
+        (
+            PROMISED.replace("127.", "me:pass@127."),
+            "provider \"local\": base_url = (hidden because it contains a user or",
+        ),
     ];
     for (text, expected) in cases {
         let error = load(&text, &ProviderKeys::default(), None).expect_err(&text);
@@ -184,7 +191,7 @@ fn mistakes_outside_the_file_name_their_variable() {
     let off = load(PROMISED, &ProviderKeys::default(), Some("gpt-6-sol")).unwrap_err();
     assert_eq!(
         off,
-        "DEFAULT_MODEL=\"gpt-6-sol\": not available, for OPENAI_API_KEY is not set; accepted: local/small, demo"
+        "DEFAULT_MODEL=\"gpt-6-sol\": not available because OPENAI_API_KEY is not set; accepted: local/small, demo"
     );
 
     let keys = ProviderKeys { openai_base_url: Some("localhost".to_owned()), ..ProviderKeys::default() };
@@ -192,5 +199,5 @@ fn mistakes_outside_the_file_name_their_variable() {
     assert!(bad_url.starts_with("OPENAI_BASE_URL=\"localhost\": relative URL without a base; accepted: an http"));
     let keys = ProviderKeys { groq_api_key: Some(Secret("gsk a".to_owned())), ..ProviderKeys::default() };
     let bad_key = load("", &keys, None).unwrap_err();
-    assert!(bad_key.starts_with("GROQ_API_KEY=[secret]: holds a space"), "{bad_key}");
+    assert!(bad_key.starts_with("GROQ_API_KEY=[secret]: contains a space"), "{bad_key}");
 }

@@ -1,7 +1,9 @@
-//! A plan and its variables as a document for async-graphql: one operation without fragments spread, directives or variables.
-//! Inline fragments are left only where they tell the types of an abstract type apart, each type once.
+//! Builds the document that async-graphql executes from a plan and the variable values: one operation without fragment
+//! spreads, directives or variables. An inline fragment remains only where an abstract type has different fields for
+//! different object types, one fragment for each type.
 //!
-//! Variables are written out because an absent one would reach resolvers as null, and `T! = default` would refuse it.
+//! Variables are replaced by their values because async-graphql passes an omitted variable to resolvers as null and
+//! rejects a nullable variable with a default where the argument is non-null.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -17,23 +19,26 @@ use async_graphql_value::Value;
 use super::document;
 use super::errors::{Refusal, invalid, invalid_input, too_complex};
 use super::limits::Limits;
-use super::merge::{Fields, Plan, Planned, Selection};
-use super::types::{Types, named};
-use super::values::{self, size_of_literal, substitute};
-use super::variables::Coerced;
+use super::plan::{Plan, PlannedField, PlannedFields, PlannedSelectionSet};
+use super::types::{Types, inner_named_type};
+use super::values::{self, literal_memory_size, replace_variables};
+use super::variables::VariableValues;
 
-/// The response key of what is asked on our own account. The space keeps it from meeting a client's.
-pub(super) const MARK: &str = " typename";
+/// The response key of the `__typename` that the server adds. It contains a space, so no client can use it.
+pub(super) const TYPENAME_MARKER: &str = " typename";
 
-/// The page of a connection that names none.
+/// The assumed page size of a connection without `first` and `last`.
 const DEFAULT_PAGE: u64 = 20;
 
+/// Builds the document to execute.
+///
 /// # Errors
-/// The fields cost too much, or the values of arguments are too large together.
+/// QUERY_TOO_COMPLEX if the fields or the argument values exceed a limit; INVALID_DOCUMENT for introspection where it
+/// is turned off; INVALID_INPUT if a variable puts null into a non-null argument.
 pub(super) fn build(
     plan: &Plan,
     types: &Types,
-    variables: &Coerced,
+    variables: &VariableValues,
     limits: &Limits,
 ) -> Result<ExecutableDocument, Refusal> {
     let (bytes, introspection, holds_null) = (Cell::new(0), Cell::new(0), Cell::new(false));
@@ -41,12 +46,12 @@ pub(super) fn build(
         OperationType::Subscription => limits.subscription_bytes,
         OperationType::Query | OperationType::Mutation => limits.argument_bytes,
     };
-    let build = Build { types, variables, bytes, holds_null, introspection, limit };
-    let (selection_set, cost) = build.selection(&plan.root, plan.pos)?;
-    if limits.introspection == 0 && build.introspection.get() > 0 {
-        return Err(invalid("Introspection is turned off.", plan.pos));
+    let builder = Builder { types, variables, bytes, holds_null, introspection, limit };
+    let (selection_set, cost) = builder.selection_set(&plan.root, plan.pos)?;
+    if limits.introspection == 0 && builder.introspection.get() > 0 {
+        return Err(invalid("Introspection is disabled.", plan.pos));
     }
-    if cost > limits.complexity || build.introspection.get() > limits.introspection {
+    if cost > limits.complexity || builder.introspection.get() > limits.introspection {
         return Err(too_complex("The query is too complex.", Some(plan.pos)));
     }
     let operation =
@@ -57,28 +62,32 @@ pub(super) fn build(
     })
 }
 
-struct Build<'a> {
+struct Builder<'a> {
     types: &'a Types,
-    variables: &'a Coerced,
-    /// Of values written out so far.
+    variables: &'a VariableValues,
+    /// The size of the values written so far.
     bytes: Cell<usize>,
-    /// Whether the argument that is written out has a variable with null.
+    /// Whether the current argument contains a variable whose value is null.
     holds_null: Cell<bool>,
-    /// What introspection costs.
+    /// The cost of `__schema` and `__type`.
     introspection: Cell<u64>,
     limit: usize,
 }
 
-impl Build<'_> {
-    fn selection(&self, selection: &Selection, pos: Pos) -> Result<(Positioned<SelectionSet>, u64), Refusal> {
+impl Builder<'_> {
+    fn selection_set(
+        &self,
+        selection: &PlannedSelectionSet,
+        pos: Pos,
+    ) -> Result<(Positioned<SelectionSet>, u64), Refusal> {
         let mut items = Vec::new();
-        if selection.is_marked {
-            items.push(mark(pos));
+        if selection.has_marker {
+            items.push(typename_marker(pos));
         }
         let mut cost = 0;
         match &selection.fields {
-            Fields::OfObject(fields) => cost = self.fields(fields, &mut items)?,
-            Fields::ByType(types) => {
+            PlannedFields::OfObject(fields) => cost = self.fields(fields, &mut items)?,
+            PlannedFields::ByType(types) => {
                 for (object, fields) in types {
                     let mut own = Vec::with_capacity(fields.len());
                     cost = self.fields(fields, &mut own)?.max(cost);
@@ -95,7 +104,7 @@ impl Build<'_> {
         Ok((Positioned::new(SelectionSet { items }, pos), cost))
     }
 
-    fn fields(&self, fields: &[Planned], items: &mut Vec<Positioned<Item>>) -> Result<u64, Refusal> {
+    fn fields(&self, fields: &[PlannedField], items: &mut Vec<Positioned<Item>>) -> Result<u64, Refusal> {
         let mut cost: u64 = 0;
         for planned in fields {
             let (pos, field) = (planned.field.pos, &planned.field);
@@ -104,18 +113,18 @@ impl Build<'_> {
                 self.holds_null.set(false);
                 if let Some(value) = self.value(value)? {
                     if self.holds_null.get() {
-                        self.refuse_null(field, name, &value)?;
+                        self.check_null(field, name, &value)?;
                     }
                     arguments.push((name.clone(), value));
                 }
             }
             let (selection_set, below) = match &planned.selection {
                 Some(selection) => {
-                    let (set, below) = self.selection(selection, pos)?;
-                    (set, below.saturating_mul(self.times(field, &arguments)))
+                    let (set, below) = self.selection_set(selection, pos)?;
+                    (set, below.saturating_mul(self.multiplier(field, &arguments)))
                 }
                 None if matches!(field.ty.base, BaseType::List(_)) => {
-                    (Positioned::default(), self.times(field, &arguments))
+                    (Positioned::default(), self.multiplier(field, &arguments))
                 }
                 None => Default::default(),
             };
@@ -144,24 +153,25 @@ impl Build<'_> {
             bytes <= self.limit
         };
         let held = |name: &Name| {
-            // Beyond the limit nothing is copied any more; the whole is refused below.
+            // Beyond the limit, nothing more is copied; the document is refused below.
             let value = if count(self.variables.bytes(name)) { self.variables.get(name).cloned() } else { None };
             if value == Some(ConstValue::Null) {
                 self.holds_null.set(true);
             }
             value
         };
-        let is_within = count(size_of_literal(&value.node));
-        let written = if is_within { substitute(&value.node, &held) } else { None };
+        let is_within = count(literal_memory_size(&value.node));
+        let replaced = if is_within { replace_variables(&value.node, &held) } else { None };
         if self.bytes.get() > self.limit {
-            return Err(too_complex("The values of the arguments are too large together.", Some(value.pos)));
+            return Err(too_complex("The argument values are too large in total.", Some(value.pos)));
         }
-        Ok(written.map(|written| Positioned::new(written, value.pos)))
+        Ok(replaced.map(|replaced| Positioned::new(replaced, value.pos)))
     }
 
-    /// A variable that may be null stands where null cannot, for its default: a null that was given is told only here
-    /// (GraphQL specification, 6.4.1 `CoerceArgumentValues`).
-    fn refuse_null(
+    /// Checks an argument in which a variable is null. A nullable variable with a default is allowed in a non-null
+    /// position, so an explicit null is only found at run time. See
+    /// <https://spec.graphql.org/October2021/#CoerceArgumentValues()>.
+    fn check_null(
         &self,
         field: &document::Field,
         name: &Positioned<Name>,
@@ -169,15 +179,15 @@ impl Build<'_> {
     ) -> Result<(), Refusal> {
         let output = self.types.field(&field.parent, &field.name.node);
         let Some(input) = output.and_then(|output| output.arguments.get(&name.node)) else { return Ok(()) };
-        values::check(self.types, &value.node, &input.ty, false, &mut |_, _, _| {}).map_err(|misfit| {
+        values::check_literal(self.types, &value.node, &input.ty, false, &mut |_, _, _| {}).map_err(|error| {
             let subject = format!("Argument \"{}\" of field \"{}\"", name.node, field.name.node);
-            invalid_input(misfit.describe(&subject), value.pos)
+            invalid_input(error.describe(&subject), value.pos)
         })
     }
 
-    /// How often what a field contains is there, about.
-    fn times(&self, field: &document::Field, arguments: &[(Positioned<Name>, Positioned<Value>)]) -> u64 {
-        let ty = named(&field.ty);
+    /// Estimates how many times the selection set of a field is executed.
+    fn multiplier(&self, field: &document::Field, arguments: &[(Positioned<Name>, Positioned<Value>)]) -> u64 {
+        let ty = inner_named_type(&field.ty);
         let argument =
             |wanted: &str| arguments.iter().find(|(name, _)| name.node == wanted).map(|(_, value)| &value.node);
         if self.types.is_connection(ty) {
@@ -185,7 +195,8 @@ impl Build<'_> {
                 Some(Value::Number(number)) => number.as_u64(),
                 _ => None,
             };
-            // Not every field of a connection is about its page.
+            // At least 1, because fields such as `totalCount` are resolved for an empty page as well.
+            // the same.
             return page("first").or_else(|| page("last")).unwrap_or(DEFAULT_PAGE).max(1);
         }
         if let Some(Value::List(ids)) = argument("ids") {
@@ -194,16 +205,16 @@ impl Build<'_> {
         match &field.ty.base {
             BaseType::Named(_) => 1,
             BaseType::List(_) if field.parent == "__Schema" => self.types.len() as u64,
-            // Its page is counted already.
+            // The page size is already counted at the connection.
             BaseType::List(_) if self.types.is_connection(&field.parent) => 1,
-            BaseType::List(_) => self.types.field(&field.parent, &field.name.node).map_or(1, |field| field.longest),
+            BaseType::List(_) => self.types.field(&field.parent, &field.name.node).map_or(1, |field| field.max_length),
         }
     }
 }
 
-fn mark(pos: Pos) -> Positioned<Item> {
+fn typename_marker(pos: Pos) -> Positioned<Item> {
     let field = Field {
-        alias: Some(Positioned::new(Name::new(MARK), pos)),
+        alias: Some(Positioned::new(Name::new(TYPENAME_MARKER), pos)),
         name: Positioned::new(Name::new("__typename"), pos),
         arguments: Vec::new(),
         directives: Vec::new(),
@@ -217,11 +228,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_client_can_write_the_mark() {
+    fn no_client_can_write_the_typename_marker() {
         let limits = Limits::default();
-        assert!(super::super::parser::parse(&format!("{{ {MARK}: __typename }}"), &limits).is_ok_and(|source| {
-            let items = &source.operations[0].1.node.selection_set.node.items;
-            matches!(&items[0].node, Item::Field(field) if field.node.response_key().node != MARK)
-        }));
+        assert!(super::super::parser::parse(&format!("{{ {TYPENAME_MARKER}: __typename }}"), &limits).is_ok_and(
+            |source| {
+                let items = &source.operations[0].1.node.selection_set.node.items;
+                matches!(&items[0].node, Item::Field(field) if field.node.response_key().node != TYPENAME_MARKER)
+            }
+        ));
     }
 }

@@ -1,4 +1,4 @@
-//! The documents that clients send again and again.
+//! The cache of parsed documents and execution plans.
 
 use std::any::TypeId;
 use std::collections::HashMap;
@@ -14,65 +14,65 @@ use super::complete::complete;
 use super::document::{Document, Operation};
 use super::errors::{invalid_input, too_complex};
 use super::limits::Limits;
-use super::merge::{self, Plan};
 use super::parser::parse;
 use super::persisted::{self, DocumentHash};
+use super::plan::{Plan, plan_operation};
 use super::types::{Lists, SchemaError, Types};
 use super::validate::validate;
-use super::variables::Coerced;
+use super::variables::{VariableValues, coerce_variable_values};
 use crate::graphql::budget::Budget;
 
-/// How much memory parsed documents may take, in bytes.
+/// Memory limit of the parsed documents, in bytes.
 const DOCUMENT_BYTES: u64 = 32 << 20;
-/// How much memory plans may take, in bytes.
+/// Memory limit of the plans, in bytes.
 const PLAN_BYTES: u64 = 32 << 20;
-/// About what a field of a plan takes, in bytes.
+/// The approximate memory of one field of a plan, in bytes.
 const FIELD_WEIGHT: usize = 160;
-/// What an entry takes beside its content, in bytes.
+/// The memory of one cache entry in addition to its content, in bytes.
 const ENTRY_WEIGHT: usize = 512;
 
-/// Prepares the documents of one schema. Clones share what they know.
+/// Parses, validates and plans the documents of one schema. Clones share their caches.
 #[derive(Clone)]
 pub struct Documents(Arc<Inner>);
 
 struct Inner {
     types: Types,
     limits: Limits,
-    /// Those that were asked for within all limits. A flood of new ones pushes none out that clients send often: what is
-    /// admitted is weighed by how often it was asked for (TinyLFU).
+    /// Documents that were executed within all limits. Admission is by frequency (TinyLFU), so many new documents do
+    /// not evict those that clients send often.
     documents: Cache<DocumentHash, Arc<Document>>,
     plans: Cache<PlanKey, Arc<Plan>>,
 }
 
-/// A plan follows from the operation and from what its switches are.
+/// The cache key of a plan: the operation and the values of its `@skip` and `@include` variables.
 #[derive(PartialEq, Eq, Hash)]
 struct PlanKey {
     document: u64,
     operation: usize,
-    switches: Box<[bool]>,
+    condition_values: Box<[bool]>,
 }
 
-/// What is to be known of a request after its execution.
+/// The state of a request that is needed after its execution.
 #[derive(Clone)]
-pub(super) struct Prepared {
+pub(super) struct PreparedRequest {
     inner: Arc<Inner>,
     plan: Arc<Plan>,
     pub(super) budget: Arc<Budget>,
 }
 
 impl Documents {
-    /// For the schema of this text, as async-graphql prints it.
+    /// For the schema in `sdl`, as async-graphql prints it.
     ///
     /// # Errors
-    /// The text does not parse.
+    /// The SDL does not parse.
     pub fn new(sdl: &str, limits: Limits) -> Result<Self, SchemaError> {
         Self::with_lists(sdl, &[], limits)
     }
 
-    /// The same with what is known about the lists of the schema.
+    /// Like [`Documents::new`], with the maximum lengths of the schema's lists.
     ///
     /// # Errors
-    /// The text does not parse.
+    /// The SDL does not parse.
     pub fn with_lists(sdl: &str, lists: Lists<'_>, limits: Limits) -> Result<Self, SchemaError> {
         let documents = Cache::builder()
             .max_capacity(DOCUMENT_BYTES)
@@ -83,7 +83,7 @@ impl Documents {
         let plans = Cache::builder()
             .max_capacity(PLAN_BYTES)
             .weigher(|key: &PlanKey, plan: &Arc<Plan>| {
-                let weight = plan.root.size.fields * FIELD_WEIGHT + key.switches.len() + ENTRY_WEIGHT;
+                let weight = plan.root.size.fields * FIELD_WEIGHT + key.condition_values.len() + ENTRY_WEIGHT;
                 u32::try_from(weight).unwrap_or(u32::MAX)
             })
             .build();
@@ -91,17 +91,17 @@ impl Documents {
         Ok(Self(Arc::new(Inner { types, limits, documents, plans })))
     }
 
-    /// What a request for one of the documents may use.
+    /// A new budget for one request.
     pub fn budget(&self) -> Arc<Budget> {
         Arc::new(self.0.limits.budget())
     }
 
-    /// The document of a request: that of its text, or that of the hash which stands for a text among its extensions. With
-    /// both, they must agree.
+    /// Returns the document of a request, by its text or by the hash in its extensions. If both are present, they must
+    /// match.
     ///
     /// # Errors
-    /// As [`Documents::parse`]; PERSISTED_QUERY_NOT_FOUND for a hash alone that is not known here, INVALID_INPUT for one that is
-    /// ill-typed or of another text.
+    /// The errors of [`Documents::parse`]; PERSISTED_QUERY_NOT_FOUND if only the hash is given and it is not cached;
+    /// INVALID_INPUT if the hash is malformed or does not match the text.
     pub fn find(&self, text: &str, extensions: &Extensions) -> Result<Arc<Document>, Vec<ServerError>> {
         match DocumentHash::named_in(extensions).map_err(|error| vec![error])? {
             Some(hash) if text.is_empty() => self.0.documents.get(&hash).ok_or_else(|| vec![persisted::not_found()]),
@@ -109,10 +109,10 @@ impl Documents {
         }
     }
 
-    /// The document of a text, from the cache or parsed and validated now.
+    /// Returns the document of a text, from the cache or newly parsed and validated.
     ///
     /// # Errors
-    /// INVALID_DOCUMENT for what is no valid document of the schema, QUERY_TOO_COMPLEX for one beyond the limits.
+    /// INVALID_DOCUMENT if the document is not valid against the schema, QUERY_TOO_COMPLEX if it exceeds a limit.
     pub fn parse(&self, text: &str) -> Result<Arc<Document>, Vec<ServerError>> {
         self.parse_named(text, None)
     }
@@ -133,9 +133,9 @@ impl Documents {
         Ok(Arc::new(validate(source, hash, &inner.types, &inner.limits)?))
     }
 
-    /// Makes a request one that async-graphql executes exactly. Its document may be among its data already, from
-    /// [`Documents::parse`] of these `Documents`.
-    pub(super) fn prepare(&self, mut request: Request) -> Result<(Request, Prepared), Vec<ServerError>> {
+    /// Prepares a request for execution by async-graphql. The request's data may already contain its document, from
+    /// [`Documents::parse`] of the same `Documents`.
+    pub(super) fn prepare(&self, mut request: Request) -> Result<(Request, PreparedRequest), Vec<ServerError>> {
         let parsed =
             request.data.get(&TypeId::of::<Arc<Document>>()).and_then(|data| data.downcast_ref::<Arc<Document>>());
         let document = match parsed {
@@ -147,7 +147,7 @@ impl Documents {
         let operation = &document.operations[index];
         let inner = &*self.0;
         let given = std::mem::take(&mut request.variables);
-        let variables = Coerced::new(&inner.types, &operation.variables, given)?;
+        let variables = coerce_variable_values(&inner.types, &operation.variables, given)?;
         let plan = self.plan(&document, index, operation, &variables)?;
         let executable = build(&plan, &inner.types, &variables, &inner.limits).map_err(|refusal| vec![*refusal])?;
         let budget = self.budget_of(&mut request);
@@ -155,14 +155,14 @@ impl Documents {
         let drawn = selection.map_or(Ok(()), |selection| budget.selection(selection));
         drawn.map_err(|_| vec![*too_complex("The query is too complex.", Some(operation.pos))])?;
         request.set_parsed_query(executable);
-        // Only now is it known to be within the limits that depend on variables, too.
-        if !document.is_kept.swap(true, Ordering::Relaxed) {
+        // Cached only now that the document is also within the limits that depend on variables.
+        if !document.is_cached.swap(true, Ordering::Relaxed) {
             inner.documents.insert(document.hash, document);
         }
-        Ok((request, Prepared { inner: self.0.clone(), plan, budget }))
+        Ok((request, PreparedRequest { inner: self.0.clone(), plan, budget }))
     }
 
-    /// The budget among a request's data; a whole one where there is none.
+    /// The budget in the request's data, or a new one.
     fn budget_of(&self, request: &mut Request) -> Arc<Budget> {
         let given = request.data.get(&TypeId::of::<Arc<Budget>>()).and_then(|data| data.downcast_ref::<Arc<Budget>>());
         if let Some(budget) = given {
@@ -178,53 +178,57 @@ impl Documents {
         document: &Document,
         index: usize,
         operation: &Operation,
-        variables: &Coerced,
+        variables: &VariableValues,
     ) -> Result<Arc<Plan>, Vec<ServerError>> {
         let inner = &*self.0;
-        let switches = switches(operation, variables)?;
+        let condition_values = condition_values(operation, variables)?;
         let key = PlanKey {
             document: document.serial,
             operation: index,
-            switches: switches.iter().map(|(_, on)| *on).collect(),
+            condition_values: condition_values.iter().map(|(_, on)| *on).collect(),
         };
         if let Some(plan) = inner.plans.get(&key) {
             return Ok(plan);
         }
-        let switches: HashMap<&Name, bool> = switches.into_iter().collect();
-        let plan = merge::merge(operation, &document.sets, &inner.types, &inner.limits, &switches);
+        let condition_values: HashMap<&Name, bool> = condition_values.into_iter().collect();
+        let plan = plan_operation(operation, &document.sets, &inner.types, &inner.limits, &condition_values);
         let plan = Arc::new(plan.map_err(|refusal| vec![*refusal])?);
         inner.plans.insert(key, plan.clone());
         Ok(plan)
     }
 }
 
-/// The values of an operation's switches. Validation saw to it that they are booleans; only a null may have been given for one
-/// that has a default.
-fn switches<'a>(operation: &'a Operation, variables: &Coerced) -> Result<Vec<(&'a Name, bool)>, Vec<ServerError>> {
+/// The values of the variables of an operation's `@skip` and `@include`. Validation guarantees booleans, except for an
+/// explicit null for a variable with a default.
+fn condition_values<'a>(
+    operation: &'a Operation,
+    variables: &VariableValues,
+) -> Result<Vec<(&'a Name, bool)>, Vec<ServerError>> {
     let value = |name: &'a Name| match variables.get(name) {
         Some(Value::Boolean(value)) => Ok((name, *value)),
         _ => {
-            let message = format!("Variable \"${name}\" decides what is asked for, and cannot be null.");
+            let message = format!("Variable \"${name}\" is used in @skip or @include and must not be null.");
             Err(vec![*invalid_input(message, operation.pos)])
         }
     };
-    operation.switches.iter().map(value).collect()
+    operation.condition_variables.iter().map(value).collect()
 }
 
-impl Prepared {
-    /// Makes what was executed what the specification says.
+impl PreparedRequest {
+    /// Completes an executed response as the specification requires.
     pub(super) fn complete(&self, response: &mut Response) {
         complete(&self.plan, &self.inner.types, response);
     }
 
-    /// Whether the operation ends here. A mutation does not: what it did, it did.
+    /// Whether the request has used up its budget and is stopped. Mutations are not stopped, because their effects have
+    /// already happened.
     pub(super) fn is_exhausted(&self) -> bool {
         self.plan.kind != OperationType::Mutation && self.budget.is_exceeded()
     }
 
-    /// The answer of an operation that asked for too much.
+    /// The response of a request that has used up its budget.
     pub(super) fn exhausted(&self) -> Response {
-        let message = "The request asks for too much at once.";
+        let message = "The request exceeds its budget.";
         Response::from_errors(vec![*too_complex(message, Some(self.plan.pos))])
     }
 }
@@ -237,23 +241,23 @@ mod tests {
         documents.prepare(Request::new(text)).map(drop)
     }
 
-    fn is_kept(documents: &Documents, text: &str) -> bool {
+    fn is_cached(documents: &Documents, text: &str) -> bool {
         documents.0.documents.contains_key(&DocumentHash::of(text))
     }
 
     #[test]
-    fn keeps_what_was_within_every_limit() {
+    fn caches_documents_within_every_limit() {
         let limits = Limits { aliases: 1, ..Limits::default() };
         let documents = Documents::new("type Query { a: Int }", limits).unwrap();
-        assert!(run(&documents, "{ x: a }").is_ok() && is_kept(&documents, "{ x: a }"));
+        assert!(run(&documents, "{ x: a }").is_ok() && is_cached(&documents, "{ x: a }"));
         for bad in ["{", "{ b }", "{ x: a y: a }"] {
-            assert!(run(&documents, bad).is_err() && !is_kept(&documents, bad), "{bad}");
+            assert!(run(&documents, bad).is_err() && !is_cached(&documents, bad), "{bad}");
         }
-        assert!(documents.parse("{ a }").is_ok() && !is_kept(&documents, "{ a }"), "nobody has run it yet");
+        assert!(documents.parse("{ a }").is_ok() && !is_cached(&documents, "{ a }"), "nobody has run it yet");
     }
 
     #[test]
-    fn a_flood_takes_no_more_than_its_bytes_and_leaves_what_is_in_use() {
+    fn a_flood_of_documents_is_limited_and_keeps_frequent_ones() {
         let documents = Documents::new("type Query { a: Int }", Limits::default()).unwrap();
         let used = "query Used { a }";
         let large = format!("{{ {}}}", "a ".repeat(9_000));
@@ -264,6 +268,6 @@ mod tests {
         documents.0.documents.run_pending_tasks();
         let bytes = documents.0.documents.weighted_size();
         assert!(bytes > DOCUMENT_BYTES / 2 && bytes <= DOCUMENT_BYTES, "{bytes}");
-        assert!(is_kept(&documents, used));
+        assert!(is_cached(&documents, used));
     }
 }

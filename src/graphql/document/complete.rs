@@ -1,8 +1,8 @@
-//! What is missing in an executed response (GraphQL specification, 6.4.4 "Handling Field Errors").
+//! Completes an executed response (<https://spec.graphql.org/October2021/#sec-Handling-Field-Errors>).
 //!
-//! async-graphql answers the fields of an object in the order in which they are resolved, leaves out the key of a field that
-//! failed, makes null of an object whose fields all did, and lets no null propagate. Whether an object is there is told by the
-//! errors inside it, or by its mark.
+//! async-graphql returns the fields of an object in the order in which they resolve, omits the key of a failed field,
+//! returns null for an object if all its fields failed, and does not propagate null to the parent. The errors inside an
+//! object, or its `__typename` marker, show whether the object exists.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{BaseType, OperationType, Type};
 use async_graphql::{Name, PathSegment, Response, ServerError, Value};
 
-use super::build::MARK;
-use super::merge::{Plan, Planned, Selection};
+use super::build::TYPENAME_MARKER;
+use super::plan::{Plan, PlannedField, PlannedSelectionSet};
 use super::types::Types;
 
-/// Completes the data of a response, brings its fields in the order of the document, and takes out what was asked on our own
-/// account.
+/// Completes the data of a response, puts its fields into the order of the document, and removes the `__typename`
+/// markers that the server added.
 pub(super) fn complete(plan: &Plan, types: &Types, response: &mut Response) {
-    // A subscription that has not begun has no data, and a request error has no path.
+    // A subscription that has not started has no data, and a request error has no path.
     let is_executed = response.data != Value::Null
         || (plan.kind != OperationType::Subscription && response.errors.iter().any(|error| !error.path.is_empty()));
     if !is_executed {
@@ -28,7 +28,7 @@ pub(super) fn complete(plan: &Plan, types: &Types, response: &mut Response) {
     response.data = Completion { types }.object(data, &plan.root, errors.as_ref()).unwrap_or_default();
 }
 
-/// Where errors are, as a tree of their paths.
+/// The paths of the errors, as a tree.
 #[derive(Default)]
 struct Errors<'a> {
     fields: HashMap<&'a str, Errors<'a>>,
@@ -56,12 +56,13 @@ struct Completion<'a> {
 }
 
 impl Completion<'_> {
-    /// A value of a type; `None` is a null that its surroundings cannot hold.
+    /// Completes a value of type `ty` (<https://spec.graphql.org/October2021/#CompleteValue()>). `None` is a null that
+    /// propagates to the parent.
     fn value(
         &self,
         value: Value,
         ty: &Type,
-        selection: Option<&Selection>,
+        selection: Option<&PlannedSelectionSet>,
         errors: Option<&Errors<'_>>,
     ) -> Option<Value> {
         let completed = match (&ty.base, value) {
@@ -85,26 +86,26 @@ impl Completion<'_> {
         }
     }
 
-    /// An object, or the null that stands for it.
-    fn object(&self, value: Value, selection: &Selection, errors: Option<&Errors<'_>>) -> Option<Value> {
+    /// Completes an object. `None` is a null that propagates to the parent.
+    fn object(&self, value: Value, selection: &PlannedSelectionSet, errors: Option<&Errors<'_>>) -> Option<Value> {
         let mut given = match value {
             Value::Object(given) => given,
-            // All its fields failed, but it is there.
+            // The object exists, but all its fields failed.
             Value::Null if errors.is_some_and(|errors| !errors.fields.is_empty()) => IndexMap::new(),
             other => return Some(other),
         };
-        let planned = selection.of(&selection.parent);
-        if !selection.is_marked && given.keys().eq(planned.iter().map(|planned| planned.field.key())) {
+        let planned = selection.fields_of(&selection.parent);
+        if !selection.has_marker && given.keys().eq(planned.iter().map(|planned| planned.field.key())) {
             for (value, planned) in given.values_mut().zip(planned) {
                 *value = self.field(std::mem::take(value), &selection.parent, planned, errors)?;
             }
             return Some(Value::Object(given));
         }
-        let object = match given.swap_remove(MARK) {
+        let object = match given.swap_remove(TYPENAME_MARKER) {
             Some(Value::String(name)) => Name::new(name),
             _ => selection.parent.clone(),
         };
-        let fields = selection.of(&object);
+        let fields = selection.fields_of(&object);
         let mut completed = IndexMap::with_capacity(fields.len());
         for planned in fields {
             let key = planned.field.key();
@@ -114,7 +115,7 @@ impl Completion<'_> {
         Some(Value::Object(completed))
     }
 
-    fn field(&self, value: Value, object: &str, planned: &Planned, errors: Option<&Errors<'_>>) -> Option<Value> {
+    fn field(&self, value: Value, object: &str, planned: &PlannedField, errors: Option<&Errors<'_>>) -> Option<Value> {
         let field = &planned.field;
         let ty = self.types.field(object, &field.name.node).map_or(&field.ty, |output| &output.ty);
         let below = errors.and_then(|errors| errors.fields.get(field.key().as_str()));

@@ -1,4 +1,4 @@
-//! A document that is valid, in the form that it is expanded from.
+//! A validated document.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,22 +12,22 @@ use async_graphql_value::Value;
 use super::persisted::DocumentHash;
 use crate::graphql::error::{ErrorCode, request_error};
 
-/// A parsed document, valid against the schema whatever its variables hold.
+/// A parsed document, valid against the schema for any variable values.
 #[derive(Debug)]
 pub struct Document {
-    /// Tells it from every other document of this process.
+    /// Identifies the document within this process.
     pub(super) serial: u64,
-    /// Of its text.
+    /// The hash of its text.
     pub(super) hash: DocumentHash,
-    /// Whether it has been given to the cache.
-    pub(super) is_kept: AtomicBool,
+    /// Whether it has been added to the cache.
+    pub(super) is_cached: AtomicBool,
     pub(super) operations: Vec<Operation>,
-    pub(super) sets: Sets,
-    /// About how much memory it takes, in bytes.
+    pub(super) sets: SelectionSets,
+    /// Its approximate memory, in bytes.
     pub(super) weight: usize,
 }
 
-/// One operation of a document.
+/// An operation of a document.
 #[derive(Debug)]
 pub struct Operation {
     pub(super) name: Option<Name>,
@@ -35,84 +35,84 @@ pub struct Operation {
     pub(super) pos: Pos,
     pub(super) variables: Vec<Positioned<VariableDefinition>>,
     pub(super) root: Name,
-    pub(super) set: SetId,
-    /// The variables that decide its `@skip` and `@include`, its fragments' included.
-    pub(super) switches: Vec<Name>,
+    pub(super) set: SelectionSetId,
+    /// The variables of its `@skip` and `@include` directives, including those in fragments.
+    pub(super) condition_variables: Vec<Name>,
 }
 
 /// The selection sets of a document.
 #[derive(Debug, Default)]
-pub(super) struct Sets(pub(super) Vec<Set>);
+pub(super) struct SelectionSets(pub(super) Vec<SelectionSet>);
 
-/// Names one selection set of a document.
+/// Identifies a selection set of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct SetId(pub(super) usize);
+pub(super) struct SelectionSetId(pub(super) usize);
 
 #[derive(Debug, Default)]
-pub(super) struct Set {
-    pub(super) selections: Vec<Selected>,
+pub(super) struct SelectionSet {
+    pub(super) selections: Vec<Selection>,
 }
 
-/// What stands in a selection set.
+/// A selection: a field or a fragment.
 #[derive(Debug)]
-pub(super) struct Selected {
+pub(super) struct Selection {
     pub(super) conditions: Vec<Condition>,
-    pub(super) what: What,
+    pub(super) kind: SelectionKind,
 }
 
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum SelectionKind {
     Field(Arc<Field>),
-    /// A fragment, named or inline; without `on` it takes whatever its surroundings are.
+    /// A fragment spread or an inline fragment. Without a type condition, it applies to any type.
     Fragment {
         on: Option<Name>,
-        set: SetId,
+        set: SelectionSetId,
     },
 }
 
-/// `@include`, or `@skip`.
+/// The condition of an `@include` or a `@skip`.
 #[derive(Debug)]
 pub(super) struct Condition {
-    /// The value that lets the selection in.
+    /// The value with which the selection is included.
     pub(super) wanted: bool,
-    pub(super) value: Switch,
+    pub(super) value: ConditionValue,
 }
 
 #[derive(Debug)]
-pub(super) enum Switch {
+pub(super) enum ConditionValue {
     Constant(bool),
     Variable(Name),
 }
 
-/// A field as the document has it, without its directives.
+/// A field, without its directives.
 #[derive(Debug)]
 pub(super) struct Field {
     pub(super) pos: Pos,
-    /// The type that it is asked of, as the document has it.
+    /// The type that the selection set is on.
     pub(super) parent: Name,
     pub(super) alias: Option<Positioned<Name>>,
     pub(super) name: Positioned<Name>,
     pub(super) arguments: Vec<(Positioned<Name>, Positioned<Value>)>,
     pub(super) ty: Type,
-    pub(super) set: Option<SetId>,
+    pub(super) set: Option<SelectionSetId>,
 }
 
 impl Field {
-    /// Its name in the response.
+    /// Its response key.
     pub(super) fn key(&self) -> &Name {
         self.alias.as_ref().map_or(&self.name.node, |alias| &alias.node)
     }
 }
 
-impl Sets {
-    /// What stands in a selection set, and in each fragment that belongs to it.
-    pub(super) fn with_fragments(&self, set: SetId) -> impl Iterator<Item = &[Selected]> {
+impl SelectionSets {
+    /// A selection set and, transitively, those of the fragments in it.
+    pub(super) fn with_fragments(&self, set: SelectionSetId) -> impl Iterator<Item = &[Selection]> {
         let (mut seen, mut open) = (HashSet::from([set]), vec![set]);
         std::iter::from_fn(move || {
             let set = &self[open.pop()?];
-            let fragments = set.selections.iter().filter_map(|selected| match &selected.what {
-                What::Fragment { set, .. } => Some(*set),
-                What::Field(_) => None,
+            let fragments = set.selections.iter().filter_map(|selected| match &selected.kind {
+                SelectionKind::Fragment { set, .. } => Some(*set),
+                SelectionKind::Field(_) => None,
             });
             open.extend(fragments.filter(|set| seen.insert(*set)));
             Some(set.selections.as_slice())
@@ -120,10 +120,10 @@ impl Sets {
     }
 }
 
-impl std::ops::Index<SetId> for Sets {
-    type Output = Set;
+impl std::ops::Index<SelectionSetId> for SelectionSets {
+    type Output = SelectionSet;
 
-    fn index(&self, id: SetId) -> &Set {
+    fn index(&self, id: SelectionSetId) -> &SelectionSet {
         &self.0[id.0]
     }
 }
@@ -134,20 +134,20 @@ impl Document {
         NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The operation that is meant (GraphQL specification, `GetOperation`).
+    /// Selects the operation to execute (<https://spec.graphql.org/October2021/#GetOperation()>).
     ///
     /// # Errors
-    /// There is none of the name, or several and no name.
+    /// No operation has the given name, or there are several operations and no name.
     pub fn operation(&self, name: Option<&str>) -> Result<&Operation, ServerError> {
         self.operation_index(name).map(|index| &self.operations[index])
     }
 
-    /// The names of the root fields that an operation asks for, as often as it does. A fragment counts once: spread again, its
-    /// fields merge with what is there.
+    /// The names of an operation's root fields, one for each selection. A fragment that is spread several times counts
+    /// once, because its fields merge.
     pub fn root_fields<'a>(&'a self, operation: &'a Operation) -> impl Iterator<Item = &'a str> {
-        self.sets.with_fragments(operation.set).flatten().filter_map(|selected| match &selected.what {
-            What::Field(field) => Some(field.name.node.as_str()),
-            What::Fragment { .. } => None,
+        self.sets.with_fragments(operation.set).flatten().filter_map(|selected| match &selected.kind {
+            SelectionKind::Field(field) => Some(field.name.node.as_str()),
+            SelectionKind::Fragment { .. } => None,
         })
     }
 
@@ -158,23 +158,23 @@ impl Document {
                 if let Some(index) = self.operations.iter().position(is_named) {
                     return Ok(index);
                 }
-                "The document has no operation of the name in `operationName`."
+                "The document has no operation with the name in `operationName`."
             }
             None if self.operations.len() == 1 => return Ok(0),
             None if self.operations.is_empty() => "The document has no operation.",
-            None => "The document has several operations: name one in `operationName`.",
+            None => "The document has several operations; `operationName` is required.",
         };
         Err(request_error(ErrorCode::InvalidDocument, message))
     }
 }
 
 impl Operation {
-    /// Whether it is a query, a mutation or a subscription.
+    /// The type of the operation.
     pub fn kind(&self) -> OperationType {
         self.kind
     }
 
-    /// Its name, which the client chose.
+    /// The name of the operation, chosen by the client.
     pub fn name(&self) -> Option<&str> {
         self.name.as_ref().map(Name::as_str)
     }

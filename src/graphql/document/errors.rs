@@ -1,15 +1,15 @@
-//! Why a document or its variables are refused. Messages hold names of the schema and of the document, never values.
+//! Errors of documents and variables. Messages contain names of the schema and of the document, never values.
 
 use async_graphql::{Pos, ServerError};
 
 use crate::graphql::error::{ErrorCode, request_error};
 
-/// One reason. Boxed, for it is large and rare.
+/// One error. Boxed because it is large and rare.
 pub(super) type Refusal = Box<ServerError>;
 
-/// The longest message, in characters: names in it are the client's.
+/// The maximum length of a message, in characters; messages contain names from the client.
 const MAX_MESSAGE_CHARS: usize = 300;
-/// The most reasons that are told at once.
+/// The maximum number of errors in a response.
 pub(super) const MAX_REFUSALS: usize = 20;
 
 fn refusal(code: ErrorCode, message: &str, pos: Option<Pos>) -> Refusal {
@@ -35,7 +35,7 @@ pub(super) fn invalid_input(message: impl AsRef<str>, pos: Pos) -> Refusal {
     refusal(ErrorCode::InvalidInput, message.as_ref(), Some(pos))
 }
 
-/// Reasons as they are found, the first few of them.
+/// Collects errors, up to [`MAX_REFUSALS`].
 #[derive(Default)]
 pub(super) struct Refusals(Vec<ServerError>);
 
@@ -53,7 +53,7 @@ impl Refusals {
     }
 
     /// # Errors
-    /// What was found, if anything was.
+    /// The collected errors, if there are any.
     pub(super) fn finish(self) -> Result<(), Vec<ServerError>> {
         if self.0.is_empty() { Ok(()) } else { Err(self.0) }
     }

@@ -1,4 +1,5 @@
-//! A document's text as tokens (GraphQL specification, section 2.1), in one pass and within bounds.
+//! The lexer: turns the text of a document into tokens
+//! (<https://spec.graphql.org/October2021/#sec-Language.Source-Text>), in one pass and within limits.
 
 use std::borrow::Cow;
 
@@ -7,18 +8,18 @@ use async_graphql::parser::Pos;
 use super::errors::{Refusal, syntax, too_complex};
 use super::limits::Limits;
 
-/// The longest name, in bytes. Names come back as often as a field is answered, and in the path of each error.
+/// The maximum length of a name, in bytes. The response repeats names for each field and in error paths.
 const MAX_NAME: usize = 256;
 
-/// A token, and where it starts.
+/// A token and its position.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Token<'a> {
-    pub(super) kind: Kind<'a>,
+    pub(super) kind: TokenKind<'a>,
     pub(super) pos: Pos,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Kind<'a> {
+pub(super) enum TokenKind<'a> {
     /// One of `! $ & ( ) : = @ [ ] { | }`.
     Punctuator(u8),
     /// `...`
@@ -33,7 +34,7 @@ pub(super) enum Kind<'a> {
 pub(super) struct Lexer<'a> {
     text: &'a str,
     at: usize,
-    /// The position of the byte `counted`.
+    /// The position of the byte at `counted`.
     pos: Pos,
     counted: usize,
     tokens: usize,
@@ -50,7 +51,7 @@ impl<'a> Lexer<'a> {
         self.skip_ignored();
         let pos = self.position();
         let start = self.at;
-        let Some(&first) = self.text.as_bytes().get(start) else { return Ok(Token { kind: Kind::End, pos }) };
+        let Some(&first) = self.text.as_bytes().get(start) else { return Ok(Token { kind: TokenKind::End, pos }) };
         self.tokens += 1;
         if self.tokens > self.limits.tokens {
             return Err(too_complex("The document has too many tokens.", Some(pos)));
@@ -59,7 +60,7 @@ impl<'a> Lexer<'a> {
             b'{' | b'[' | b'(' => {
                 self.nesting += 1;
                 if self.nesting > self.limits.nesting {
-                    return Err(too_complex("The document is nested too deep.", Some(pos)));
+                    return Err(too_complex("The document is nested too deeply.", Some(pos)));
                 }
                 self.punctuator(first)
             }
@@ -70,14 +71,14 @@ impl<'a> Lexer<'a> {
             b'!' | b'$' | b'&' | b':' | b'=' | b'@' | b'|' => self.punctuator(first),
             b'.' if self.rest().starts_with("...") => {
                 self.at += 3;
-                Kind::Spread
+                TokenKind::Spread
             }
             b'_' | b'a'..=b'z' | b'A'..=b'Z' => {
                 self.skip_while(is_name);
                 if self.at - start > MAX_NAME {
                     return Err(too_complex("A name is too long.", Some(pos)));
                 }
-                Kind::Name(&self.text[start..self.at])
+                TokenKind::Name(&self.text[start..self.at])
             }
             b'-' | b'0'..=b'9' => self.number(pos)?,
             b'"' if self.rest().starts_with("\"\"\"") => self.block_string(pos)?,
@@ -87,7 +88,7 @@ impl<'a> Lexer<'a> {
         Ok(Token { kind, pos })
     }
 
-    /// How many tokens there were.
+    /// The number of tokens so far.
     pub(super) fn tokens(&self) -> usize {
         self.tokens
     }
@@ -100,9 +101,9 @@ impl<'a> Lexer<'a> {
         self.text.as_bytes().get(self.at).copied()
     }
 
-    fn punctuator(&mut self, byte: u8) -> Kind<'a> {
+    fn punctuator(&mut self, byte: u8) -> TokenKind<'a> {
         self.at += 1;
-        Kind::Punctuator(byte)
+        TokenKind::Punctuator(byte)
     }
 
     fn skip_while(&mut self, is_wanted: impl Fn(u8) -> bool) {
@@ -121,7 +122,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Where the next byte stands. Lines end as the specification's do; columns count characters.
+    /// The position of the next byte. Lines end at the specification's line terminators; columns count characters.
     fn position(&mut self) -> Pos {
         let passed = &self.text[self.counted..self.at];
         let mut letters = passed.chars().peekable();
@@ -136,7 +137,7 @@ impl<'a> Lexer<'a> {
         self.pos
     }
 
-    fn number(&mut self, pos: Pos) -> Result<Kind<'a>, Refusal> {
+    fn number(&mut self, pos: Pos) -> Result<TokenKind<'a>, Refusal> {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -164,7 +165,7 @@ impl<'a> Lexer<'a> {
             return Err(syntax("a number", pos));
         }
         let number = &self.text[start..self.at];
-        Ok(if is_float { Kind::Float(number) } else { Kind::Int(number) })
+        Ok(if is_float { TokenKind::Float(number) } else { TokenKind::Int(number) })
     }
 
     fn digits(&mut self, pos: Pos) -> Result<(), Refusal> {
@@ -173,21 +174,21 @@ impl<'a> Lexer<'a> {
         if self.at == start { Err(syntax("a digit", pos)) } else { Ok(()) }
     }
 
-    fn string(&mut self, pos: Pos) -> Result<Kind<'a>, Refusal> {
+    fn string(&mut self, pos: Pos) -> Result<TokenKind<'a>, Refusal> {
         self.at += 1;
         let start = self.at;
         self.skip_while(|byte| !matches!(byte, b'"' | b'\\' | b'\n' | b'\r'));
         if self.peek() == Some(b'"') {
             let text = &self.text[start..self.at];
             self.at += 1;
-            return Ok(Kind::String(Cow::Borrowed(text)));
+            return Ok(TokenKind::String(Cow::Borrowed(text)));
         }
         let mut text = self.text[start..self.at].to_owned();
         loop {
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(Kind::String(Cow::Owned(text)));
+                    return Ok(TokenKind::String(Cow::Owned(text)));
                 }
                 Some(b'\\') => {
                     self.at += 1;
@@ -203,7 +204,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// One escape sequence after its backslash. Surrogate pairs are one character.
+    /// Reads an escape sequence after its backslash. A surrogate pair is one character.
     fn escape(&mut self, pos: Pos) -> Result<char, Refusal> {
         let wrong = || syntax("an escape sequence", pos);
         let letter = self.peek().ok_or_else(wrong)?;
@@ -240,7 +241,7 @@ impl<'a> Lexer<'a> {
         Some(value)
     }
 
-    fn block_string(&mut self, pos: Pos) -> Result<Kind<'a>, Refusal> {
+    fn block_string(&mut self, pos: Pos) -> Result<TokenKind<'a>, Refusal> {
         self.at += 3;
         let mut raw = String::new();
         loop {
@@ -254,7 +255,7 @@ impl<'a> Lexer<'a> {
                 }
                 None => {
                     raw.push_str(&rest[..quotes]);
-                    return Ok(Kind::String(Cow::Owned(block_value(&raw))));
+                    return Ok(TokenKind::String(Cow::Owned(block_value(&raw))));
                 }
             }
         }
@@ -270,7 +271,8 @@ fn hex(digits: &str) -> Option<u32> {
     is_hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
 }
 
-/// `BlockStringValue` of the specification: without the common indentation, and without blank lines around it.
+/// Removes the common indentation and the blank lines at the beginning and end. See
+/// <https://spec.graphql.org/October2021/#BlockStringValue()>.
 fn block_value(raw: &str) -> String {
     let raw = raw.replace("\r\n", "\n").replace('\r', "\n");
     let mut lines: Vec<&str> = raw.split('\n').collect();
@@ -289,13 +291,13 @@ fn block_value(raw: &str) -> String {
 mod tests {
     use super::*;
 
-    fn lex(text: &str) -> Result<Vec<(Kind<'_>, usize, usize)>, String> {
+    fn lex(text: &str) -> Result<Vec<(TokenKind<'_>, usize, usize)>, String> {
         let limits = Limits::default();
         let mut lexer = Lexer::new(text, &limits);
         let mut tokens = Vec::new();
         loop {
             let token = lexer.next().map_err(|refusal| refusal.message)?;
-            if token.kind == Kind::End {
+            if token.kind == TokenKind::End {
                 return Ok(tokens);
             }
             tokens.push((token.kind, token.pos.line, token.pos.column));
@@ -303,12 +305,12 @@ mod tests {
     }
 
     #[test]
-    fn knows_where_tokens_stand() {
+    fn tokens_have_positions() {
         let text = "\u{feff}{ a, # é { \"\r\n  \"é😀\" ... b\r}\n";
         let tokens = lex(text).unwrap();
         let places: Vec<_> = tokens.iter().map(|(_, line, column)| (*line, *column)).collect();
         assert_eq!(places, [(1, 2), (1, 4), (2, 3), (2, 8), (2, 12), (3, 1)]);
-        assert_eq!(tokens[3].0, Kind::Spread);
+        assert_eq!(tokens[3].0, TokenKind::Spread);
     }
 
     #[test]
@@ -321,7 +323,7 @@ mod tests {
             ("\"\"\"\n    a\n      b\r\n\n    c \\\"\"\" d\n  \"\"\"", "a\n  b\n\nc \"\"\" d"),
             ("\"\"\"a\n  b\"\"\"", "a\nb"),
         ] {
-            assert_eq!(lex(text).unwrap()[0].0, Kind::String(wanted.into()), "{text}");
+            assert_eq!(lex(text).unwrap()[0].0, TokenKind::String(wanted.into()), "{text}");
         }
         for text in [
             "\"",
@@ -341,7 +343,7 @@ mod tests {
     #[test]
     fn reads_numbers() {
         for (text, is_float) in [("0", false), ("-12", false), ("0.5", true), ("1e9", true), ("-1.5E-3", true)] {
-            let wanted = if is_float { Kind::Float(text) } else { Kind::Int(text) };
+            let wanted = if is_float { TokenKind::Float(text) } else { TokenKind::Int(text) };
             assert_eq!(lex(text).unwrap()[0].0, wanted);
         }
         for text in ["01", "-", "1.", "1.a", "1e", "1a", "1.5.2", "0x1", ".5", "..", "?", "é"] {

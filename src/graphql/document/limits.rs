@@ -1,42 +1,43 @@
-//! How much a document may ask for.
+//! The limits of a document.
 
 use crate::graphql::budget::{Budget, Usage};
 
-/// The bounds of a document. What goes beyond one is refused with QUERY_TOO_COMPLEX before any resolver runs.
+/// The limits of a document. A document that exceeds one is refused with QUERY_TOO_COMPLEX before any resolver runs.
 ///
-/// All but the first three count what is left after fragments are expanded, fields are merged and `@skip` and `@include` are
-/// decided: a fragment that is spread twice in one place costs once.
+/// All but the first three apply after fragments are expanded, fields are merged, and `@skip` and `@include` are
+/// evaluated: a fragment that is spread twice in one selection set counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The length of the text, in bytes. GraphiQL's introspection has 2 KiB, a large screen of an application 20 KiB.
+    /// Length of the text, in bytes. GraphiQL's introspection query has 2 KiB, a large screen of an application 20 KiB.
     pub bytes: usize,
-    /// Names, numbers, strings and punctuators.
+    /// Number of tokens: names, numbers, strings and punctuators.
     pub tokens: usize,
-    /// Brackets of any kind inside each other, and fragments that spread each other.
+    /// Nesting of brackets of any kind, and of fragment spreads.
     pub nesting: usize,
-    /// Fields inside each other. Introspection as tools ask it needs 14.
+    /// Nesting of fields. The introspection query of common tools needs 14.
     pub depth: usize,
-    /// Fields that are asked under another name. `__typename` is free: Relay asks for it once a fragment.
+    /// Number of aliases. An alias of `__typename` is not counted, because Relay adds one to each fragment.
     pub aliases: usize,
-    /// Fields of the query or mutation itself. A subscription has one, as the specification says.
+    /// Root fields of a query or mutation. A subscription has exactly one, as the specification requires.
     pub root_fields: usize,
-    /// Fields of all levels; those of a fragment on an interface count for each type that it may be.
+    /// Fields at all levels. The fields of a fragment on an interface count once for each possible object type.
     pub fields: usize,
-    /// The sum of all fields' costs: a field costs 1 and what it contains, a connection's content its page (`first` or
-    /// `last`, 20 without) as often, a lookup's as often as it has `ids`, any other list's as often as it is long at most.
+    /// Total cost of the fields. A field costs 1 plus the cost of its selection set, which is multiplied by the page
+    /// size (`first` or `last`; 20 without) for a connection, by the number of `ids` for a lookup, and by the maximum
+    /// length for any other list.
     pub complexity: u64,
-    /// The same for `__schema` and `__type`, where the lists of the schema count as they are. Tools ask for it whole,
-    /// which costs some hundreds a type. 0 turns introspection off: it is INVALID_DOCUMENT then.
+    /// Total cost of `__schema` and `__type`, where lists have the length of the schema's lists. The introspection
+    /// query of common tools costs some hundreds per type. 0 disables introspection; it is then INVALID_DOCUMENT.
     pub introspection: u64,
-    /// The values of arguments, as they are once fragments are expanded and variables are replaced, in bytes.
+    /// Size of the argument values after fragments are expanded and variables are replaced, in bytes.
     pub argument_bytes: usize,
-    /// The same for a subscription, which holds them as long as it lasts.
+    /// Size of a subscription's argument values, in bytes. They stay in memory as long as the subscription runs.
     pub subscription_bytes: usize,
-    /// Fields of all levels of a subscription, which holds them, too.
+    /// Fields of a subscription at all levels. They stay in memory as long as the subscription runs.
     pub subscription_fields: usize,
-    /// Bytes of rows that are read and of texts and keys that are answered; see [`Budget`].
+    /// Bytes of rows read, and of strings and keys in the response; see [`Budget`].
     pub answer_bytes: u64,
-    /// Statements of the database; see [`Budget`].
+    /// Database statements; see [`Budget`].
     pub statements: u64,
 }
 
@@ -62,13 +63,13 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What one request may use. The values of an answer are as many as the estimate of a document may be.
+    /// A new budget for one request. It allows as many response values as the complexity limit.
     pub fn budget(&self) -> Budget {
         Budget::new(Usage { nodes: self.complexity, bytes: self.answer_bytes, statements: self.statements })
     }
 
-    /// How many steps analysing one document may take. Documents within the other bounds need a fraction of it; one that is
-    /// built to have many combinations of fragments does not.
+    /// The maximum number of steps to analyse one document. A document within the other limits needs a fraction of it,
+    /// unless it is built to have many combinations of fragments.
     pub(super) fn steps(&self) -> usize {
         self.fields.saturating_mul(4)
     }

@@ -1,31 +1,32 @@
-//! The layer around async-graphql that makes it exact and bounded.
+//! Makes the execution of async-graphql conform to the specification, and limits its cost.
 //!
-//! async-graphql 7.2 alone is not what clients rely on: it runs fields of one response key in two fragments twice and merges
-//! them badly, leaves an errored field out instead of making it null, lets no null propagate, and gives an omitted variable
-//! as null; its parser and its checks can be kept busy for seconds by a kilobyte. So a document goes through this layer:
+//! async-graphql 7.2 alone deviates from the specification: it resolves fields with the same response key in two
+//! fragments twice and merges the results incorrectly, omits the key of a failed field, does not propagate null, and
+//! passes an omitted variable as null. A document of one kilobyte can occupy its parser and validation for seconds.
+//! Therefore a request passes these steps:
 //!
 //! ```text
-//! text ── lexer, parser ── validate, overlap ──▶ Document   once a text, cached by its hash
-//!      ── merge (its fragments, its @skip and @include) ──▶ Plan   once for the values of its switches, cached
-//!      ── variables, build ──▶ what async-graphql validates and executes
+//! text ── lexer, parser ── validate, overlap ──▶ Document   once per text, cached by its hash
+//!      ── plan (CollectFields, MergeSelectionSets) ──▶ Plan   once per set of @skip and @include values, cached
+//!      ── variables, build ──▶ the document that async-graphql executes
 //!      ── complete ──▶ the response
 //! ```
 //!
-//! Every step is linear in its input, or counts its steps; [`Limits`] names the bounds.
+//! The time of each step is linear in its input, or its number of steps is limited. [`Limits`] lists the limits.
 
 mod build;
 mod cache;
 mod complete;
-#[expect(clippy::module_inception, reason = "the noun of the folder")]
+#[expect(clippy::module_inception, reason = "the module defines the type `Document`")]
 mod document;
 mod errors;
-mod exact;
+mod executor;
 mod lexer;
 mod limits;
-mod merge;
 mod overlap;
 mod parser;
 mod persisted;
+mod plan;
 mod scopes;
 mod types;
 mod validate;
@@ -34,7 +35,7 @@ mod variables;
 
 pub use cache::Documents;
 pub use document::{Document, Operation};
-pub use exact::Exact;
+pub use executor::ConformingExecutor;
 pub use limits::Limits;
 pub use persisted::names_document;
 pub use types::{Lists, SchemaError};

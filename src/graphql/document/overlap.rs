@@ -1,7 +1,9 @@
-//! Whether fields of one response key can be one field (GraphQL specification, 5.3.2 "Field Selection Merging").
+//! Checks that fields with the same response key can be merged
+//! (<https://spec.graphql.org/October2021/#sec-Field-Selection-Merging>).
 //!
-//! Instead of comparing pairs, which is quadratic and worse with fragments, sets of selection sets are compared as a whole: all
-//! fields of a key against the first, then all of what they contain as one set. What was compared is not compared again.
+//! The specification's algorithm compares pairs of fields, which is quadratic and worse with fragments. Here, all
+//! fields of a response key are compared to the first one, and their selection sets are then checked as one set. Each
+//! set of selection sets is checked once.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,12 +12,18 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{BaseType, OperationType, Type};
 use async_graphql_value::Value;
 
-use super::document::{Field, Operation, SetId, Sets, What};
+use super::document::{Field, Operation, SelectionKind, SelectionSetId, SelectionSets};
 use super::errors::{Refusal, Refusals, invalid, too_complex};
 use super::limits::Limits;
 use super::types::Types;
 
-pub(super) fn check(operations: &[Operation], sets: &Sets, types: &Types, limits: &Limits, refusals: &mut Refusals) {
+pub(super) fn check(
+    operations: &[Operation],
+    sets: &SelectionSets,
+    types: &Types,
+    limits: &Limits,
+    refusals: &mut Refusals,
+) {
     let mut overlap = Overlap {
         sets,
         types,
@@ -31,34 +39,35 @@ pub(super) fn check(operations: &[Operation], sets: &Sets, types: &Types, limits
     }
 }
 
-type Keys<'a> = IndexMap<&'a Name, Vec<&'a Field>>;
+type FieldsByResponseKey<'a> = IndexMap<&'a Name, Vec<&'a Field>>;
 
 struct Overlap<'a> {
-    sets: &'a Sets,
+    sets: &'a SelectionSets,
     types: &'a Types,
     depth: usize,
     steps: usize,
-    /// What has the same shape, and what are the same fields, as far as it was compared.
-    shapes: HashSet<Vec<SetId>>,
-    fields: HashSet<Vec<SetId>>,
+    /// The sets of selection sets that have already been checked by `same_response_shape` and by
+    /// `fields_in_set_can_merge`.
+    shapes: HashSet<Vec<SelectionSetId>>,
+    fields: HashSet<Vec<SelectionSetId>>,
 }
 
 impl<'a> Overlap<'a> {
     fn operation(&mut self, operation: &Operation) -> Result<(), Refusal> {
         if operation.kind == OperationType::Subscription {
-            let keys = self.keys(&[operation.set])?;
+            let keys = self.fields_by_response_key(&[operation.set])?;
             let is_introspection = keys.values().flatten().any(|field| field.name.node.starts_with("__"));
             if keys.len() != 1 || is_introspection {
                 return Err(invalid("A subscription must have exactly one root field.", operation.pos));
             }
         }
-        self.same_shapes(vec![operation.set], 0)?;
-        self.same_fields(vec![operation.set], 0)
+        self.same_response_shape(vec![operation.set], 0)?;
+        self.fields_in_set_can_merge(vec![operation.set], 0)
     }
 
-    /// The fields of some selection sets, and of all fragments in them, by response key.
-    fn keys(&mut self, sets: &[SetId]) -> Result<Keys<'a>, Refusal> {
-        let mut keys = Keys::new();
+    /// The fields of some selection sets, including those in fragments, by response key.
+    fn fields_by_response_key(&mut self, sets: &[SelectionSetId]) -> Result<FieldsByResponseKey<'a>, Refusal> {
+        let mut keys = FieldsByResponseKey::new();
         let mut seen = HashSet::new();
         let mut pending = sets.to_vec();
         while let Some(id) = pending.pop() {
@@ -67,38 +76,39 @@ impl<'a> Overlap<'a> {
             }
             for selected in &self.sets[id].selections {
                 self.steps = self.steps.checked_sub(1).ok_or_else(|| too_complex(TOO_MANY, None))?;
-                match &selected.what {
-                    What::Field(field) => keys.entry(field.key()).or_default().push(field),
-                    What::Fragment { set, .. } => pending.push(*set),
+                match &selected.kind {
+                    SelectionKind::Field(field) => keys.entry(field.key()).or_default().push(field),
+                    SelectionKind::Fragment { set, .. } => pending.push(*set),
                 }
             }
         }
         Ok(keys)
     }
 
-    /// `SameResponseShape` of all fields of each key, whatever types they are of.
-    fn same_shapes(&mut self, sets: Vec<SetId>, depth: usize) -> Result<(), Refusal> {
+    /// Checks that all fields of a response key have the same shape, whatever their parent types
+    /// (<https://spec.graphql.org/October2021/#SameResponseShape()>).
+    fn same_response_shape(&mut self, sets: Vec<SelectionSetId>, depth: usize) -> Result<(), Refusal> {
         if depth > self.depth {
-            return Err(too_complex(super::merge::TOO_DEEP, None));
+            return Err(too_complex(super::plan::TOO_DEEP, None));
         }
-        for (key, fields) in self.keys(&sets)? {
+        for (key, fields) in self.fields_by_response_key(&sets)? {
             let mut others = fields.iter();
             let Some(first) = others.next() else { continue };
-            if let Some(other) = others.find(|other| !self.same_shape(&first.ty, &other.ty)) {
+            if let Some(other) = others.find(|other| !self.same_type_shape(&first.ty, &other.ty)) {
                 return Err(conflict(key, other, "they return different types"));
             }
-            let below = contents(&fields);
+            let below = selection_set_ids(&fields);
             if !below.is_empty() && self.shapes.insert(below.clone()) {
-                self.same_shapes(below, depth + 1)?;
+                self.same_response_shape(below, depth + 1)?;
             }
         }
         Ok(())
     }
 
-    fn same_shape(&self, one: &Type, other: &Type) -> bool {
+    fn same_type_shape(&self, one: &Type, other: &Type) -> bool {
         one.nullable == other.nullable
             && match (&one.base, &other.base) {
-                (BaseType::List(one), BaseType::List(other)) => self.same_shape(one, other),
+                (BaseType::List(one), BaseType::List(other)) => self.same_type_shape(one, other),
                 (BaseType::Named(one), BaseType::Named(other)) => {
                     one == other || (self.types.is_composite(one) && self.types.is_composite(other))
                 }
@@ -106,13 +116,14 @@ impl<'a> Overlap<'a> {
             }
     }
 
-    /// Fields of a key that one object may have are the same field with the same arguments.
-    fn same_fields(&mut self, sets: Vec<SetId>, depth: usize) -> Result<(), Refusal> {
+    /// Checks that the fields of a response key on the same object type have the same name and arguments
+    /// (<https://spec.graphql.org/October2021/#FieldsInSetCanMerge()>).
+    fn fields_in_set_can_merge(&mut self, sets: Vec<SelectionSetId>, depth: usize) -> Result<(), Refusal> {
         if depth > self.depth {
-            return Err(too_complex(super::merge::TOO_DEEP, None));
+            return Err(too_complex(super::plan::TOO_DEEP, None));
         }
-        for (key, fields) in self.keys(&sets)? {
-            for together in self.of_one_object(&fields) {
+        for (key, fields) in self.fields_by_response_key(&sets)? {
+            for together in self.group_by_object_type(&fields) {
                 let mut others = together.iter();
                 let Some(first) = others.next() else { continue };
                 for other in others {
@@ -123,17 +134,17 @@ impl<'a> Overlap<'a> {
                         return Err(conflict(key, other, "they have different arguments"));
                     }
                 }
-                let below = contents(&together);
+                let below = selection_set_ids(&together);
                 if !below.is_empty() && self.fields.insert(below.clone()) {
-                    self.same_fields(below, depth + 1)?;
+                    self.fields_in_set_can_merge(below, depth + 1)?;
                 }
             }
         }
         Ok(())
     }
 
-    /// Fields in groups that one object may have: those of abstract types, together with those of each object type.
-    fn of_one_object(&mut self, fields: &[&'a Field]) -> Vec<Vec<&'a Field>> {
+    /// Groups fields that can be on the same object: for each object type, its fields and those of all abstract types.
+    fn group_by_object_type(&mut self, fields: &[&'a Field]) -> Vec<Vec<&'a Field>> {
         let (of_objects, of_any): (Vec<&Field>, Vec<&Field>) =
             fields.iter().copied().partition(|field| self.types.is_object(&field.parent));
         let mut groups: HashMap<&Name, Vec<&Field>> = HashMap::new();
@@ -151,13 +162,13 @@ impl<'a> Overlap<'a> {
 const TOO_MANY: &str = "The document combines too many fragments.";
 
 fn conflict(key: &Name, field: &Field, why: &str) -> Refusal {
-    let message = format!("Fields \"{key}\" conflict because {why}. Ask for one of them by an alias.");
+    let message = format!("Fields \"{key}\" conflict because {why}. Use an alias for one of them.");
     invalid(message, field.pos)
 }
 
-/// The selection sets of some fields.
-fn contents(fields: &[&Field]) -> Vec<SetId> {
-    let mut sets: Vec<SetId> = fields.iter().filter_map(|field| field.set).collect();
+/// The ids of the selection sets of some fields.
+fn selection_set_ids(fields: &[&Field]) -> Vec<SelectionSetId> {
+    let mut sets: Vec<SelectionSetId> = fields.iter().filter_map(|field| field.set).collect();
     sets.sort_unstable();
     sets.dedup();
     sets
@@ -171,7 +182,7 @@ fn same_arguments(one: &Field, other: &Field) -> bool {
         })
 }
 
-/// As they are written, the order of input fields apart.
+/// Whether two values are the same as written, except for the order of input fields.
 fn same_value(one: &Value, other: &Value) -> bool {
     match (one, other) {
         (Value::List(one), Value::List(other)) => {

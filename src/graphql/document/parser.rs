@@ -1,8 +1,9 @@
-//! Tokens as a document (GraphQL specification, section 2, without type definitions), in the types of async-graphql's parser.
+//! The parser: turns tokens into the AST types of async-graphql's parser
+//! (<https://spec.graphql.org/October2021/#sec-Language>, without type definitions).
 //!
-//! Not that parser itself: it overflows the stack on 400 nested brackets, keeps only the last of two input fields of one name,
-//! and does not know surrogate pairs, defaults before directives or spaces inside `[ Int ]`. This recursion is as deep as the
-//! lexer allows brackets to be.
+//! async-graphql's own parser is not used: it overflows the stack on 400 nested brackets, keeps only the last of two
+//! input fields with the same name, and does not accept surrogate pairs, variable directives after a default, or spaces
+//! inside `[ Int ]`. The recursion here is limited by the lexer's limit on nested brackets.
 
 use async_graphql::Name;
 use async_graphql::indexmap::IndexMap;
@@ -14,27 +15,29 @@ use async_graphql::parser::{Pos, Positioned};
 use async_graphql_value::Value;
 
 use super::errors::{Refusal, invalid, syntax};
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::{Lexer, Token, TokenKind};
 use super::limits::Limits;
 
-/// What a text defines, in its order.
+/// The definitions of a document, in order.
 #[derive(Debug, Default)]
 pub(super) struct Source {
     pub(super) operations: Vec<(Option<Name>, Positioned<OperationDefinition>)>,
     pub(super) fragments: Vec<(Name, Positioned<FragmentDefinition>)>,
-    /// The length of the text, and its tokens: measures of its size.
+    /// The length of the text in bytes and the number of tokens, as measures of its size.
     pub(super) bytes: usize,
     pub(super) tokens: usize,
 }
 
+/// Parses a document.
+///
 /// # Errors
-/// The first thing that is no GraphQL, or beyond the limits of a text.
+/// The first syntax error, or the first exceeded limit of a text.
 pub(super) fn parse(text: &str, limits: &Limits) -> Result<Source, Refusal> {
     let mut lexer = Lexer::new(text, limits);
     let next = lexer.next()?;
     let mut parser = Parser { lexer, next };
     let mut source = Source::default();
-    while parser.next.kind != Kind::End || source.operations.is_empty() && source.fragments.is_empty() {
+    while parser.next.kind != TokenKind::End || source.operations.is_empty() && source.fragments.is_empty() {
         parser.definition(&mut source)?;
     }
     (source.bytes, source.tokens) = (text.len(), parser.lexer.tokens());
@@ -54,12 +57,12 @@ impl<'a> Parser<'a> {
         Ok(std::mem::replace(&mut self.next, next))
     }
 
-    fn wrong<T>(&self, expected: &str) -> Result<T, Refusal> {
+    fn unexpected<T>(&self, expected: &str) -> Result<T, Refusal> {
         Err(syntax(expected, self.next.pos))
     }
 
     fn is(&self, punctuator: u8) -> bool {
-        self.next.kind == Kind::Punctuator(punctuator)
+        self.next.kind == TokenKind::Punctuator(punctuator)
     }
 
     fn accept(&mut self, punctuator: u8) -> Result<bool, Refusal> {
@@ -75,16 +78,16 @@ impl<'a> Parser<'a> {
         if self.accept(punctuator)? {
             return Ok(pos);
         }
-        self.wrong(&format!("\"{}\"", char::from(punctuator)))
+        self.unexpected(&format!("\"{}\"", char::from(punctuator)))
     }
 
     fn name(&mut self) -> Result<Positioned<Name>, Refusal> {
-        let Kind::Name(name) = self.next.kind else { return self.wrong("a name") };
+        let TokenKind::Name(name) = self.next.kind else { return self.unexpected("a name") };
         let pos = self.advance()?.pos;
         Ok(Positioned::new(Name::new(name), pos))
     }
 
-    /// At least one item between two brackets.
+    /// Parses one or more items between brackets.
     fn many<T>(
         &mut self,
         open: u8,
@@ -99,9 +102,9 @@ impl<'a> Parser<'a> {
         Ok(items)
     }
 
-    /// Definitions and variables may be described; it is of no consequence.
+    /// Skips the description of a definition or variable.
     fn description(&mut self) -> Result<bool, Refusal> {
-        let is_there = matches!(self.next.kind, Kind::String(_));
+        let is_there = matches!(self.next.kind, TokenKind::String(_));
         if is_there {
             self.advance()?;
         }
@@ -112,7 +115,7 @@ impl<'a> Parser<'a> {
         let is_described = self.description()?;
         let pos = self.next.pos;
         let ty = match self.next.kind {
-            Kind::Punctuator(b'{') if !is_described => {
+            TokenKind::Punctuator(b'{') if !is_described => {
                 let operation = OperationDefinition {
                     ty: OperationType::Query,
                     variable_definitions: Vec::new(),
@@ -122,14 +125,14 @@ impl<'a> Parser<'a> {
                 source.operations.push((None, Positioned::new(operation, pos)));
                 return Ok(());
             }
-            Kind::Name("fragment") => return self.fragment(source),
-            Kind::Name("query") => OperationType::Query,
-            Kind::Name("mutation") => OperationType::Mutation,
-            Kind::Name("subscription") => OperationType::Subscription,
-            _ => return self.wrong("an operation or a fragment"),
+            TokenKind::Name("fragment") => return self.fragment(source),
+            TokenKind::Name("query") => OperationType::Query,
+            TokenKind::Name("mutation") => OperationType::Mutation,
+            TokenKind::Name("subscription") => OperationType::Subscription,
+            _ => return self.unexpected("an operation or a fragment"),
         };
         self.advance()?;
-        let name = if matches!(self.next.kind, Kind::Name(_)) { Some(self.name()?.node) } else { None };
+        let name = if matches!(self.next.kind, TokenKind::Name(_)) { Some(self.name()?.node) } else { None };
         let variable_definitions =
             if self.is(b'(') { self.many(b'(', b')', Self::variable_definition)? } else { Vec::new() };
         let directives = self.directives(false)?;
@@ -141,12 +144,12 @@ impl<'a> Parser<'a> {
 
     fn fragment(&mut self, source: &mut Source) -> Result<(), Refusal> {
         let pos = self.advance()?.pos;
-        if self.next.kind == Kind::Name("on") {
-            return self.wrong("a name other than \"on\"");
+        if self.next.kind == TokenKind::Name("on") {
+            return self.unexpected("a name other than \"on\"");
         }
         let name = self.name()?.node;
-        if self.next.kind != Kind::Name("on") {
-            return self.wrong("\"on\"");
+        if self.next.kind != TokenKind::Name("on") {
+            return self.unexpected("\"on\"");
         }
         let fragment = FragmentDefinition {
             type_condition: self.type_condition()?,
@@ -199,7 +202,7 @@ impl<'a> Parser<'a> {
 
     fn selection(&mut self) -> Result<Positioned<Selection>, Refusal> {
         let pos = self.next.pos;
-        let selection = if self.next.kind == Kind::Spread {
+        let selection = if self.next.kind == TokenKind::Spread {
             self.advance()?;
             self.spread(pos)?
         } else {
@@ -209,13 +212,14 @@ impl<'a> Parser<'a> {
     }
 
     fn spread(&mut self, pos: Pos) -> Result<Selection, Refusal> {
-        if let Kind::Name(name) = self.next.kind
+        if let TokenKind::Name(name) = self.next.kind
             && name != "on"
         {
             let spread = FragmentSpread { fragment_name: self.name()?, directives: self.directives(false)? };
             return Ok(Selection::FragmentSpread(Positioned::new(spread, pos)));
         }
-        let type_condition = if matches!(self.next.kind, Kind::Name(_)) { Some(self.type_condition()?) } else { None };
+        let type_condition =
+            if matches!(self.next.kind, TokenKind::Name(_)) { Some(self.type_condition()?) } else { None };
         let directives = self.directives(false)?;
         let inline = InlineFragment { type_condition, directives, selection_set: self.selection_set()? };
         Ok(Selection::InlineFragment(Positioned::new(inline, pos)))
@@ -254,20 +258,20 @@ impl<'a> Parser<'a> {
     fn value(&mut self, is_const: bool) -> Result<Positioned<Value>, Refusal> {
         let pos = self.next.pos;
         let value = match self.next.kind {
-            Kind::Punctuator(b'[') => self.list(is_const)?,
-            Kind::Punctuator(b'{') => self.object(is_const)?,
-            Kind::Punctuator(b'$') if !is_const => {
+            TokenKind::Punctuator(b'[') => self.list(is_const)?,
+            TokenKind::Punctuator(b'{') => self.object(is_const)?,
+            TokenKind::Punctuator(b'$') if !is_const => {
                 self.advance()?;
                 Value::Variable(self.name()?.node)
             }
             _ => match self.advance()?.kind {
-                Kind::Name("true") => Value::Boolean(true),
-                Kind::Name("false") => Value::Boolean(false),
-                Kind::Name("null") => Value::Null,
-                Kind::Name(name) => Value::Enum(Name::new(name)),
-                Kind::String(text) => Value::String(text.into_owned()),
-                Kind::Int(digits) | Kind::Float(digits) => {
-                    Value::Number(digits.parse().map_err(|_| syntax("a number that a computer can hold", pos))?)
+                TokenKind::Name("true") => Value::Boolean(true),
+                TokenKind::Name("false") => Value::Boolean(false),
+                TokenKind::Name("null") => Value::Null,
+                TokenKind::Name(name) => Value::Enum(Name::new(name)),
+                TokenKind::String(text) => Value::String(text.into_owned()),
+                TokenKind::Int(digits) | TokenKind::Float(digits) => {
+                    Value::Number(digits.parse().map_err(|_| syntax("a number in the range of a 64-bit float", pos))?)
                 }
                 _ => return Err(syntax(if is_const { "a constant" } else { "a value" }, pos)),
             },

@@ -1,8 +1,9 @@
-//! Automatic persisted queries, as Apollo's clients and servers have them
-//! (<https://www.apollographql.com/docs/apollo-server/performance/apq>): a request brings the hash of its document instead of
-//! the text, and the text too once it is told that the server does not know the hash.
+//! Automatic persisted queries (<https://www.apollographql.com/docs/apollo-server/performance/apq>): a client sends the
+//! hash of a document instead of its text. If the server does not have the document, the client sends the hash and the
+//! text.
 //!
-//! There is no store beside the cache: what is there is found by its hash, whoever sent the text, and what was pushed out is
+//! There is no store besides the document cache: a cached document is found by its hash, whichever client sent it; an
+//! evicted document is requested again.
 //! asked for again.
 
 use async_graphql::{Extensions, ServerError, Value};
@@ -10,10 +11,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::graphql::error::{ErrorCode, request_error};
 
-/// The name of the protocol among a request's `extensions`.
+/// The key of the protocol in a request's `extensions`.
 const EXTENSION: &str = "persistedQuery";
 
-/// The SHA-256 of a document's text.
+/// The SHA-256 hash of a document's text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct DocumentHash([u8; 32]);
 
@@ -22,10 +23,10 @@ impl DocumentHash {
         Self(Sha256::digest(text).into())
     }
 
-    /// The hash that a request names; none when it does not use the protocol.
+    /// Returns the hash in a request's extensions, or `None` if the request does not use the protocol.
     ///
     /// # Errors
-    /// INVALID_INPUT for another version of the protocol, and for what is no hash.
+    /// INVALID_INPUT for another version of the protocol and for a malformed hash.
     pub(super) fn named_in(extensions: &Extensions) -> Result<Option<Self>, ServerError> {
         let invalid = |message| request_error(ErrorCode::InvalidInput, message);
         let persisted = match extensions.get(EXTENSION) {
@@ -34,7 +35,7 @@ impl DocumentHash {
             Some(_) => return Err(invalid("The extension `persistedQuery` must be a map.")),
         };
         if persisted.get("version") != Some(&Value::from(1)) {
-            return Err(invalid("The extension `persistedQuery` is known in version 1 only."));
+            return Err(invalid("The extension `persistedQuery` is supported in version 1 only."));
         }
         let hash = match persisted.get("sha256Hash") {
             Some(Value::String(hash)) => Self::from_hex(hash),
@@ -53,18 +54,18 @@ impl DocumentHash {
     }
 }
 
-/// Whether a request says which document it means by a hash.
+/// Whether a request identifies its document by a hash.
 pub fn names_document(extensions: &Extensions) -> bool {
     extensions.get(EXTENSION).is_some_and(|persisted| *persisted != Value::Null)
 }
 
-/// Clients know this refusal by its message, or by its code, and send the text then.
+/// The error by whose message or code clients recognize that they must send the text.
 pub(super) fn not_found() -> ServerError {
     request_error(ErrorCode::PersistedQueryNotFound, "PersistedQueryNotFound")
 }
 
 pub(super) fn mismatch() -> ServerError {
-    request_error(ErrorCode::InvalidInput, "The `sha256Hash` of the persisted query is not that of the query.")
+    request_error(ErrorCode::InvalidInput, "The `sha256Hash` of the persisted query does not match the query.")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What definitions use of each other: fragments of fragments, and operations' variables through all fragments that they reach.
+//! Checks across definitions: fragment cycles, and the variables of operations in the fragments that they use.
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,38 +8,40 @@ use async_graphql::{Name, Pos};
 use super::document::Operation;
 use super::errors::{Refusals, too_complex};
 use super::limits::Limits;
-use super::values::fits;
+use super::values::is_variable_usage_allowed;
 
-/// What one definition uses.
+/// The fragments and variables that one definition uses.
 #[derive(Default)]
 pub(super) struct Scope {
     pub(super) name: String,
     pub(super) pos: Pos,
-    pub(super) usages: Vec<Usage>,
-    /// The fragments that it spreads, by index.
+    pub(super) usages: Vec<VariableUsage>,
+    /// The spread fragments, by index.
     pub(super) spreads: Vec<(usize, Pos)>,
-    pub(super) switches: Vec<Name>,
+    pub(super) condition_variables: Vec<Name>,
 }
 
-/// A variable somewhere.
-pub(super) struct Usage {
+/// A use of a variable.
+pub(super) struct VariableUsage {
     pub(super) name: Name,
     pub(super) pos: Pos,
     pub(super) wanted: Type,
     pub(super) has_default: bool,
 }
 
-/// Refuses fragments that spread themselves, and chains of fragments beyond the bound, to which later passes recurse.
+/// Refuses fragment cycles (<https://spec.graphql.org/October2021/#sec-Fragment-spreads-must-not-form-cycles>) and
+/// chains of fragments beyond the nesting limit, which bounds the recursion of later passes.
 pub(super) fn check_nesting(fragments: &[Scope], limits: &Limits, refusals: &mut Refusals) {
     let mut heights = vec![None; fragments.len()];
     let mut path = Vec::new();
     for index in 0..fragments.len() {
-        height(index, fragments, limits.nesting, &mut heights, &mut path, refusals);
+        longest_chain(index, fragments, limits.nesting, &mut heights, &mut path, refusals);
     }
 }
 
-/// How many fragments hang below one. `None` in `heights` is one not seen yet.
-fn height(
+/// The length of the longest chain of fragments below a fragment. `None` in `heights` marks fragments that are not
+/// visited yet.
+fn longest_chain(
     index: usize,
     fragments: &[Scope],
     limit: usize,
@@ -56,12 +58,12 @@ fn height(
         if path.contains(&spread) {
             refusals.invalid(format!("Fragment \"{}\" spreads itself.", fragments[spread].name), pos);
         } else if path.len() >= limit {
-            refusals.push(*too_complex("Fragments are nested too deep.", Some(pos)));
+            refusals.push(*too_complex("Fragments are nested too deeply.", Some(pos)));
         } else {
-            highest = highest.max(1 + height(spread, fragments, limit, heights, path, refusals));
+            highest = highest.max(1 + longest_chain(spread, fragments, limit, heights, path, refusals));
         }
         if highest >= limit {
-            refusals.push(*too_complex("Fragments are nested too deep.", Some(pos)));
+            refusals.push(*too_complex("Fragments are nested too deeply.", Some(pos)));
         }
     }
     path.pop();
@@ -69,8 +71,9 @@ fn height(
     highest
 }
 
-/// Checks variables through all fragments that an operation reaches, and finds its switches.
-pub(super) fn finish_operation(
+/// Checks the variables of an operation in all fragments that it uses
+/// (<https://spec.graphql.org/October2021/#sec-Validation.Variables>), and collects those in `@skip` and `@include`.
+pub(super) fn check_variables(
     operation: &mut Operation,
     scope: &Scope,
     fragments: &[Scope],
@@ -87,16 +90,16 @@ pub(super) fn finish_operation(
     while let Some(scope) = pending.pop() {
         *steps = steps.saturating_sub(1 + scope.usages.len() + scope.spreads.len());
         if *steps == 0 {
-            refusals.push(*too_complex("The document has too many operations over too many fragments.", None));
+            refusals.push(*too_complex("The document has too many combinations of operations and fragments.", None));
             return;
         }
         for usage in &scope.usages {
             unused.remove(&usage.name);
             check_usage(usage, definitions.get(&usage.name).copied(), refusals);
         }
-        for name in &scope.switches {
-            if !operation.switches.contains(name) {
-                operation.switches.push(name.clone());
+        for name in &scope.condition_variables {
+            if !operation.condition_variables.contains(name) {
+                operation.condition_variables.push(name.clone());
             }
         }
         pending.extend(
@@ -111,7 +114,7 @@ pub(super) fn finish_operation(
     }
 }
 
-fn check_usage(usage: &Usage, definition: Option<&VariableDefinition>, refusals: &mut Refusals) {
+fn check_usage(usage: &VariableUsage, definition: Option<&VariableDefinition>, refusals: &mut Refusals) {
     let Some(definition) = definition else {
         refusals.invalid(format!("Variable \"${}\" is not defined.", usage.name), usage.pos);
         return;
@@ -119,9 +122,9 @@ fn check_usage(usage: &Usage, definition: Option<&VariableDefinition>, refusals:
     let default = definition.default_value.as_ref().map(|default| &default.node);
     let has_default = default.is_some_and(|default| *default != async_graphql::Value::Null);
     let ty = &definition.var_type.node;
-    if !fits(ty, has_default, &usage.wanted, usage.has_default) {
+    if !is_variable_usage_allowed(ty, has_default, &usage.wanted, usage.has_default) {
         let message = format!(
-            "Variable \"${}\" of type \"{ty}\" cannot stand where \"{}\" is expected.",
+            "Variable \"${}\" of type \"{ty}\" cannot be used where \"{}\" is expected.",
             usage.name, usage.wanted
         );
         refusals.invalid(message, usage.pos);

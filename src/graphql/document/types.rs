@@ -1,4 +1,4 @@
-//! The types of a schema, as this layer needs them.
+//! The types of a schema, reduced to the parts that validation and planning need.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,89 +10,89 @@ use async_graphql::parser::types::{
 
 /// An argument or an input field.
 #[derive(Debug, Clone)]
-pub(super) struct Input {
+pub(super) struct InputValue {
     pub(super) ty: Type,
     pub(super) has_default: bool,
 }
 
-impl Input {
-    /// Whether it must be given.
+impl InputValue {
+    /// Whether a value is required.
     pub(super) fn is_required(&self) -> bool {
         !self.ty.nullable && !self.has_default
     }
 }
 
-/// A field that can be asked for.
+/// A field of a composite type.
 #[derive(Debug, Clone)]
-pub(super) struct Output {
+pub(super) struct OutputField {
     pub(super) ty: Type,
-    pub(super) arguments: HashMap<Name, Input>,
-    /// How long it is at most, if it is a list.
-    pub(super) longest: u64,
+    pub(super) arguments: HashMap<Name, InputValue>,
+    /// The maximum length of its list, for a list type.
+    pub(super) max_length: u64,
 }
 
-/// What a name of the schema stands for.
+/// The definition of a named type.
 #[derive(Debug)]
-pub(super) enum Definition {
+pub(super) enum TypeDefinition {
     Scalar,
     Enum(HashSet<Name>),
     InputObject {
-        fields: HashMap<Name, Input>,
+        fields: HashMap<Name, InputValue>,
         is_one_of: bool,
     },
-    /// An object, an interface or a union, which has no fields of its own.
+    /// An object, interface or union type. A union has no fields of its own.
     Composite {
-        fields: HashMap<Name, Output>,
+        fields: HashMap<Name, OutputField>,
         is_object: bool,
     },
 }
 
-/// The types of a schema by name.
+/// The types of a schema, by name.
 #[derive(Debug)]
 pub(super) struct Types {
-    definitions: HashMap<Name, Definition>,
-    /// The object types that each composite type may be at run time, in alphabetical order.
-    possible: HashMap<Name, Vec<Name>>,
+    definitions: HashMap<Name, TypeDefinition>,
+    /// The possible object types of each composite type, in alphabetical order.
+    possible_types: HashMap<Name, Vec<Name>>,
     roots: [Option<Name>; 3],
-    typename: Output,
+    typename: OutputField,
 }
 
-/// How long lists without pages are at most: type, field, entries.
+/// Maximum lengths of lists without pagination: type, field, length.
 pub type Lists<'a> = &'a [(&'a str, &'a str, u64)];
 
-/// How long a list is taken to be that nobody knows.
+/// The assumed length of a list whose maximum is not known.
 const UNKNOWN_LIST: u64 = 10;
 
-/// Why a text is no schema.
+/// The schema's SDL does not parse.
 #[derive(Debug, thiserror::Error)]
 #[error("the schema does not parse")]
 pub struct SchemaError(#[from] async_graphql::parser::Error);
 
 impl Types {
-    /// Reads a schema as async-graphql prints it.
+    /// Parses an SDL that async-graphql printed.
     pub(super) fn parse(sdl: &str, lists: Lists<'_>) -> Result<Self, SchemaError> {
         let mut types = Self {
             definitions: HashMap::new(),
-            possible: HashMap::new(),
+            possible_types: HashMap::new(),
             roots: [Some(Name::new("Query")), None, None],
-            typename: Output { ty: required("String"), arguments: HashMap::new(), longest: 1 },
+            typename: OutputField { ty: required("String"), arguments: HashMap::new(), max_length: 1 },
         };
         for scalar in ["Int", "Float", "String", "Boolean", "ID"] {
-            types.definitions.insert(Name::new(scalar), Definition::Scalar);
+            types.definitions.insert(Name::new(scalar), TypeDefinition::Scalar);
         }
         for text in [sdl, include_str!("introspection.graphql")] {
             for definition in parse_schema(text)?.definitions {
                 types.add(definition);
             }
         }
-        for members in types.possible.values_mut() {
+        for members in types.possible_types.values_mut() {
             members.sort();
         }
-        for (name, field, longest) in lists {
-            if let Some(Definition::Composite { fields, .. }) = types.definitions.get_mut(*name)
+        for (name, field, max_length) in lists {
+            if let Some(TypeDefinition::Composite { fields, .. }) = types.definitions.get_mut(*name)
                 && let Some(field) = fields.get_mut(*field)
             {
-                field.longest = *longest;
+                field.max_length = *max_length;
             }
         }
         types.add_introspection();
@@ -110,31 +110,31 @@ impl Types {
                 let definition = definition.node;
                 let name = definition.name.node;
                 let kind = match definition.kind {
-                    TypeKind::Scalar => Definition::Scalar,
+                    TypeKind::Scalar => TypeDefinition::Scalar,
                     TypeKind::Enum(kind) => {
-                        Definition::Enum(kind.values.into_iter().map(|value| value.node.value.node).collect())
+                        TypeDefinition::Enum(kind.values.into_iter().map(|value| value.node.value.node).collect())
                     }
-                    TypeKind::InputObject(kind) => Definition::InputObject {
+                    TypeKind::InputObject(kind) => TypeDefinition::InputObject {
                         fields: kind.fields.into_iter().map(|field| input(field.node)).collect(),
                         is_one_of: definition.directives.iter().any(|directive| directive.node.name.node == "oneOf"),
                     },
                     TypeKind::Object(kind) => {
                         for interface in kind.implements {
-                            self.possible.entry(interface.node).or_default().push(name.clone());
+                            self.possible_types.entry(interface.node).or_default().push(name.clone());
                         }
-                        self.possible.insert(name.clone(), vec![name.clone()]);
+                        self.possible_types.insert(name.clone(), vec![name.clone()]);
                         let fields = kind.fields.into_iter().map(|field| output(field.node)).collect();
-                        Definition::Composite { fields, is_object: true }
+                        TypeDefinition::Composite { fields, is_object: true }
                     }
                     TypeKind::Interface(kind) => {
-                        self.possible.entry(name.clone()).or_default();
+                        self.possible_types.entry(name.clone()).or_default();
                         let fields = kind.fields.into_iter().map(|field| output(field.node)).collect();
-                        Definition::Composite { fields, is_object: false }
+                        TypeDefinition::Composite { fields, is_object: false }
                     }
                     TypeKind::Union(kind) => {
                         let members = kind.members.into_iter().map(|member| member.node).collect();
-                        self.possible.insert(name.clone(), members);
-                        Definition::Composite { fields: HashMap::new(), is_object: false }
+                        self.possible_types.insert(name.clone(), members);
+                        TypeDefinition::Composite { fields: HashMap::new(), is_object: false }
                     }
                 };
                 self.definitions.insert(name, kind);
@@ -145,21 +145,24 @@ impl Types {
 
     fn add_introspection(&mut self) {
         let Some(query) = self.roots[0].clone() else { return };
-        if let Some(Definition::Composite { fields, .. }) = self.definitions.get_mut(&query) {
-            let schema = Output { ty: required("__Schema"), arguments: HashMap::new(), longest: 1 };
+        if let Some(TypeDefinition::Composite { fields, .. }) = self.definitions.get_mut(&query) {
+            let schema = OutputField { ty: required("__Schema"), arguments: HashMap::new(), max_length: 1 };
             fields.insert(Name::new("__schema"), schema);
-            let name = Input { ty: required("String"), has_default: false };
-            let of_name =
-                Output { ty: nullable("__Type"), arguments: HashMap::from([(Name::new("name"), name)]), longest: 1 };
+            let name = InputValue { ty: required("String"), has_default: false };
+            let of_name = OutputField {
+                ty: nullable("__Type"),
+                arguments: HashMap::from([(Name::new("name"), name)]),
+                max_length: 1,
+            };
             fields.insert(Name::new("__type"), of_name);
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&Definition> {
+    pub(super) fn get(&self, name: &str) -> Option<&TypeDefinition> {
         self.definitions.get(name)
     }
 
-    /// How many types there are.
+    /// The number of types.
     pub(super) fn len(&self) -> usize {
         self.definitions.len()
     }
@@ -174,49 +177,51 @@ impl Types {
     }
 
     /// A field of a composite type.
-    pub(super) fn field(&self, parent: &str, name: &str) -> Option<&Output> {
+    pub(super) fn field(&self, parent: &str, name: &str) -> Option<&OutputField> {
         if name == "__typename" {
             return Some(&self.typename);
         }
         match self.get(parent)? {
-            Definition::Composite { fields, .. } => fields.get(name),
-            Definition::Scalar | Definition::Enum(_) | Definition::InputObject { .. } => None,
+            TypeDefinition::Composite { fields, .. } => fields.get(name),
+            TypeDefinition::Scalar | TypeDefinition::Enum(_) | TypeDefinition::InputObject { .. } => None,
         }
     }
 
-    /// The object types that a type may be; none when it is not composite.
-    pub(super) fn possible(&self, name: &str) -> &[Name] {
-        self.possible.get(name).map_or(&[], Vec::as_slice)
+    /// The possible object types of a type (<https://spec.graphql.org/October2021/#GetPossibleTypes()>); none if it is
+    /// not composite.
+    pub(super) fn possible_types(&self, name: &str) -> &[Name] {
+        self.possible_types.get(name).map_or(&[], Vec::as_slice)
     }
 
     pub(super) fn is_composite(&self, name: &str) -> bool {
-        matches!(self.get(name), Some(Definition::Composite { .. }))
+        matches!(self.get(name), Some(TypeDefinition::Composite { .. }))
     }
 
     pub(super) fn is_object(&self, name: &str) -> bool {
-        matches!(self.get(name), Some(Definition::Composite { is_object: true, .. }))
+        matches!(self.get(name), Some(TypeDefinition::Composite { is_object: true, .. }))
     }
 
-    /// Whether something may be of both types.
-    pub(super) fn overlap(&self, one: &str, other: &str) -> bool {
-        one == other || self.possible(one).iter().any(|name| self.possible(other).binary_search(name).is_ok())
+    /// Whether an object can be of both types.
+    pub(super) fn can_overlap(&self, one: &str, other: &str) -> bool {
+        one == other
+            || self.possible_types(one).iter().any(|name| self.possible_types(other).binary_search(name).is_ok())
     }
 
     pub(super) fn is_input(&self, name: &str) -> bool {
-        self.get(name).is_some_and(|definition| !matches!(definition, Definition::Composite { .. }))
+        self.get(name).is_some_and(|definition| !matches!(definition, TypeDefinition::Composite { .. }))
     }
 
-    /// Whether a type is a connection, as the Relay cursor specification has it.
+    /// Whether a type is a connection of the Relay cursor connections specification.
     pub(super) fn is_connection(&self, name: &str) -> bool {
         name.ends_with("Connection") && self.field(name, "pageInfo").is_some()
     }
 }
 
-/// The type at the bottom of lists.
-pub(super) fn named(ty: &Type) -> &Name {
+/// The named type inside lists.
+pub(super) fn inner_named_type(ty: &Type) -> &Name {
     match &ty.base {
         BaseType::Named(name) => name,
-        BaseType::List(inner) => named(inner),
+        BaseType::List(inner) => inner_named_type(inner),
     }
 }
 
@@ -228,14 +233,14 @@ fn nullable(name: &str) -> Type {
     Type { base: BaseType::Named(Name::new(name)), nullable: true }
 }
 
-fn input(definition: InputValueDefinition) -> (Name, Input) {
-    let input = Input { ty: definition.ty.node, has_default: definition.default_value.is_some() };
+fn input(definition: InputValueDefinition) -> (Name, InputValue) {
+    let input = InputValue { ty: definition.ty.node, has_default: definition.default_value.is_some() };
     (definition.name.node, input)
 }
 
-fn output(definition: FieldDefinition) -> (Name, Output) {
+fn output(definition: FieldDefinition) -> (Name, OutputField) {
     let arguments = definition.arguments.into_iter().map(|argument| input(argument.node)).collect();
-    (definition.name.node, Output { ty: definition.ty.node, arguments, longest: UNKNOWN_LIST })
+    (definition.name.node, OutputField { ty: definition.ty.node, arguments, max_length: UNKNOWN_LIST })
 }
 
 #[cfg(test)]
@@ -243,20 +248,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_schema_of_the_product() {
+    fn reads_the_product_schema() {
         let types = Types::parse(&crate::graphql::schema::sdl(), &[]).unwrap();
-        assert!(types.possible("Node").iter().any(|name| name == "Chat"));
-        assert!(types.overlap("Node", "Chat") && !types.overlap("User", "Chat"));
+        assert!(types.possible_types("Node").iter().any(|name| name == "Chat"));
+        assert!(types.can_overlap("Node", "Chat") && !types.can_overlap("User", "Chat"));
         assert!(types.is_connection("ChatConnection") && !types.is_connection("Chat"));
         assert_eq!(types.field("Query", "__schema").unwrap().ty.to_string(), "__Schema!");
         assert_eq!(types.field("Chat", "__typename").unwrap().ty.to_string(), "String!");
-        assert!(matches!(types.get("ErrorCode"), Some(Definition::Enum(values)) if values.contains("CONFLICT")));
+        assert!(matches!(types.get("ErrorCode"), Some(TypeDefinition::Enum(values)) if values.contains("CONFLICT")));
         assert_eq!(types.root(OperationType::Mutation).unwrap(), "Mutation");
     }
 
-    /// A field that async-graphql's introspection had and ours had not would be refused.
+    /// A field that is missing here but present in async-graphql's introspection would be refused.
     #[test]
-    fn knows_all_of_introspection() {
+    fn has_all_introspection_fields() {
         let schema =
             async_graphql::Schema::build(Empty, async_graphql::EmptyMutation, async_graphql::EmptySubscription);
         let types = Types::parse(&schema.finish().sdl(), &[]).unwrap();

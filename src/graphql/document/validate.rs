@@ -1,32 +1,33 @@
-//! A parsed text against the schema: every rule of the GraphQL specification, section 5, that does not depend on what variables
-//! hold. Each definition is looked at once, so the cost is that of the text. The merging of fields is in `overlap`.
-//!
-//! async-graphql validates what is left after expansion; what that no longer shows (fragments, other operations, skipped fields)
-//! is seen only here.
+//! Validates a parsed document against the schema: every rule of <https://spec.graphql.org/October2021/#sec-Validation>
+//! that does not depend on variable values. Each definition is visited once, so the cost is linear in the length of the
+//! text. `overlap` checks that fields can be merged.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use async_graphql::parser::types::{
-    self as ast, BaseType, OperationDefinition, OperationType, SelectionSet, Type, VariableDefinition,
+    self as ast, BaseType, OperationDefinition, OperationType, Type, VariableDefinition,
 };
 use async_graphql::parser::{Pos, Positioned};
 use async_graphql::{Name, ServerError};
 use async_graphql_value::Value;
 
-use super::document::{Condition, Document, Field, Operation, Selected, Set, SetId, Sets, Switch, What};
+use super::document::{
+    Condition, ConditionValue, Document, Field, Operation, Selection, SelectionKind, SelectionSet, SelectionSetId,
+    SelectionSets,
+};
 use super::errors::Refusals;
 use super::limits::Limits;
 use super::overlap;
 use super::parser::Source;
 use super::persisted::DocumentHash;
-use super::scopes::{Scope, Usage, check_nesting, finish_operation};
-use super::types::{Input, Types, named};
+use super::scopes::{Scope, VariableUsage, check_nesting, check_variables};
+use super::types::{InputValue, Types, inner_named_type};
 use super::values;
 
 /// # Errors
-/// What is wrong, the first few things.
+/// The first errors that are found.
 pub(super) fn validate(
     source: Source,
     hash: DocumentHash,
@@ -47,7 +48,7 @@ pub(super) fn validate(
         let mut steps = limits.steps();
         let mut used = HashSet::new();
         for (operation, scope) in &mut operations {
-            finish_operation(operation, scope, &fragments, &mut used, &mut steps, &mut refusals);
+            check_variables(operation, scope, &fragments, &mut used, &mut steps, &mut refusals);
         }
         for (index, fragment) in fragments.iter().enumerate() {
             if !used.contains(&index) {
@@ -61,29 +62,30 @@ pub(super) fn validate(
         overlap::check(&operations, &sets, types, limits, &mut refusals);
     }
     refusals.finish()?;
-    let is_kept = AtomicBool::new(false);
-    Ok(Document { serial: Document::next_serial(), hash, is_kept, operations, sets, weight })
+    let is_cached = AtomicBool::new(false);
+    Ok(Document { serial: Document::next_serial(), hash, is_cached, operations, sets, weight })
 }
 
-/// Whether a subscription has its root field must not depend on variables (GraphQL specification, 5.2.4.1).
-fn check_subscriptions(operations: &[Operation], sets: &Sets, refusals: &mut Refusals) {
+/// Whether a subscription has its root field must not depend on variables
+/// (<https://spec.graphql.org/September2025/#sec-Single-Root-Field>).
+fn check_subscriptions(operations: &[Operation], sets: &SelectionSets, refusals: &mut Refusals) {
     let subscriptions = operations.iter().filter(|operation| operation.kind == OperationType::Subscription);
     for operation in subscriptions {
         if sets.with_fragments(operation.set).flatten().any(|selected| !selected.conditions.is_empty()) {
-            let message = "\"@skip\" and \"@include\" cannot stand at the root of a subscription.";
+            let message = "\"@skip\" and \"@include\" are not allowed at the root of a subscription.";
             refusals.invalid(message, operation.pos);
         }
     }
 }
 
-/// About what a token costs in memory, parsed, in bytes, beside its letters.
+/// The approximate memory of a parsed token in addition to its text, in bytes.
 const TOKEN_WEIGHT: usize = 160;
 
 struct Validation<'a> {
     types: &'a Types,
-    /// By name: the index, which is also that of the fragment's set.
+    /// The index of each fragment, which is also the index of its selection set, and its type condition, by name.
     fragments: HashMap<Name, (usize, Name)>,
-    sets: Sets,
+    sets: SelectionSets,
     scope: Scope,
     refusals: Refusals,
 }
@@ -113,7 +115,7 @@ impl<'a> Validation<'a> {
         if source.operations.is_empty() {
             refusals.invalid("The document has no operation.", Pos { line: 1, column: 1 });
         }
-        let sets = Sets(source.fragments.iter().map(|_| Set::default()).collect());
+        let sets = SelectionSets(source.fragments.iter().map(|_| SelectionSet::default()).collect());
         Self { types, fragments, sets, scope: Scope::default(), refusals }
     }
 
@@ -139,7 +141,7 @@ impl<'a> Validation<'a> {
             Some(root) => self.set(&operation.selection_set.node, root),
             None => {
                 self.refusals.invalid(format!("The schema has no {}s.", operation.ty), pos);
-                Set::default()
+                SelectionSet::default()
             }
         };
         let operation = Operation {
@@ -149,14 +151,14 @@ impl<'a> Validation<'a> {
             variables: operation.variable_definitions,
             root: root.unwrap_or_else(|| Name::new("")),
             set: self.keep(set),
-            switches: Vec::new(),
+            condition_variables: Vec::new(),
         };
         (operation, std::mem::take(&mut self.scope))
     }
 
-    fn keep(&mut self, set: Set) -> SetId {
+    fn keep(&mut self, set: SelectionSet) -> SelectionSetId {
         self.sets.0.push(set);
-        SetId(self.sets.0.len() - 1)
+        SelectionSetId(self.sets.0.len() - 1)
     }
 
     fn variable_definitions(&mut self, definitions: &[Positioned<VariableDefinition>]) {
@@ -169,23 +171,23 @@ impl<'a> Validation<'a> {
             }
             self.directives(&definition.directives, false);
             let ty = &definition.var_type.node;
-            if !self.types.is_input(named(ty)) {
-                let message = match self.types.get(named(ty)) {
+            if !self.types.is_input(inner_named_type(ty)) {
+                let message = match self.types.get(inner_named_type(ty)) {
                     Some(_) => format!("Variable \"${name}\" cannot be of the output type \"{ty}\"."),
-                    None => format!("Unknown type \"{}\".", named(ty)),
+                    None => format!("Unknown type \"{}\".", inner_named_type(ty)),
                 };
                 self.refusals.invalid(message, definition.var_type.pos);
             } else if let Some(default) = &definition.default_value {
                 let literal = default.node.clone().into_value();
-                if let Err(misfit) = values::check(self.types, &literal, ty, false, &mut |_, _, _| {}) {
-                    let message = misfit.describe(&format!("The default of variable \"${name}\""));
+                if let Err(error) = values::check_literal(self.types, &literal, ty, false, &mut |_, _, _| {}) {
+                    let message = error.describe(&format!("The default of variable \"${name}\""));
                     self.refusals.invalid(message, default.pos);
                 }
             }
         }
     }
 
-    /// Whether a type condition names a type that has fields.
+    /// Checks that a type condition is on a composite type.
     fn composite(&mut self, on: &Positioned<Name>) -> bool {
         let is_composite = self.types.is_composite(&on.node);
         if !is_composite {
@@ -198,51 +200,51 @@ impl<'a> Validation<'a> {
         is_composite
     }
 
-    fn set(&mut self, set: &SelectionSet, parent: &Name) -> Set {
+    fn set(&mut self, set: &ast::SelectionSet, parent: &Name) -> SelectionSet {
         let mut selections = Vec::with_capacity(set.items.len());
         for item in &set.items {
             let conditions = self.directives(item.node.directives(), true);
-            let what = match &item.node {
+            let kind = match &item.node {
                 ast::Selection::Field(field) => self.field(field, parent),
                 ast::Selection::FragmentSpread(spread) => self.spread(spread, parent),
                 ast::Selection::InlineFragment(fragment) => self.inline(fragment, parent),
             };
-            selections.extend(what.map(|what| Selected { conditions, what }));
+            selections.extend(kind.map(|kind| Selection { conditions, kind }));
         }
-        Set { selections }
+        SelectionSet { selections }
     }
 
-    fn spread(&mut self, spread: &Positioned<ast::FragmentSpread>, parent: &Name) -> Option<What> {
+    fn spread(&mut self, spread: &Positioned<ast::FragmentSpread>, parent: &Name) -> Option<SelectionKind> {
         let name = &spread.node.fragment_name;
         let Some((index, on)) = self.fragments.get(&name.node).cloned() else {
             self.refusals.invalid(format!("Unknown fragment \"{}\".", name.node), name.pos);
             return None;
         };
-        if self.types.is_composite(&on) && !self.types.overlap(&on, parent) {
+        if self.types.is_composite(&on) && !self.types.can_overlap(&on, parent) {
             let message = format!("Fragment \"{}\" on \"{on}\" can never be inside \"{parent}\".", name.node);
             self.refusals.invalid(message, spread.pos);
         }
         self.scope.spreads.push((index, spread.pos));
-        Some(What::Fragment { on: Some(on), set: SetId(index) })
+        Some(SelectionKind::Fragment { on: Some(on), set: SelectionSetId(index) })
     }
 
-    fn inline(&mut self, fragment: &Positioned<ast::InlineFragment>, parent: &Name) -> Option<What> {
+    fn inline(&mut self, fragment: &Positioned<ast::InlineFragment>, parent: &Name) -> Option<SelectionKind> {
         let on = fragment.node.type_condition.as_ref().map(|condition| &condition.node.on);
         if let Some(on) = on {
             if !self.composite(on) {
                 return None;
             }
-            if !self.types.overlap(&on.node, parent) {
+            if !self.types.can_overlap(&on.node, parent) {
                 let message = format!("A fragment on \"{}\" can never be inside \"{parent}\".", on.node);
                 self.refusals.invalid(message, fragment.pos);
             }
         }
         let on = on.map(|on| on.node.clone());
         let set = self.set(&fragment.node.selection_set.node, on.as_ref().unwrap_or(parent));
-        Some(What::Fragment { on, set: self.keep(set) })
+        Some(SelectionKind::Fragment { on, set: self.keep(set) })
     }
 
-    fn field(&mut self, field: &Positioned<ast::Field>, parent: &Name) -> Option<What> {
+    fn field(&mut self, field: &Positioned<ast::Field>, parent: &Name) -> Option<SelectionKind> {
         let (pos, field) = (field.pos, &field.node);
         let Some(output) = self.types.field(parent, &field.name.node) else {
             self.refusals.invalid(format!("Unknown field \"{}\" on type \"{parent}\".", field.name.node), pos);
@@ -250,7 +252,7 @@ impl<'a> Validation<'a> {
         };
         self.arguments(&field.arguments, &output.arguments, &format!("field \"{}\"", field.name.node), pos);
         let asked = &field.selection_set.node;
-        let name = named(&output.ty);
+        let name = inner_named_type(&output.ty);
         let set = match (self.types.is_composite(name), asked.items.is_empty()) {
             (true, false) => {
                 let set = self.set(asked, name);
@@ -271,7 +273,7 @@ impl<'a> Validation<'a> {
                 None
             }
         };
-        Some(What::Field(Arc::new(Field {
+        Some(SelectionKind::Field(Arc::new(Field {
             pos,
             parent: parent.clone(),
             alias: field.alias.clone(),
@@ -285,7 +287,7 @@ impl<'a> Validation<'a> {
     fn arguments(
         &mut self,
         given: &[(Positioned<Name>, Positioned<Value>)],
-        known: &HashMap<Name, Input>,
+        known: &HashMap<Name, InputValue>,
         owner: &str,
         pos: Pos,
     ) {
@@ -300,10 +302,12 @@ impl<'a> Validation<'a> {
             };
             let usages = &mut self.scope.usages;
             let mut variable = |name: &Name, wanted, has_default| {
-                usages.push(Usage { name: name.clone(), pos: value.pos, wanted, has_default });
+                usages.push(VariableUsage { name: name.clone(), pos: value.pos, wanted, has_default });
             };
-            if let Err(misfit) = values::check(self.types, &value.node, &input.ty, input.has_default, &mut variable) {
-                let message = misfit.describe(&format!("Argument \"{}\" of {owner}", name.node));
+            if let Err(error) =
+                values::check_literal(self.types, &value.node, &input.ty, input.has_default, &mut variable)
+            {
+                let message = error.describe(&format!("Argument \"{}\" of {owner}", name.node));
                 self.refusals.invalid(message, name.pos);
             }
         }
@@ -318,7 +322,7 @@ impl<'a> Validation<'a> {
         }
     }
 
-    /// The conditions that directives make. Nothing but `@skip` and `@include` can stand in a document.
+    /// The conditions of a selection's `@skip` and `@include`. No other directives are supported in documents.
     fn directives(&mut self, directives: &[Positioned<ast::Directive>], is_selection: bool) -> Vec<Condition> {
         let mut conditions = Vec::new();
         for directive in directives {
@@ -333,22 +337,22 @@ impl<'a> Validation<'a> {
                 }
             };
             if !is_selection {
-                self.refusals.invalid(format!("Directive \"@{name}\" cannot stand here."), pos);
+                self.refusals.invalid(format!("Directive \"@{name}\" is not allowed here."), pos);
                 continue;
             }
             if conditions.iter().any(|condition: &Condition| condition.wanted == wanted) {
-                self.refusals.invalid(format!("Directive \"@{name}\" can stand here only once."), pos);
+                self.refusals.invalid(format!("Directive \"@{name}\" is allowed only once here."), pos);
             }
             let ty = Type { base: BaseType::Named(Name::new("Boolean")), nullable: false };
-            let known = HashMap::from([(Name::new("if"), Input { ty, has_default: false })]);
+            let known = HashMap::from([(Name::new("if"), InputValue { ty, has_default: false })]);
             self.arguments(&directive.arguments, &known, &format!("directive \"@{name}\""), pos);
             let value = match directive.get_argument("if").map(|value| &value.node) {
                 Some(Value::Variable(name)) => {
-                    self.scope.switches.push(name.clone());
-                    Switch::Variable(name.clone())
+                    self.scope.condition_variables.push(name.clone());
+                    ConditionValue::Variable(name.clone())
                 }
-                Some(Value::Boolean(value)) => Switch::Constant(*value),
-                // Refused above.
+                Some(Value::Boolean(value)) => ConditionValue::Constant(*value),
+                // Already refused above.
                 _ => continue,
             };
             conditions.push(Condition { wanted, value });

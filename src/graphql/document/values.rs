@@ -1,40 +1,41 @@
-//! Values against their types: literals (GraphQL specification, 5.6) and what variables hold (6.1.2).
+//! Checks values against their types: literals (<https://spec.graphql.org/October2021/#sec-Values>) and variable values
+//! (<https://spec.graphql.org/October2021/#CoerceVariableValues()>).
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{BaseType, Type};
 use async_graphql::{Name, Value as ConstValue};
 use async_graphql_value::{Number, Value};
 
-use super::types::{Definition, Types};
+use super::types::{TypeDefinition, Types};
 use crate::graphql::scalars;
 
-/// What is wrong with a value, and where inside it.
+/// The error of a value that does not match its type, with the position inside the value.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Misfit {
-    /// From the bottom up: what is said of the innermost value is found first.
+pub(super) struct ValueError {
+    /// From the innermost segment outwards.
     path: Vec<String>,
-    pub(super) kind: MisfitKind,
+    pub(super) kind: ValueErrorKind,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum MisfitKind {
-    /// Not of this type.
-    Mistyped(String),
+pub(super) enum ValueErrorKind {
+    /// Not a value of this type.
+    WrongType(String),
     /// A required field of an input object is absent.
     Missing,
-    /// The input object has no such field.
+    /// The input object type has no such field.
     Unknown,
-    /// Not exactly one field of an input object that takes one.
-    NotOne,
+    /// A OneOf input object without exactly one field, or whose field is null.
+    NotOneField,
 }
 
-impl Misfit {
-    fn new(kind: MisfitKind) -> Self {
+impl ValueError {
+    fn new(kind: ValueErrorKind) -> Self {
         Self { path: Vec::new(), kind }
     }
 
-    fn mistyped(ty: impl ToString) -> Self {
-        Self::new(MisfitKind::Mistyped(ty.to_string()))
+    fn wrong_type(ty: impl ToString) -> Self {
+        Self::new(ValueErrorKind::WrongType(ty.to_string()))
     }
 
     fn below(mut self, segment: impl ToString) -> Self {
@@ -42,70 +43,72 @@ impl Misfit {
         self
     }
 
-    /// The names and indices that lead to it.
+    /// The names and indices from the outermost to the innermost.
     pub(super) fn path(&self) -> Vec<String> {
         self.path.iter().rev().cloned().collect()
     }
 
-    /// In words, after what the value is called.
+    /// The error message; `subject` names the outermost value.
     pub(super) fn describe(&self, subject: &str) -> String {
-        let place = self.path.iter().rev().fold(subject.to_owned(), |place, segment| format!("{place}.{segment}"));
+        let position =
+            self.path.iter().rev().fold(subject.to_owned(), |position, segment| format!("{position}.{segment}"));
         match &self.kind {
-            MisfitKind::Mistyped(ty) => format!("{place} is not a value of type \"{ty}\"."),
-            MisfitKind::Missing => format!("{place} is required."),
-            MisfitKind::Unknown => format!("{place} is not a field of its input type."),
-            MisfitKind::NotOne => format!("{place} must have exactly one field, which is not null."),
+            ValueErrorKind::WrongType(ty) => format!("{position} is not a value of type \"{ty}\"."),
+            ValueErrorKind::Missing => format!("{position} is required."),
+            ValueErrorKind::Unknown => format!("{position} is not a field of its input type."),
+            ValueErrorKind::NotOneField => format!("{position} must have exactly one field, which is not null."),
         }
     }
 }
 
-/// What a variable holds, in the one form that resolvers see: lists where lists are wanted, enum values as such, ids as
-/// strings. `value` comes from JSON, which knows fewer types than GraphQL.
-pub(super) fn coerce(types: &Types, value: ConstValue, ty: &Type) -> Result<ConstValue, Misfit> {
+/// Coerces a variable value from JSON (<https://spec.graphql.org/October2021/#CoerceVariableValues()>): wraps a single
+/// item in a list where a list is expected, and turns the strings of enum types into enum values and integer IDs into
+/// strings.
+pub(super) fn coerce_value(types: &Types, value: ConstValue, ty: &Type) -> Result<ConstValue, ValueError> {
     if value == ConstValue::Null {
-        return if ty.nullable { Ok(value) } else { Err(Misfit::mistyped(ty)) };
+        return if ty.nullable { Ok(value) } else { Err(ValueError::wrong_type(ty)) };
     }
     match (&ty.base, value) {
         (BaseType::List(inner), ConstValue::List(items)) => {
-            let item = |(index, item)| coerce(types, item, inner).map_err(|misfit| misfit.below(index));
+            let item = |(index, item)| coerce_value(types, item, inner).map_err(|error| error.below(index));
             Ok(ConstValue::List(items.into_iter().enumerate().map(item).collect::<Result<_, _>>()?))
         }
-        (BaseType::List(inner), value) => Ok(ConstValue::List(vec![coerce(types, value, inner)?])),
+        (BaseType::List(inner), value) => Ok(ConstValue::List(vec![coerce_value(types, value, inner)?])),
         (BaseType::Named(name), value) => match types.get(name) {
-            Some(Definition::InputObject { fields, is_one_of }) => {
-                let ConstValue::Object(mut given) = value else { return Err(Misfit::mistyped(ty)) };
+            Some(TypeDefinition::InputObject { fields, is_one_of }) => {
+                let ConstValue::Object(mut given) = value else { return Err(ValueError::wrong_type(ty)) };
                 if *is_one_of && (given.len() != 1 || given.values().any(|value| *value == ConstValue::Null)) {
-                    return Err(Misfit::new(MisfitKind::NotOne));
+                    return Err(ValueError::new(ValueErrorKind::NotOneField));
                 }
                 if let Some(unknown) = given.keys().find(|name| !fields.contains_key(name.as_str())) {
-                    return Err(Misfit::new(MisfitKind::Unknown).below(unknown));
+                    return Err(ValueError::new(ValueErrorKind::Unknown).below(unknown));
                 }
                 let mut coerced = IndexMap::with_capacity(given.len());
                 for (name, field) in fields {
                     match given.swap_remove(name) {
                         Some(value) => {
-                            let value = coerce(types, value, &field.ty).map_err(|misfit| misfit.below(name))?;
+                            let value = coerce_value(types, value, &field.ty).map_err(|error| error.below(name))?;
                             coerced.insert(name.clone(), value);
                         }
-                        None if field.is_required() => return Err(Misfit::new(MisfitKind::Missing).below(name)),
+                        None if field.is_required() => return Err(ValueError::new(ValueErrorKind::Missing).below(name)),
                         None => {}
                     }
                 }
                 Ok(ConstValue::Object(coerced))
             }
-            Some(Definition::Enum(values)) => match value {
+            Some(TypeDefinition::Enum(values)) => match value {
                 ConstValue::String(text) if values.contains(text.as_str()) => Ok(ConstValue::Enum(Name::new(text))),
-                _ => Err(Misfit::mistyped(ty)),
+                _ => Err(ValueError::wrong_type(ty)),
             },
-            _ => json_scalar(name, value).ok_or_else(|| Misfit::mistyped(ty)),
+            _ => json_scalar(name, value).ok_or_else(|| ValueError::wrong_type(ty)),
         },
     }
 }
 
-/// A scalar out of JSON.
+/// Coerces a JSON value to a scalar.
 fn json_scalar(name: &str, value: ConstValue) -> Option<ConstValue> {
     match (name, &value) {
-        ("Int", ConstValue::Number(number)) => Some(ConstValue::Number(whole(number)?.into())),
+        ("Int", ConstValue::Number(number)) => Some(ConstValue::Number(integer(number)?.into())),
         ("Float", ConstValue::Number(_)) | ("String" | "ID", ConstValue::String(_)) => Some(value),
         ("Boolean", ConstValue::Boolean(_)) => Some(value),
         ("ID", ConstValue::Number(number)) => {
@@ -116,8 +119,8 @@ fn json_scalar(name: &str, value: ConstValue) -> Option<ConstValue> {
     }
 }
 
-/// JSON writes 1 and 1.0 for the same number.
-fn whole(number: &Number) -> Option<i32> {
+/// JSON does not distinguish 1 and 1.0.
+fn integer(number: &Number) -> Option<i32> {
     if let Some(number) = number.as_i64() {
         return i32::try_from(number).ok();
     }
@@ -126,15 +129,16 @@ fn whole(number: &Number) -> Option<i32> {
     is_in_range.then_some(number as i32)
 }
 
-/// Checks a literal. `variable` is told of each variable in it, with the type that is wanted there and whether the place has
-/// a default; whether the variable fits is its business.
-pub(super) fn check<'a>(
+/// Checks a literal (<https://spec.graphql.org/October2021/#sec-Values-of-Correct-Type>). Calls `variable` for each
+/// variable in it, with the expected type and whether the position has a default; `variable` decides whether the
+/// variable is allowed there.
+pub(super) fn check_literal<'a>(
     types: &Types,
     value: &'a Value,
     ty: &Type,
     has_default: bool,
     variable: &mut dyn FnMut(&'a Name, Type, bool),
-) -> Result<(), Misfit> {
+) -> Result<(), ValueError> {
     match (value, &ty.base) {
         (Value::Variable(name), _) => {
             variable(name, ty.clone(), has_default);
@@ -144,25 +148,25 @@ pub(super) fn check<'a>(
             if ty.nullable {
                 Ok(())
             } else {
-                Err(Misfit::mistyped(ty))
+                Err(ValueError::wrong_type(ty))
             }
         }
         (Value::List(items), BaseType::List(inner)) => items.iter().enumerate().try_for_each(|(index, item)| {
-            check(types, item, inner, false, variable).map_err(|misfit| misfit.below(index))
+            check_literal(types, item, inner, false, variable).map_err(|error| error.below(index))
         }),
-        (_, BaseType::List(inner)) => check(types, value, inner, false, variable),
+        (_, BaseType::List(inner)) => check_literal(types, value, inner, false, variable),
         (_, BaseType::Named(name)) => match types.get(name) {
-            Some(Definition::InputObject { fields, is_one_of }) => {
-                let Value::Object(given) = value else { return Err(Misfit::mistyped(ty)) };
+            Some(TypeDefinition::InputObject { fields, is_one_of }) => {
+                let Value::Object(given) = value else { return Err(ValueError::wrong_type(ty)) };
                 if *is_one_of && (given.len() != 1 || given.values().any(|value| *value == Value::Null)) {
-                    return Err(Misfit::new(MisfitKind::NotOne));
+                    return Err(ValueError::new(ValueErrorKind::NotOneField));
                 }
                 for (name, value) in given {
                     let Some(field) = fields.get(name) else {
-                        return Err(Misfit::new(MisfitKind::Unknown).below(name));
+                        return Err(ValueError::new(ValueErrorKind::Unknown).below(name));
                     };
                     let ty = Type { nullable: field.ty.nullable && !is_one_of, ..field.ty.clone() };
-                    check(types, value, &ty, field.has_default, variable).map_err(|misfit| misfit.below(name))?;
+                    check_literal(types, value, &ty, field.has_default, variable).map_err(|error| error.below(name))?;
                 }
                 let mut missing: Vec<&Name> = fields
                     .iter()
@@ -171,21 +175,21 @@ pub(super) fn check<'a>(
                     .collect();
                 missing.sort();
                 match missing.first() {
-                    Some(name) => Err(Misfit::new(MisfitKind::Missing).below(name)),
+                    Some(name) => Err(ValueError::new(ValueErrorKind::Missing).below(name)),
                     None => Ok(()),
                 }
             }
-            Some(Definition::Enum(values)) => match value {
+            Some(TypeDefinition::Enum(values)) => match value {
                 Value::Enum(name) if values.contains(name) => Ok(()),
-                _ => Err(Misfit::mistyped(ty)),
+                _ => Err(ValueError::wrong_type(ty)),
             },
             _ => {
                 if is_scalar_literal(name, value) {
-                    // Only a scalar that takes anything has variables below it; they fit whatever they are.
-                    variables(value, variable);
+                    // Only a custom scalar has variables inside; they may have any type.
+                    report_variables(value, variable);
                     Ok(())
                 } else {
-                    Err(Misfit::mistyped(ty))
+                    Err(ValueError::wrong_type(ty))
                 }
             }
         },
@@ -198,83 +202,90 @@ fn is_scalar_literal(name: &str, value: &Value) -> bool {
         ("ID", Value::Number(number)) => number.is_i64() || number.is_u64(),
         ("Float", Value::Number(_)) | ("String" | "ID", Value::String(_)) | ("Boolean", Value::Boolean(_)) => true,
         ("Int" | "Float" | "String" | "Boolean" | "ID", _) => false,
-        // With variables inside, it is a list or an object, whatever they hold.
+        // With variables inside, the value is a list or an object, whatever the variables hold.
         _ => scalars::is_valid(name, &value.clone().into_const().unwrap_or_else(|| ConstValue::List(Vec::new()))),
     }
 }
 
-fn variables<'a>(value: &'a Value, variable: &mut dyn FnMut(&'a Name, Type, bool)) {
+fn report_variables<'a>(value: &'a Value, variable: &mut dyn FnMut(&'a Name, Type, bool)) {
     match value {
         Value::Variable(name) => {
-            variable(name, Type { base: BaseType::Named(Name::new(ANYTHING)), nullable: true }, false);
+            variable(name, Type { base: BaseType::Named(Name::new(ANY_TYPE)), nullable: true }, false);
         }
-        Value::List(items) => items.iter().for_each(|item| variables(item, variable)),
-        Value::Object(fields) => fields.values().for_each(|value| variables(value, variable)),
+        Value::List(items) => items.iter().for_each(|item| report_variables(item, variable)),
+        Value::Object(fields) => fields.values().for_each(|value| report_variables(value, variable)),
         _ => {}
     }
 }
 
-/// Stands for the type of a place inside a scalar of any form; no type of a schema has this name.
-const ANYTHING: &str = "";
+/// The type of a position inside a custom scalar. No type of a schema has this name.
+const ANY_TYPE: &str = "";
 
-/// Whether a variable may stand where `wanted` is (`AreTypesCompatible` and `IsVariableUsageAllowed`, 5.8.5).
-pub(super) fn fits(variable: &Type, has_default: bool, wanted: &Type, place_has_default: bool) -> bool {
-    if matches!(&wanted.base, BaseType::Named(name) if name == ANYTHING) {
+/// Whether a variable may be used where `wanted` is expected
+/// (<https://spec.graphql.org/October2021/#IsVariableUsageAllowed()>).
+pub(super) fn is_variable_usage_allowed(
+    variable: &Type,
+    has_default: bool,
+    wanted: &Type,
+    position_has_default: bool,
+) -> bool {
+    if matches!(&wanted.base, BaseType::Named(name) if name == ANY_TYPE) {
         return true;
     }
-    let is_made_whole = has_default || place_has_default;
-    if variable.nullable && !wanted.nullable && !is_made_whole {
+    let has_any_default = has_default || position_has_default;
+    if variable.nullable && !wanted.nullable && !has_any_default {
         return false;
     }
-    same_base(&variable.base, &wanted.base)
+    are_types_compatible(&variable.base, &wanted.base)
 }
 
-fn same_base(variable: &BaseType, wanted: &BaseType) -> bool {
+fn are_types_compatible(variable: &BaseType, wanted: &BaseType) -> bool {
     match (variable, wanted) {
         (BaseType::Named(one), BaseType::Named(other)) => one == other,
         (BaseType::List(one), BaseType::List(other)) => {
-            (!one.nullable || other.nullable) && same_base(&one.base, &other.base)
+            (!one.nullable || other.nullable) && are_types_compatible(&one.base, &other.base)
         }
         _ => false,
     }
 }
 
-/// About what a value takes in memory beside its text, in bytes.
+/// The approximate memory of a value in addition to its text, in bytes.
 const NODE: usize = 64;
 
-/// About how much memory a value takes, in bytes.
-pub(super) fn size(value: &ConstValue) -> usize {
+/// The approximate memory of a value, in bytes.
+pub(super) fn memory_size(value: &ConstValue) -> usize {
     NODE + match value {
         ConstValue::String(text) => text.len(),
-        ConstValue::List(items) => items.iter().map(size).sum(),
-        ConstValue::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum(),
+        ConstValue::List(items) => items.iter().map(memory_size).sum(),
+        ConstValue::Object(fields) => fields.iter().map(|(name, value)| name.len() + memory_size(value)).sum(),
         _ => 0,
     }
 }
 
-/// The same of a literal, without what its variables hold.
-pub(super) fn size_of_literal(value: &Value) -> usize {
+/// The approximate memory of a literal without the values of its variables, in bytes.
+pub(super) fn literal_memory_size(value: &Value) -> usize {
     match value {
         Value::Variable(_) => 0,
         Value::String(text) => NODE + text.len(),
-        Value::List(items) => NODE + items.iter().map(size_of_literal).sum::<usize>(),
+        Value::List(items) => NODE + items.iter().map(literal_memory_size).sum::<usize>(),
         Value::Object(fields) => {
-            NODE + fields.iter().map(|(name, value)| name.len() + size_of_literal(value)).sum::<usize>()
+            NODE + fields.iter().map(|(name, value)| name.len() + literal_memory_size(value)).sum::<usize>()
         }
         _ => NODE,
     }
 }
 
-/// A literal with what its variables hold. One that is absent takes the field of an input object with it, and is null in a
-/// list; at the top it gives `None`.
-pub(super) fn substitute(value: &Value, held: &dyn Fn(&Name) -> Option<ConstValue>) -> Option<Value> {
+/// Replaces the variables in a literal by their values
+/// (<https://spec.graphql.org/October2021/#CoerceArgumentValues()>). An omitted variable removes its input field, is
+/// null in a list, and returns `None` for the whole literal.
+pub(super) fn replace_variables(value: &Value, values: &dyn Fn(&Name) -> Option<ConstValue>) -> Option<Value> {
     Some(match value {
-        Value::Variable(name) => held(name)?.into_value(),
+        Value::Variable(name) => values(name)?.into_value(),
         Value::List(items) => {
-            Value::List(items.iter().map(|item| substitute(item, held).unwrap_or(Value::Null)).collect())
+            Value::List(items.iter().map(|item| replace_variables(item, values).unwrap_or(Value::Null)).collect())
         }
         Value::Object(fields) => Value::Object(
-            fields.iter().filter_map(|(name, value)| Some((name.clone(), substitute(value, held)?))).collect(),
+            fields.iter().filter_map(|(name, value)| Some((name.clone(), replace_variables(value, values)?))).collect(),
         ),
         other => other.clone(),
     })

@@ -29,7 +29,7 @@ fn fields(fields: u32) -> Cost {
     Cost { fields, ..Cost::default() }
 }
 
-/// The wait, where it is refused.
+/// The time to wait, if the request is refused.
 fn wait(verdict: &Verdict) -> Option<Duration> {
     match verdict.refusal {
         Some(Error::RateLimited { retry_after, .. }) => retry_after,
@@ -49,12 +49,12 @@ fn a_minute_allows_so_many_and_no_more() {
     let (limiter, now, anybody) = (RateLimiter::new(60, 0), Instant::now(), client("192.0.2.7"));
     let ask = |n, at| wait(&limiter.check_at(at, &Requester::Anonymous, &anybody, fields(n)));
     assert_eq!(ask(59, now), None);
-    assert_eq!(ask(2, now), Some(SECOND), "one comes back a second");
-    assert_eq!(ask(1, now), None, "what was refused has not counted");
+    assert_eq!(ask(2, now), Some(SECOND), "one is restored per second");
+    assert_eq!(ask(1, now), None, "a refused request is not counted");
     assert_eq!(ask(1, now), Some(SECOND));
     assert_eq!(ask(1, now + SECOND - Duration::from_millis(1)), Some(Duration::from_millis(1)));
     assert_eq!(ask(1, now + SECOND), None);
-    assert_eq!(ask(60, now + 61 * SECOND), None, "after a minute all is back");
+    assert_eq!(ask(60, now + 61 * SECOND), None, "after a minute the allowance is full");
     assert_eq!(ask(0, now + 61 * SECOND), None);
 }
 
@@ -73,10 +73,10 @@ fn users_count_for_themselves_and_others_by_network() {
     let is_free =
         |requester: &Requester, ip: &str| wait(&limiter.check_at(now, requester, &client(ip), fields(10))).is_none();
     assert!(is_free(&user(1), "192.0.2.7"));
-    assert!(!is_free(&user(1), "192.0.2.8"), "wherever they are");
+    assert!(!is_free(&user(1), "192.0.2.8"), "from any network");
     assert!(is_free(&user(2), "192.0.2.7"));
     assert!(is_free(&Requester::Anonymous, "192.0.2.7"));
-    assert!(!is_free(&Requester::Dead, "::ffff:192.0.2.7"), "the same address, written otherwise");
+    assert!(!is_free(&Requester::Dead, "::ffff:192.0.2.7"), "the same address in another notation");
     assert!(is_free(&Requester::Anonymous, "2001:db8:1:2::1"));
     assert!(!is_free(&Requester::Anonymous, "2001:db8:1:2:ffff::9"), "a /64 is one subscriber");
     assert!(is_free(&Requester::Anonymous, "2001:db8:1:3::1"));
@@ -85,11 +85,11 @@ fn users_count_for_themselves_and_others_by_network() {
 #[test]
 fn who_signs_in_counts_for_the_network_whoever_asks() {
     let (limiter, now, here) = (RateLimiter::new(10, 0), Instant::now(), client("192.0.2.7"));
-    let entrance = Cost { fields: 6, chat: 0, entrances: 5 };
+    let entrance = Cost { fields: 6, chat: 0, credentials: 5 };
     assert_eq!(wait(&limiter.check_at(now, &user(1), &here, entrance)), None);
     assert_eq!(wait(&limiter.check_at(now, &user(2), &here, entrance)), None);
     assert!(wait(&limiter.check_at(now, &user(3), &here, entrance)).is_some());
-    assert_eq!(wait(&limiter.check_at(now, &user(3), &here, fields(10))), None, "what was refused has not counted");
+    assert_eq!(wait(&limiter.check_at(now, &user(3), &here, fields(10))), None, "a refused request is not counted");
     assert_eq!(wait(&limiter.check_at(now, &user(1), &here, fields(9))), None, "the sixth counted for the user");
     assert!(wait(&limiter.check_at(now, &user(1), &here, fields(1))).is_some());
 }
@@ -97,7 +97,7 @@ fn who_signs_in_counts_for_the_network_whoever_asks() {
 #[test]
 fn chat_has_a_limit_of_its_own_within_the_other() {
     let (limiter, now, here) = (RateLimiter::new(10, 2), Instant::now(), client("192.0.2.7"));
-    let ask = |fields, chat| limiter.check_at(now, &user(1), &here, Cost { fields, chat, entrances: 0 });
+    let ask = |fields, chat| limiter.check_at(now, &user(1), &here, Cost { fields, chat, credentials: 0 });
     let first = ask(2, 2);
     assert_eq!(
         shown(&first),
@@ -122,13 +122,13 @@ fn zero_turns_a_limit_off() {
     let (limiter, now, here) = (RateLimiter::new(0, 1), Instant::now(), client("192.0.2.7"));
     let verdict = limiter.check_at(now, &user(1), &here, fields(1_000_000));
     assert_eq!((wait(&verdict), shown(&verdict)), (None, [None, None, None]));
-    let chat = Cost { fields: 1, chat: 1, entrances: 0 };
+    let chat = Cost { fields: 1, chat: 1, credentials: 0 };
     assert_eq!(wait(&limiter.check_at(now, &user(1), &here, chat)), None);
     assert_eq!(wait(&limiter.check_at(now, &user(1), &here, chat)), Some(WINDOW));
 }
 
 #[test]
-fn a_flood_of_networks_takes_bounded_memory_and_washes_nobody_out_who_is_at_the_limit() {
+fn a_flood_of_networks_is_bounded_and_keeps_keys_at_their_limit() {
     let limiter = RateLimiter::new(10, 0);
     limiter.0.lock().unwrap().general.capacity = 1_000;
     let now = Instant::now();
@@ -137,7 +137,7 @@ fn a_flood_of_networks_takes_bounded_memory_and_washes_nobody_out_who_is_at_the_
     for n in 0..20_000_u32 {
         let one = Client { ip: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)), user_agent: None };
         assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &one, fields(1))), None);
-        assert!(limiter.0.lock().unwrap().general.whole_at.len() <= 1_000);
+        assert!(limiter.0.lock().unwrap().general.full_at.len() <= 1_000);
     }
     assert!(wait(&limiter.check_at(now, &Requester::Anonymous, &attacker, fields(1))).is_some());
 }
@@ -153,5 +153,5 @@ fn who_has_a_whole_allowance_takes_no_room() {
     };
     (0..10).for_each(|n| ask(n, now));
     ask(10, now + 6 * SECOND);
-    assert_eq!(limiter.0.lock().unwrap().general.whole_at.len(), 1);
+    assert_eq!(limiter.0.lock().unwrap().general.full_at.len(), 1);
 }

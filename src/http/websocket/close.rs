@@ -1,4 +1,4 @@
-//! How sockets end.
+//! Closing sockets.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,12 +9,13 @@ use futures_util::StreamExt as _;
 use crate::http::connections::Overflow;
 use crate::http::websocket::transport::Transport;
 
-/// The longest reason: a control frame holds 125 bytes, of which the code takes two (RFC 6455, section 5.5).
+/// Maximum length of a reason: a control frame has at most 125 bytes, of which the code takes two (RFC 6455, section
+/// 5.5).
 const MAX_REASON: usize = 123;
-/// How long the closing handshake may take.
+/// Maximum time of the closing handshake.
 const HANDSHAKE: Duration = Duration::from_secs(2);
 
-/// A close code and its reason, for people.
+/// A close code and a human-readable reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Close {
     pub(super) code: u16,
@@ -24,12 +25,12 @@ pub(super) struct Close {
 impl Close {
     pub(super) const NORMAL: Self = Self::new(1000, "Normal closure");
     pub(super) const TOO_BIG: Self = Self::new(1009, "The message is too big");
-    pub(super) const TOO_SLOW: Self = Self::new(1008, "The message took too long to arrive");
+    pub(super) const TOO_SLOW: Self = Self::new(1008, "Timed out while receiving the message");
     pub(super) const RESTARTING: Self = Self::new(1012, "The service is restarting");
-    /// Clients try again after it (1013 of the IANA registry), unlike after a code of their own range.
-    pub(super) const TOO_MANY_SOCKETS: Self = Self::new(1013, "Too many sockets: try again later");
-    pub(super) const TOO_MUCH_INPUT: Self = Self::new(1013, "Too much is being received: try again later");
-    pub(super) const BUSY: Self = Self::new(1013, "Authentication takes too long: try again later");
+    /// Clients reconnect after 1013 (IANA registry), unlike after a code of the protocol's own range.
+    pub(super) const TOO_MANY_SOCKETS: Self = Self::new(1013, "Too many sockets; try again later");
+    pub(super) const TOO_MUCH_INPUT: Self = Self::new(1013, "The server is receiving too much data; try again later");
+    pub(super) const BUSY: Self = Self::new(1013, "Authentication timed out; try again later");
     pub(super) const UNAUTHORIZED: Self = Self::new(4401, "Unauthorized");
     pub(super) const FORBIDDEN: Self = Self::new(4403, "Forbidden");
     pub(super) const TOKEN_EXPIRED: Self = Self::new(4403, "Forbidden: the access token has expired");
@@ -63,8 +64,8 @@ impl From<Overflow> for Close {
     }
 }
 
-/// Sends what is still to be sent and the close frame, and waits a little for the other side's: a connection that is cut with
-/// data unread loses what was sent last, and that is the frame.
+/// Sends the pending output and the close frame, and waits shortly for the client's close frame. If a connection is
+/// closed with unread input, the client may lose the last bytes sent to it, which are the close frame.
 pub(super) async fn close(mut transport: Transport, close: Close) {
     let frame = CloseFrame { code: close.code, reason: close.reason.as_ref().into() };
     transport.push(Message::Close(Some(frame)));
@@ -73,7 +74,7 @@ pub(super) async fn close(mut transport: Transport, close: Close) {
             drain(transport).await;
         }
     };
-    // Whoever is too slow for it sees the connection end without a code.
+    // A client that exceeds it sees the connection end without a close code.
     let _elapsed = tokio::time::timeout(HANDSHAKE, handshake).await;
 }
 
@@ -82,7 +83,7 @@ pub(super) async fn answer(transport: Transport) {
     let _elapsed = tokio::time::timeout(HANDSHAKE, drain(transport)).await;
 }
 
-/// Reading drives the closing handshake; what still arrives is of no interest.
+/// Reading drives the closing handshake; other input is ignored.
 async fn drain(transport: Transport) {
     let mut socket = transport.into_socket();
     while let Some(Ok(_)) = socket.next().await {}
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_fit_a_control_frame() {
+    fn close_reasons_fit_a_control_frame() {
         assert_eq!(Close::duplicate("a").reason, "Subscriber for a already exists");
         for id in ["x".repeat(256), "é".repeat(128), "🏃".repeat(64)] {
             let reason = Close::duplicate(&id).reason;

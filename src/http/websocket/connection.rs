@@ -1,4 +1,4 @@
-//! One socket, from its handshake to its close frame.
+//! A socket, from its handshake to its close frame.
 
 use std::future::{Future, pending, poll_fn};
 use std::pin::Pin;
@@ -13,26 +13,27 @@ use crate::domain::{Client, Requester, Viewer};
 use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::connections::{Held, Input};
 use crate::http::edge::Shared;
-use crate::http::holder::Holder;
 use crate::http::operation::refused;
 use crate::http::parameters::Parameters;
+use crate::http::rate_limit_key::RateLimitKey;
+use crate::http::slots::Slot;
 use crate::http::websocket::close::{self, Close};
 use crate::http::websocket::legacy;
+use crate::http::websocket::messages::{ClientMessage, ServerMessage};
 use crate::http::websocket::operations::{Operations, events};
-use crate::http::websocket::protocol::{ClientMessage, Protocol, ServerMessage};
-use crate::http::websocket::slots::Slot;
+use crate::http::websocket::protocol::Protocol;
 use crate::http::websocket::transport::{Lost, Progress, Transport};
 
-/// A client is not read while more than this waits for it to read, in bytes.
+/// Input is not read while more unsent output than this is pending, in bytes.
 const READS_UNTIL: usize = 256 * 1024;
 
-/// Why a socket's loop ends.
+/// Why the loop of a socket ends.
 enum End {
     /// The server closes it.
     Close(Close),
     /// The client closed it.
     Closed,
-    /// The connection is dead, or too slow.
+    /// The connection failed or is too slow.
     Lost,
 }
 
@@ -42,29 +43,29 @@ impl From<Lost> for End {
     }
 }
 
-/// How far the connection inside the socket is.
+/// The state of the connection protocol on the socket.
 enum Phase {
     AwaitingInit,
     Authenticating { authorization: Option<String> },
     Ready { authorization: Option<String> },
 }
 
-/// A socket and what runs on it.
+/// A socket and its operations.
 pub(super) struct Connection<E> {
     shared: Arc<Shared<E>>,
     transport: Transport,
     protocol: Protocol,
     client: Client,
-    /// Of the handshake; `connection_init` may bring better ones.
+    /// From the handshake; `connection_init` may replace it.
     authorization: Option<String>,
     phase: Phase,
     authenticating: BoxFuture<'static, Option<Requester>>,
-    /// Ends the socket from outside: the soft stop, a deadline, the end of the session.
+    /// Resolves when the socket must be closed: graceful shutdown, a deadline, or the end of the session.
     stop: BoxFuture<'static, Close>,
     operations: Operations,
-    /// Larger messages are read from users that are known.
+    /// Whether the user is authenticated, which allows larger messages.
     is_signed_in: bool,
-    /// A ping is out, and nothing has come since.
+    /// Whether nothing was received since the last ping.
     is_silent: bool,
     slots: Vec<Slot>,
 }
@@ -98,25 +99,25 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    /// Lives until either side ends it.
+    /// Runs until either side closes the socket.
     pub(super) async fn run(mut self) {
         let end = self.serve().await;
-        // What runs ends now, not after the closing handshake.
+        // Ends the operations before the closing handshake.
         self.operations = Operations::new(self.protocol);
         self.stop = Box::pin(pending());
         match end {
             End::Close(close) => {
-                tracing::debug!(code = close.code, reason = %close.reason, "closing a socket");
+                tracing::debug!(code = close.code, reason = %close.reason, "closing socket");
                 close::close(self.transport, close).await;
             }
             End::Closed => close::answer(self.transport).await,
-            End::Lost => tracing::debug!("lost a socket"),
+            End::Lost => tracing::debug!("socket connection lost"),
         }
     }
 
     async fn serve(&mut self) -> End {
         self.transport.input().limit_messages(self.largest_message());
-        let holder = Holder::network(self.client.ip);
+        let holder = RateLimitKey::network(self.client.ip);
         if !self.take_slot(holder, self.shared.edge.limits.sockets_per_address) {
             return End::Close(Close::TOO_MANY_SOCKETS);
         }
@@ -157,16 +158,16 @@ impl<E: Executor> Connection<E> {
                 return End::Lost;
             }
             if is_busy {
-                // Whoever is always ready would otherwise keep this thread's timers and tasks from their turn.
+                // A socket that is always ready would otherwise block the timers and tasks of this thread.
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Whether the client is read now.
+    /// Whether input is read now.
     fn receives(&self) -> bool {
-        // An operation that was sent right behind `connection_init`, as clients of the legacy protocol do, is always served after
-        // the acknowledgement, however long authentication takes.
+        // An operation that was sent directly after `connection_init`, as clients of the legacy protocol do, is handled
+        // after the acknowledgement, however long authentication takes.
         let is_early = matches!(self.phase, Phase::Authenticating { .. });
         !is_early && self.transport.bytes() <= READS_UNTIL
     }
@@ -185,14 +186,14 @@ impl<E: Executor> Connection<E> {
                 }
             }
             Some(Ok(Message::Binary(_))) => {
-                Err(End::Close(Close::malformed("Invalid message: binary frames are not used")))
+                Err(End::Close(Close::malformed("Invalid message: binary frames are not supported")))
             }
             Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
                 self.transport.input().pass_control_frame(payload.len());
                 Ok(())
             }
             Some(Ok(Message::Close(_))) => Err(End::Closed),
-            // The library's error type is not part of axum's interface; its text is how the size limit shows.
+            // The library's error type is not exposed by axum; the size limit can only be recognized by its text.
             Some(Err(error)) if error.to_string().starts_with("Space limit exceeded") => {
                 Err(End::Close(Close::TOO_BIG))
             }
@@ -200,7 +201,7 @@ impl<E: Executor> Connection<E> {
         }
     }
 
-    /// The largest message that the client may send now, in bytes.
+    /// The current maximum message size, in bytes.
     fn largest_message(&self) -> usize {
         let limits = &self.shared.edge.limits;
         if self.is_signed_in { limits.message } else { limits.message.min(limits.anonymous_message) }
@@ -248,7 +249,7 @@ impl<E: Executor> Connection<E> {
                 return Err(End::Close(Close::FORBIDDEN));
             }
             Requester::Viewer(viewer) => {
-                if !self.take_slot(Holder::User(viewer.user_id), self.shared.edge.limits.sockets_per_user) {
+                if !self.take_slot(RateLimitKey::User(viewer.user_id), self.shared.edge.limits.sockets_per_user) {
                     return Err(End::Close(Close::TOO_MANY_SOCKETS));
                 }
                 self.is_signed_in = true;
@@ -272,7 +273,7 @@ impl<E: Executor> Connection<E> {
         }
         let request_id = self.shared.new_request_id();
         if self.operations.len() >= self.shared.edge.limits.operations_per_socket {
-            let error = request_error(ErrorCode::RateLimited, "Too many operations run on this socket.");
+            let error = request_error(ErrorCode::RateLimited, "Too many operations on this socket.");
             let errors = &refused(error, request_id).errors;
             self.reply(ServerMessage::Error { id: &id, errors });
             return Ok(());
@@ -285,7 +286,7 @@ impl<E: Executor> Connection<E> {
 
     fn keep_alive(&mut self) -> Result<(), End> {
         if !self.transport.is_idle() {
-            // The client has something to read; whether it does is watched by the stream.
+            // Output is pending; the stream limits how long the client may leave it unread.
             return Ok(());
         }
         if self.is_silent {
@@ -303,7 +304,7 @@ impl<E: Executor> Connection<E> {
         self.transport.push(text(self.protocol.encode(message)));
     }
 
-    fn take_slot(&mut self, holder: Holder, limit: usize) -> bool {
+    fn take_slot(&mut self, holder: RateLimitKey, limit: usize) -> bool {
         let slot = self.shared.slots.take(holder, limit);
         let is_free = slot.is_some();
         self.slots.extend(slot);
@@ -315,14 +316,14 @@ fn text(frame: String) -> Message {
     Message::Text(frame.into())
 }
 
-/// Pings at a steady pace, the first one after a whole period.
+/// Pings at a fixed interval, first after one period.
 fn keep_alive(period: Duration) -> tokio::time::Interval {
     let mut interval = tokio::time::interval_at(tokio::time::Instant::now() + period, period);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     interval
 }
 
-/// The soft stop, or something else that ends a socket.
+/// Resolves at the graceful shutdown, or when `other` does.
 fn stop<E>(shared: &Shared<E>, other: impl Future<Output = Close> + Send + 'static) -> BoxFuture<'static, Close> {
     let draining = shared.edge.draining.clone();
     Box::pin(async move {
@@ -333,7 +334,7 @@ fn stop<E>(shared: &Shared<E>, other: impl Future<Output = Close> + Send + 'stat
     })
 }
 
-/// When the viewer's credentials die: at the token's expiry, or at once when the session ends.
+/// Resolves when the viewer's credentials end: at the expiry of the token, or when the session ends.
 fn credentials_end(
     viewer: &Viewer,
     now: chrono::DateTime<chrono::Utc>,

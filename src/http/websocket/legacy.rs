@@ -1,13 +1,13 @@
 //! The legacy `graphql-ws`: `PROTOCOL.md` of npm `subscriptions-transport-ws`.
 
-use crate::http::websocket::protocol::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
+use crate::http::websocket::messages::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
 
-/// Sent after the acknowledgement and then periodically: clients of this protocol watch for it.
+/// Sent after the acknowledgement and then periodically, because clients of this protocol expect it.
 pub(super) fn keep_alive() -> String {
     Frame::bare("ka", None)
 }
 
-/// Tells why the connection is refused, before it closes.
+/// Sent before a refused connection is closed.
 pub(super) fn connection_error(message: &str) -> String {
     let payload = Some(serde_json::json!({ "message": message }));
     Frame { kind: "connection_error", id: None, payload }.into_text()
@@ -22,18 +22,18 @@ pub(super) fn decode(message: Envelope<'_>) -> Result<ClientMessage, Malformed> 
         }
         "stop" => Ok(ClientMessage::Complete { id: message.id()? }),
         "connection_terminate" => Ok(ClientMessage::Terminate),
-        _ => Err(Malformed("Invalid message: its type is unknown")),
+        _ => Err(Malformed("Invalid message: unknown type")),
     }
 }
 
 pub(super) fn encode(message: ServerMessage<'_>) -> String {
     match message {
         ServerMessage::Ack => Frame::bare("connection_ack", None),
-        // This protocol has no ping that would ask for it.
+        // This protocol has no client ping that requires a pong.
         ServerMessage::Pong { .. } => keep_alive(),
         ServerMessage::Next { id, response } => result("data", id, response),
         ServerMessage::Error { id, errors } => {
-            // One error here, where the newer protocol has a list.
+            // This protocol sends one error, the newer one a list.
             Frame { kind: "error", id: Some(id), payload: errors.first() }.into_text()
         }
         ServerMessage::Complete { id } => Frame::bare("complete", Some(id)),

@@ -1,11 +1,12 @@
-//! GraphQL over WebSocket: `graphql-transport-ws`, and the legacy `graphql-ws` as a second codec over the same loop.
+//! GraphQL over WebSocket: `graphql-transport-ws`, and the legacy `graphql-ws` as a second encoding of the same
+//! messages.
 
 mod close;
 mod connection;
 mod legacy;
+mod messages;
 mod operations;
 mod protocol;
-mod slots;
 mod transport;
 mod transport_ws;
 
@@ -20,22 +21,21 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::graphql::error::ErrorCode;
 use crate::http::answer::Refusal;
+use crate::http::client::{authorization, client};
 use crate::http::connections::Input;
 use crate::http::edge::Shared;
-use crate::http::graphql::{authorization, client};
 use crate::http::origins;
 
 use connection::Connection;
 use protocol::Protocol;
-pub(super) use slots::Slots;
 use transport::Transport;
 
-/// The default of 128 KiB a direction would be most of what an idle socket costs.
+/// The default of 128 KiB per direction would be most of the memory of an idle socket.
 const READ_BUFFER: usize = 2 * 1024;
-/// Beyond this, what is written goes out before the batch is whole, in bytes.
+/// Output beyond this size is sent before the batch is complete, in bytes.
 const WRITE_BUFFER: usize = 16 * 1024;
 
-/// Whether a request wants to become a WebSocket (RFC 6455, section 4.1).
+/// Whether a request is a WebSocket upgrade (RFC 6455, section 4.1).
 pub(super) fn is_upgrade(parts: &Parts) -> bool {
     let names = |headers: &HeaderMap| {
         let mut values = headers.get_all(header::UPGRADE).iter().filter_map(|value| value.to_str().ok());
@@ -44,10 +44,10 @@ pub(super) fn is_upgrade(parts: &Parts) -> bool {
     parts.method == Method::GET && names(&parts.headers)
 }
 
-/// Answers the handshake; the socket then lives on the task tracker.
+/// Answers the handshake and runs the socket on the task tracker.
 pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Parts) -> Result<Response, Refusal> {
     if !origins::may_connect(&shared.edge.origins, &parts.headers) {
-        let message = "Pages of this origin may not open a socket here.";
+        let message = "This origin is not allowed to open a WebSocket.";
         return Err(Refusal::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));
     }
     let client = client(&shared.edge, &parts);
@@ -56,7 +56,7 @@ pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Part
     let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
         .await
         .map_err(|rejection| {
-            let message = "This is not a WebSocket handshake (RFC 6455).";
+            let message = "Invalid WebSocket handshake (RFC 6455).";
             Refusal::new(rejection.into_response().status(), ErrorCode::InvalidInput, message)
         })?
         .read_buffer_size(READ_BUFFER)
@@ -66,14 +66,14 @@ pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Part
         .protocols(Protocol::ALL.map(Protocol::name));
     let protocol = upgrade.selected_protocol().and_then(Protocol::of);
     if protocol.is_none() {
-        // A handshake that names none of the client's protocols fails in most clients before they could see a close code.
+        // If the response names none of the client's protocols, most clients fail before they see a close code.
         let any = upgrade.requested_protocols().next().cloned();
         if let Some(any) = any {
             upgrade.set_selected_protocol(any);
         }
     }
     let Some(input) = parts.extensions.get::<Arc<Input>>().cloned() else {
-        let message = "This connection cannot become a WebSocket.";
+        let message = "This connection cannot be upgraded to a WebSocket.";
         return Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal, message));
     };
     let tracker = shared.edge.tracker.clone();

@@ -1,4 +1,4 @@
-//! The operations that run on one socket, taking turns.
+//! The operations that run on one socket, scheduled round-robin.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,32 +16,34 @@ use tracing::{Span, field};
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, is_request_error, request_error};
+use crate::http::concurrency::OperationPermit;
 use crate::http::connections::Held;
+use crate::http::cost::Cost;
 use crate::http::edge::Shared;
-use crate::http::holder::Holder;
 use crate::http::operation::{Caller, Operation, panicked, refused};
 use crate::http::parameters::Parameters;
+use crate::http::rate_limit_key::RateLimitKey;
 use crate::http::request_log;
-use crate::http::turns::Turn;
 use crate::http::websocket::close::Close;
-use crate::http::websocket::protocol::{Protocol, ServerMessage};
+use crate::http::websocket::messages::ServerMessage;
+use crate::http::websocket::protocol::Protocol;
 
-/// The most frames of one batch. Between batches the socket is read and everybody else has their turn, so this bounds how
-/// far one operation that is always ready runs ahead of another.
+/// The maximum number of frames in a batch. Between batches the socket is read and other tasks run, so this limits how
+/// far an operation that is always ready gets ahead of others.
 const BATCH_FRAMES: usize = 8;
-/// The size at which a batch is whole, in bytes.
+/// The size from which a batch is complete, in bytes.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// What an operation has to say.
+/// An event of an operation.
 pub(super) enum Event {
     Next(Response),
-    /// The last one: the operation was refused, or fell.
+    /// The last event: the operation was refused or panicked.
     Error(Vec<ServerError>),
-    /// The credentials are dead: the whole socket ends.
+    /// The credentials are no longer valid: the socket is closed.
     Close(Close),
 }
 
-/// Frames that go out together.
+/// Frames that are sent together.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) frames: Vec<String>,
@@ -54,27 +56,27 @@ impl Batch {
         self.frames.push(frame);
     }
 
-    /// Whether more would wait while something else could be done.
+    /// Whether the batch should be sent before more is added.
     pub(super) fn is_full(&self) -> bool {
         self.frames.len() >= BATCH_FRAMES || self.bytes >= BATCH_BYTES
     }
 }
 
-/// The running operations of one socket. Each that is ready speaks once before any speaks twice: [`FuturesUnordered`] wakes
-/// in order, and whoever has spoken goes to the end.
+/// The running operations of one socket. Each ready operation emits one event before any emits a second:
+/// [`FuturesUnordered`] wakes in order, and an operation that has emitted goes to the end.
 ///
-/// Operations run on while the socket does not accept what they said: only so do they give back what they hold of the database.
-/// One that has spoken then rests until there is room.
+/// Operations continue while the socket does not accept output, because only then they release their database
+/// resources. An operation that has emitted an event waits until there is space in the output.
 pub(super) struct Operations {
     protocol: Protocol,
-    turns: FuturesUnordered<StreamFuture<Running>>,
-    resting: Vec<Running>,
+    turns: FuturesUnordered<StreamFuture<RunningOperation>>,
+    resting: Vec<RunningOperation>,
     active: HashMap<String, Active>,
     started: u64,
 }
 
 struct Active {
-    /// Tells an operation from an earlier one of the same id that has not noticed its end yet.
+    /// Distinguishes an operation from an earlier one with the same id that has not ended yet.
     serial: u64,
     abort: AbortHandle,
 }
@@ -98,11 +100,11 @@ impl Operations {
         let events = Abortable::new(events, registration);
         self.started += 1;
         self.active.insert(id.clone(), Active { serial: self.started, abort });
-        let running = Running { id, serial: self.started, events, span, start: Instant::now(), spoken: 0 };
+        let running = RunningOperation { id, serial: self.started, events, span, start: Instant::now(), spoken: 0 };
         self.turns.push(running.into_future());
     }
 
-    /// Ends an operation that the client does not want any more. Nothing is said for it from now on.
+    /// Ends an operation that the client has completed. It emits nothing more.
     pub(super) fn stop(&mut self, id: &str) {
         if let Some(active) = self.active.remove(id) {
             active.abort.abort();
@@ -110,11 +112,11 @@ impl Operations {
         }
     }
 
-    /// Waits until somebody has something to say, then takes what is ready, up to a batch. Without room, each operation says one
-    /// thing at most.
+    /// Waits for an event, then takes the ready events, up to a batch. Without space in the output, each operation
+    /// emits at most one event.
     pub(super) fn poll_batch(&mut self, context: &mut Context<'_>, has_room: bool) -> Poll<Result<Batch, Close>> {
         if has_room {
-            self.turns.extend(self.resting.drain(..).map(Running::into_future));
+            self.turns.extend(self.resting.drain(..).map(RunningOperation::into_future));
         }
         let mut batch = Batch::default();
         while !batch.is_full() {
@@ -147,8 +149,8 @@ impl Operations {
     }
 }
 
-/// One operation. Its log line is written when it is dropped, however it ended.
-struct Running {
+/// A running operation. Its log line is written when it is dropped.
+struct RunningOperation {
     id: String,
     serial: u64,
     events: Abortable<BoxStream<'static, Event>>,
@@ -157,7 +159,7 @@ struct Running {
     spoken: u64,
 }
 
-impl Stream for Running {
+impl Stream for RunningOperation {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Event>> {
@@ -169,14 +171,14 @@ impl Stream for Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningOperation {
     fn drop(&mut self) {
         let milliseconds = request_log::milliseconds(self.start);
         tracing::info!(parent: &self.span, events = self.spoken, milliseconds, "ended");
     }
 }
 
-/// What one operation says, from authentication to its end. A panic anywhere in it is its last word.
+/// The events of one operation, including authentication. A panic ends it with an error.
 pub(super) fn events<E: Executor>(
     shared: Arc<Shared<E>>,
     authorization: Option<String>,
@@ -185,23 +187,24 @@ pub(super) fn events<E: Executor>(
     parameters: Parameters,
     held: Held,
 ) -> BoxStream<'static, Event> {
-    // Boxed, so that a subscription does not keep the space of how it began as long as it lasts.
+    // Boxed, so that a subscription does not keep the memory of its start.
     let events = stream::once(Box::pin(async move {
         let _held = held;
-        // The credentials were good when the socket opened; since then they may have died.
+        // The credentials were valid when the socket opened, but may have been revoked since.
         let requester = (shared.edge.authenticate)(authorization, client.clone()).await;
         match &requester {
             Requester::Dead => return only(Event::Close(Close::FORBIDDEN)),
             Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
             Requester::Anonymous | Requester::Unknown => {}
         }
-        let holder = Holder::of(&requester, &client);
-        let turn = match shared.admit(holder, parameters.query.len()).await {
-            Ok(turn) => turn,
+        let key = RateLimitKey::of(&requester, &client);
+        let permit = match shared.admit(key, parameters.query.len()).await {
+            Ok(permit) => permit,
             Err((errors, _)) => return refuse(&shared, errors, request_id).await,
         };
         let operation = Operation::parse(parameters, &shared.edge.documents);
-        let mut verdict = shared.count(&requester, &client, &operation);
+        let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
+        let mut verdict = shared.count(&requester, &client, cost);
         let operation = match verdict.admit(operation) {
             Ok(operation) => operation,
             Err(errors) => return refuse(&shared, errors, request_id).await,
@@ -209,22 +212,22 @@ pub(super) fn events<E: Executor>(
         let caller = Caller { requester, client, request_id };
         let budget = operation.budget.clone();
         if operation.kind == OperationType::Subscription {
-            let Some(slot) = shared.subscriptions.take(holder, shared.edge.limits.subscriptions_per_user) else {
-                let error = request_error(ErrorCode::RateLimited, "Too many subscriptions are open.");
+            let Some(slot) = shared.subscriptions.take(key, shared.edge.limits.subscriptions_per_user) else {
+                let error = request_error(ErrorCode::RateLimited, "Too many subscriptions.");
                 return refuse(&shared, vec![error], request_id).await;
             };
             let mut is_first = true;
             let responses = shared.edge.subscribe(operation, caller);
             let events = responses.map(move |response| {
                 let _held = &slot;
-                shared.settle(&mut verdict, budget.used());
+                shared.charge_usage(&mut verdict, budget.used());
                 event(response, std::mem::take(&mut is_first))
             });
             events.boxed()
         } else {
-            let response = run(&shared, operation, caller, turn).await;
-            shared.settle(&mut verdict, budget.used());
-            shared.edge.hold_back(&response).await;
+            let response = run(&shared, operation, caller, permit).await;
+            shared.charge_usage(&mut verdict, budget.used());
+            shared.edge.delay_if_throttled(&response).await;
             let refused = is_request_error(&response);
             only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
         }
@@ -235,14 +238,14 @@ pub(super) fn events<E: Executor>(
         .boxed()
 }
 
-/// Boxed, so that a socket's subscriptions do not pay for the space of its queries.
+/// Boxed, so that a subscription does not reserve the memory of a query.
 fn run<'a, E: Executor>(
     shared: &'a Shared<E>,
     operation: Operation,
     caller: Caller,
-    turn: Turn,
+    permit: OperationPermit,
 ) -> Pin<Box<dyn Future<Output = Response> + Send + 'a>> {
-    shared.edge.execute(operation, caller, turn).boxed()
+    shared.edge.execute(operation, caller, permit).boxed()
 }
 
 async fn refuse<E: Executor>(
@@ -251,7 +254,7 @@ async fn refuse<E: Executor>(
     request_id: RequestId,
 ) -> BoxStream<'static, Event> {
     let response = refused(errors, request_id);
-    shared.edge.hold_back(&response).await;
+    shared.edge.delay_if_throttled(&response).await;
     only(Event::Error(response.errors))
 }
 
@@ -259,8 +262,9 @@ fn only(event: Event) -> BoxStream<'static, Event> {
     stream::once(std::future::ready(event)).boxed()
 }
 
-/// A subscription that has no source stream is a request error (GraphQL specification, 6.2.3.1): async-graphql tells it as a
-/// first response without data, whose errors lie at the root field. A response without a path is a panic.
+/// The event for a response. A subscription without a source stream is a request error
+/// (<https://spec.graphql.org/October2021/#CreateSourceEventStream()>): async-graphql returns it as a first response
+/// without data, with errors at the root field. A response without a path is a panic.
 fn event(response: Response, is_first: bool) -> Event {
     let at_root = is_first
         && response.data == async_graphql::Value::Null

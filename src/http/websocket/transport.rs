@@ -1,4 +1,4 @@
-//! A WebSocket that is read and written at once: what a client does not read never keeps the server from anything else.
+//! Reads and writes a WebSocket concurrently: unread output never blocks the server.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -11,26 +11,26 @@ use futures_util::{Sink as _, Stream as _};
 
 use crate::http::connections::{Input, Overflow};
 
-/// The connection is dead, or its client does not read.
+/// The connection failed, or the client does not read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lost;
 
-/// What happened on the socket.
+/// Progress on the socket.
 pub(super) enum Progress {
-    /// A message arrived; none at the end of the stream.
+    /// A message was received; `None` at the end of the stream.
     Received(Option<Result<Message, axum::Error>>),
-    /// Nothing more is read.
+    /// Reading has stopped.
     Refused(Overflow),
-    /// Everything that was to be sent is on its way.
+    /// All pending output was sent.
     Sent,
 }
 
-/// A socket, and what is still to be sent on it.
+/// A socket and its pending output.
 pub(super) struct Transport {
     socket: WebSocket,
     input: Arc<Input>,
     outbox: VecDeque<Message>,
-    /// Of what was pushed and is not on its way yet.
+    /// The size of the output that is not sent yet, in bytes.
     bytes: usize,
     is_flushed: bool,
 }
@@ -40,17 +40,17 @@ impl Transport {
         Self { socket, input, outbox: VecDeque::new(), bytes: 0, is_flushed: true }
     }
 
-    /// What the client has sent that is not consumed yet.
+    /// The unconsumed input of the connection.
     pub(super) fn input(&self) -> &Arc<Input> {
         &self.input
     }
 
-    /// Whether nothing is to be sent.
+    /// Whether no output is pending.
     pub(super) fn is_idle(&self) -> bool {
         self.is_flushed
     }
 
-    /// How many bytes are to be sent.
+    /// The size of the pending output, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -65,7 +65,7 @@ impl Transport {
         self.outbox.push_back(message);
     }
 
-    /// Sends what the socket takes now, without waiting.
+    /// Sends what the socket accepts without waiting.
     ///
     /// # Errors
     /// [`Lost`]
@@ -73,7 +73,7 @@ impl Transport {
         poll_fn(|context| Poll::Ready(self.poll_send(context))).await
     }
 
-    /// Sends everything.
+    /// Sends all pending output.
     ///
     /// # Errors
     /// [`Lost`]
@@ -85,7 +85,7 @@ impl Transport {
         .await
     }
 
-    /// Sends, and receives if `receives`, until something happens.
+    /// Sends, and receives if `receives`, until there is progress.
     pub(super) fn poll(&mut self, context: &mut Context<'_>, receives: bool) -> Poll<Result<Progress, Lost>> {
         if !self.is_flushed {
             self.poll_send(context)?;
@@ -103,7 +103,7 @@ impl Transport {
         }
     }
 
-    /// The socket itself, for the closing handshake.
+    /// The socket, for the closing handshake.
     pub(super) fn into_socket(self) -> WebSocket {
         self.socket
     }

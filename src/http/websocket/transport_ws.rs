@@ -1,6 +1,6 @@
 //! `graphql-transport-ws`: `PROTOCOL.md` of npm `graphql-ws`.
 
-use crate::http::websocket::protocol::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
+use crate::http::websocket::messages::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
 
 pub(super) fn decode(message: Envelope<'_>) -> Result<ClientMessage, Malformed> {
     match message.kind.as_str() {
@@ -12,7 +12,7 @@ pub(super) fn decode(message: Envelope<'_>) -> Result<ClientMessage, Malformed> 
             Ok(ClientMessage::Subscribe { id: message.id()?, parameters })
         }
         "complete" => Ok(ClientMessage::Complete { id: message.id()? }),
-        _ => Err(Malformed("Invalid message: its type is unknown")),
+        _ => Err(Malformed("Invalid message: unknown type")),
     }
 }
 
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_the_protocol_does_not_know() {
+    fn refuses_invalid_messages() {
         for text in [
             "",
             "null",
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_has_a_bound() {
+    fn ids_have_a_maximum_length() {
         let subscribe = |length: usize| {
             let id = "x".repeat(length);
             read(&format!(r#"{{"type":"subscribe","id":"{id}","payload":{{"query":"{{a}}"}}}}"#))

@@ -1,4 +1,4 @@
-//! Anthropic Messages.
+//! The adapter for Anthropic Messages.
 
 mod stream;
 mod wire;
@@ -14,9 +14,9 @@ use super::prompt::turns;
 use super::{CompletionRequest, EventStream, Provider, ProviderError, Speaker};
 use crate::config::models::{ModelEntry, ProviderSettings};
 
-/// The API wants a limit in every request.
+/// The API requires a limit in every request.
 const DEFAULT_MAX_TOKENS: u32 = 8192;
-/// A talk must open with the person's turn, so this stands before a greeting.
+/// A conversation must start with a user message, so this precedes a greeting.
 const OPENING: &str = "(The conversation starts.)";
 
 /// A model behind Anthropic's Messages API.
@@ -27,20 +27,20 @@ pub struct Anthropic {
 }
 
 impl Anthropic {
-    /// The adapter for one model of a provider.
+    /// The adapter for a model of a provider.
     ///
     /// # Errors
-    /// One line, when the key cannot stand in a header.
+    /// The key is not a valid header value; one line.
     pub fn new(client: Client, provider: &ProviderSettings, model: &ModelEntry) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static("anthropic-version"), HeaderValue::from_static("2023-06-01"));
         if let Some(key) = &provider.api_key {
             let mut value = HeaderValue::from_str(key.expose())
-                .map_err(|_| format!("the key of provider {:?} cannot stand in a header", provider.name))?;
+                .map_err(|_| format!("the key of provider {:?} is not a valid header value", provider.name))?;
             value.set_sensitive(true);
             headers.insert(HeaderName::from_static("x-api-key"), value);
         }
-        // The vendor's own base URL goes without the version, those of compatible servers often with it.
+        // The vendor's base URL has no version, those of compatible servers often have one.
         let root = provider.base_url.strip_suffix("/v1").unwrap_or(&provider.base_url);
         Ok(Self {
             endpoint: Endpoint { client, url: format!("{root}/v1/messages"), headers, key: provider.api_key.clone() },

@@ -1,4 +1,4 @@
-//! The events of a message's stream. Each field is read on its own; unknown events and fields are skipped.
+//! Interprets the events of a message stream. Each field is read separately; unknown events and fields are skipped.
 //!
 //! See <https://platform.claude.com/docs/en/build-with-claude/streaming>.
 
@@ -13,12 +13,12 @@ use crate::llm::json::{self, count, take, text};
 use crate::llm::sse::MAX_EVENT_BYTES;
 use crate::llm::{Event, ProviderError, Usage};
 
-/// Blocks that are open at once. Real streams have one.
+/// Maximum number of open blocks. Real streams have one.
 const MAX_OPEN_BLOCKS: usize = 64;
 
-/// The most bytes of reasoning that are held for the next round; more than a reply may have.
+/// Maximum size of the reasoning kept for the next request, in bytes; more than a reply may have.
 const MAX_REASONING_BYTES: usize = 4 * 1024 * 1024;
-/// What a block takes beside its text, about.
+/// The approximate memory of a block in addition to its text, in bytes.
 const BLOCK_BYTES: usize = 64;
 
 /// The state of one stream.
@@ -27,17 +27,17 @@ pub(in crate::llm) struct Messages {
     open_calls: HashMap<u64, Call>,
     argument_bytes: usize,
     open_thoughts: HashMap<u64, Thought>,
-    /// Signed and encrypted reasoning since the last call, for the next round.
+    /// Signed and encrypted reasoning since the last call, for the next request.
     reasoning_blocks: Vec<Value>,
     reasoning_bytes: usize,
     counts: Counts,
     stop_reason: Option<String>,
     has_content: bool,
-    /// Whether something that may have been a part of the reply could not be read.
+    /// Whether a part of the reply could not be read.
     is_incomplete: bool,
 }
 
-/// A tool call whose arguments are still arriving.
+/// A tool call whose arguments are being received.
 #[derive(Debug)]
 struct Call {
     id: String,
@@ -46,14 +46,14 @@ struct Call {
     written: String,
 }
 
-/// A block of reasoning. Its signature covers its text, and arrives after it.
+/// A reasoning block. Its signature covers its text, and is received after it.
 #[derive(Debug, Default)]
 struct Thought {
     text: String,
     signature: String,
 }
 
-/// Counts so far. `input_tokens` leaves the cached ones out.
+/// Token counts so far. `input_tokens` excludes cached tokens.
 #[derive(Debug, Default)]
 struct Counts {
     input: Option<u64>,
@@ -79,7 +79,7 @@ impl Interpreter for Messages {
             }
             "message_stop" => self.finish(events)?,
             "error" => return Err(Complaint::from_value(&take(&mut event, "error")).into_error(None)),
-            // `ping`, and what is newer than this.
+            // `ping`, and events of later API versions.
             _ => {}
         }
         Ok(())
@@ -150,7 +150,7 @@ impl Messages {
                     call.written.push_str(&written);
                 }
             }
-            // Citations, and what is newer than this.
+            // Citations, and deltas of later API versions.
             _ => {}
         }
         Ok(())
@@ -165,7 +165,7 @@ impl Messages {
         }
         if let Some(Call { id, name, input, written }) = self.open_calls.remove(&index) {
             let arguments = match input {
-                // The start of a call holds an empty object in place of what follows.
+                // The start of a call has an empty object as placeholder for the arguments.
                 Value::Object(fields) if written.is_empty() => value_without_nul(Value::Object(fields)),
                 _ => arguments(written),
             };
@@ -176,7 +176,7 @@ impl Messages {
     }
 
     fn think(&mut self, index: u64, thinking: Value, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        // Kept as it is, for the signature covers it.
+        // Unchanged, because the signature covers it.
         if let (Some(thought), Some(text)) = (self.open_thoughts.get_mut(&index), thinking.as_str()) {
             thought.text.push_str(text);
             self.hold(text.len())?;
@@ -231,7 +231,7 @@ impl Messages {
         )));
     }
 
-    /// A refusal before the first word is a failure; one in the middle is an end.
+    /// A refusal before any text is a failure; after text it ends the reply.
     fn meaning(&self) -> Result<FinishReason, ProviderError> {
         Ok(match self.stop_reason.as_deref() {
             Some("end_turn" | "stop_sequence") => FinishReason::Stop,
@@ -246,7 +246,7 @@ impl Messages {
     }
 }
 
-/// Server tools tell of a failure by a content of type `…_error`, MCP tools by `is_error`.
+/// Server tools report an error by a content of type `…_error`, MCP tools by `is_error`.
 fn tool_result(mut block: Value) -> Result<Value, String> {
     let content = value_without_nul(take(&mut block, "content"));
     let kind = content["type"].as_str().unwrap_or("");

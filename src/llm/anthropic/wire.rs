@@ -1,4 +1,4 @@
-//! Anthropic Messages on the wire: what is sent.
+//! The request format of Anthropic Messages.
 //! See <https://platform.claude.com/docs/en/api/messages>.
 
 use serde::Serialize;

@@ -1,4 +1,4 @@
-//! Tool calls, which arrive in parts.
+//! Tool calls that are received in parts.
 
 use std::collections::VecDeque;
 
@@ -11,10 +11,10 @@ use crate::llm::json::{count, take, text};
 use crate::llm::sse::MAX_EVENT_BYTES;
 use crate::llm::{Event, ProviderError};
 
-/// The most tool calls of one reply.
+/// Maximum number of tool calls in a reply.
 const MAX_TOOL_CALLS: usize = 64;
 
-/// The tool calls of one stream.
+/// The tool calls of a stream.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     open: Vec<Call>,
@@ -22,7 +22,7 @@ pub(super) struct Calls {
     argument_bytes: usize,
 }
 
-/// A call whose arguments are still arriving.
+/// A call whose arguments are being received.
 #[derive(Debug, Default)]
 struct Call {
     index: Option<u64>,
@@ -32,11 +32,11 @@ struct Call {
 }
 
 impl Calls {
-    /// Takes one part of `tool_calls`.
+    /// Adds a part of `tool_calls`.
     ///
-    /// A part belongs to the newest call with its index, or without an index to the newest call of all. It starts a call of
-    /// its own where it says so by a new id (Ollama gives every call the index 0), and where it names a tool again after
-    /// whole arguments (some gateways to Gemini give no ids).
+    /// A part belongs to the newest call with its index or, without an index, to the newest call. It starts a new call
+    /// if it has a new id (Ollama gives every call the index 0), or if it names a tool after complete arguments (some
+    /// gateways to Gemini send no ids).
     pub(super) fn add(&mut self, mut part: Value) -> Result<(), ProviderError> {
         let index = count(&part["index"]);
         let id = text(take(&mut part, "id"));
@@ -45,7 +45,7 @@ impl Calls {
         let written = match take(&mut function, "arguments") {
             Value::String(text) => text,
             Value::Null => String::new(),
-            // Some servers announce a call with an empty object, and send the arguments as text afterwards.
+            // Some servers start a call with an empty object and then send the arguments as text.
             Value::Object(fields) if fields.is_empty() => String::new(),
             value => value.to_string(),
         };
@@ -71,7 +71,7 @@ impl Calls {
         Ok(())
     }
 
-    /// Adds the calls so far to `events`, in the order of their indexes. Tells whether there were any.
+    /// Adds the calls to `events` in the order of their indexes. Returns whether there were any.
     pub(super) fn finish(&mut self, events: &mut VecDeque<Event>) -> bool {
         let mut calls = std::mem::take(&mut self.open);
         calls.retain(|call| !(call.name.is_empty() && call.arguments.is_empty()));
@@ -88,7 +88,7 @@ impl Calls {
 }
 
 impl Call {
-    /// Whether a part with this id, name and text starts the next call.
+    /// Whether a part with this id, name and text starts another call.
     fn is_followed_by(&self, id: Option<&str>, name: Option<&str>, written: &str) -> bool {
         let is_whole = || serde_json::from_str::<IgnoredAny>(&self.arguments).is_ok();
         match id {

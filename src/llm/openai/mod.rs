@@ -1,4 +1,4 @@
-//! OpenAI-compatible chat completions: OpenAI, Groq, Ollama, vLLM and the like.
+//! The adapter for OpenAI-compatible chat completions: OpenAI, Groq, Ollama, vLLM and others.
 
 mod calls;
 mod stream;
@@ -26,15 +26,15 @@ pub struct OpenAi {
 }
 
 impl OpenAi {
-    /// The adapter for one model of a provider.
+    /// The adapter for a model of a provider.
     ///
     /// # Errors
-    /// One line, when the key cannot stand in a header.
+    /// The key is not a valid header value; one line.
     pub fn new(client: Client, provider: &ProviderSettings, model: &ModelEntry) -> Result<Self, String> {
         let mut headers = HeaderMap::new();
         if let Some(key) = &provider.api_key {
             let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
-                .map_err(|_| format!("the key of provider {:?} cannot stand in a header", provider.name))?;
+                .map_err(|_| format!("the key of provider {:?} is not a valid header value", provider.name))?;
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
@@ -43,7 +43,7 @@ impl OpenAi {
             endpoint: Endpoint { client, url, headers, key: provider.api_key.clone() },
             takes_temperature: model.temperature,
             is_vendor: provider.name == "openai" || is_vendors_host(&provider.base_url),
-            // Mistral answers 422 to `include_usage`, and sends usage without being asked.
+            // Mistral returns 422 for `include_usage`, and sends usage without it.
             takes_stream_options: host(&provider.base_url).as_deref() != Some("api.mistral.ai"),
         })
     }
@@ -70,7 +70,7 @@ impl OpenAi {
     }
 }
 
-/// Whether OpenAI's own models answer there. The newer ones refuse `max_tokens`; compatible servers may not know
+/// Whether the URL is that of OpenAI's own models. Newer ones refuse `max_tokens`; compatible servers may not support
 /// `max_completion_tokens`.
 fn is_vendors_host(base_url: &str) -> bool {
     let host = host(base_url).unwrap_or_default();

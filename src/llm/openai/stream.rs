@@ -1,7 +1,8 @@
-//! The chunks of a chat completion, from OpenAI and compatible servers. Each field is read on its own, in each form that
-//! servers are known to send.
+//! Interprets the chunks of a chat completion from OpenAI and compatible servers. Each field is read separately, in
+//! each form that servers are known to send.
 //!
-//! See <https://platform.openai.com/docs/api-reference/chat-streaming>; `docs/providers.md` lists the servers and sources.
+//! See <https://platform.openai.com/docs/api-reference/chat-streaming>; `docs/providers.md` lists the servers and
+//! sources.
 
 use std::collections::VecDeque;
 
@@ -14,10 +15,10 @@ use crate::llm::interpreter::{Interpreter, without_nul};
 use crate::llm::json::{self, count, take, text};
 use crate::llm::{Event, ProviderError, Usage};
 
-/// The fields of a delta that hold reasoning: those of DeepSeek and llama.cpp; of Groq, Ollama, OpenRouter and vLLM; of some
-/// gateways. Servers that are changing the name send two of them with the same text.
+/// The fields of a delta that contain reasoning: DeepSeek and llama.cpp; Groq, Ollama, OpenRouter and vLLM; some
+/// gateways. Servers that are renaming the field send two of them with the same text.
 const REASONING: [&str; 3] = ["reasoning_content", "reasoning", "thinking"];
-/// The fields of a part that hold its text.
+/// The fields of a part that contain its text.
 const WORDS: [&str; 6] = ["text", "thinking", "reasoning", "refusal", "content", "summary"];
 
 /// The state of one stream.
@@ -26,7 +27,7 @@ pub(in crate::llm) struct ChatCompletion {
     calls: Calls,
     finish_reason: Option<String>,
     has_content: bool,
-    /// Whether something that may have been a part of the reply could not be read.
+    /// Whether a part of the reply could not be read.
     is_incomplete: bool,
 }
 
@@ -80,7 +81,7 @@ impl ChatCompletion {
         match delta {
             Value::Object(_) => self.add(delta, events)?,
             Value::Null if choice.is_object() => {}
-            // PHP's way to write an empty object.
+            // An empty object as encoded by PHP.
             Value::Array(fields) if fields.is_empty() => {}
             _ => self.is_incomplete = true,
         }
@@ -116,13 +117,13 @@ impl ChatCompletion {
             part => self.call(part)?,
         }
         match take(&mut delta, "function_call") {
-            // The form of 2023: one call, without an id.
+            // The format of 2023: one call without an id.
             Value::Object(function) => self.call(json!({ "index": 0, "function": function })),
             _ => Ok(()),
         }
     }
 
-    /// Adds the words in a value: a text, or parts of which Mistral's have reasoning beside text.
+    /// Adds the text of a value: a string, or parts, of which Mistral's contain reasoning and text.
     fn say(&mut self, kind: fn(String) -> Event, words: Value, events: &mut VecDeque<Event>) {
         match words {
             Value::Null => {}
@@ -142,7 +143,7 @@ impl ChatCompletion {
                 let kind = if is_reasoning { Event::Reasoning } else { kind };
                 let has_no_words = name.is_some_and(|name| name != "text");
                 let mut fields = WORDS.iter().filter_map(|field| part.remove(*field)).peekable();
-                // Without such a field: a reference or a picture.
+                // Without such a field: a reference or an image.
                 self.is_incomplete |= fields.peek().is_none() && !has_no_words;
                 if let Some(words) = fields.find(|words| !words.is_null()) {
                     self.say(kind, words, events);
@@ -167,20 +168,20 @@ impl ChatCompletion {
         self.has_content |= self.calls.finish(events);
     }
 
-    /// A refusal before the first word is a failure; one in the middle is an end.
+    /// A refusal before any text is a failure; after text it ends the reply.
     fn meaning(&self) -> Result<FinishReason, ProviderError> {
         let failed = |code, detail| Err(ProviderError::new(code, detail));
         Ok(match self.finish_reason.as_deref() {
             Some("stop") => FinishReason::Stop,
-            // The latter is Mistral's.
+            // `model_length` is from Mistral.
             Some("length" | "model_length") => FinishReason::Length,
             Some("tool_calls" | "function_call") => FinishReason::ToolCalls,
             Some("content_filter") if !self.has_content => {
                 return failed(ReplyErrorCode::ContentFiltered, "the filter refused the answer");
             }
-            // Mistral's and OpenRouter's.
+            // From Mistral and OpenRouter.
             Some("error") => return failed(ReplyErrorCode::ProviderUnavailable, "the provider failed while it wrote"),
-            // DeepSeek's.
+            // From DeepSeek.
             Some("insufficient_system_resource") => {
                 return failed(ReplyErrorCode::ProviderOverloaded, "the provider ran out of resources while it wrote");
             }
@@ -190,7 +191,7 @@ impl ChatCompletion {
     }
 }
 
-/// The error in a chunk, in one of the forms in which servers send it.
+/// The error in a chunk, in any of the known forms.
 fn error(chunk: &mut Value) -> Option<Value> {
     if chunk["object"] == "error" {
         return Some(chunk.take());
@@ -206,8 +207,8 @@ fn error(chunk: &mut Value) -> Option<Value> {
     (!is_none).then_some(error)
 }
 
-/// The counts, unless all are zero or absent. `prompt_tokens` includes the cached ones and `completion_tokens` those of
-/// reasoning, except that xAI and Gemini leave reasoning out of `completion_tokens`: the total has it.
+/// The token counts, unless all are zero or absent. `prompt_tokens` includes cached tokens and `completion_tokens`
+/// includes reasoning, except for xAI and Gemini, which include reasoning in the total only.
 fn usage(usage: &Value) -> Option<Usage> {
     let field = |name: &str| count(&usage[name]);
     let (written, total) = (field("completion_tokens").unwrap_or(0), field("total_tokens").unwrap_or(0));

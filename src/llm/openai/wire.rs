@@ -1,4 +1,4 @@
-//! Chat completions on the wire: what is sent.
+//! The request format of chat completions.
 //! See <https://platform.openai.com/docs/api-reference/chat/create>.
 
 use serde::Serialize;
@@ -7,10 +7,10 @@ use serde::Serialize;
 pub(super) struct Request<'a> {
     pub(super) model: &'a str,
     pub(super) messages: Vec<Message<'a>>,
-    /// What compatible servers know.
+    /// The field of compatible servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_tokens: Option<u32>,
-    /// What OpenAI's newer models want in its place.
+    /// The field of OpenAI's newer models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_completion_tokens: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! A provider on 127.0.0.1 that does what it is told, byte for byte.
+//! A provider on 127.0.0.1 that sends scripted bytes.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -8,22 +8,22 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// One step of an answer.
+/// A step of a response.
 #[derive(Debug, Clone)]
 pub(super) enum Act {
     Write(String),
-    /// Write this every 20 ms for as long as the other side is there.
+    /// Writes this every 20 ms until the client disconnects.
     Repeat(String),
     Pause(Duration),
-    /// Keep silent until the other side leaves.
+    /// Sends nothing until the client disconnects.
     Stall,
 }
 
-/// The server. Each connection takes one request and gets the next answer; with none left, it is closed.
+/// The server. Each connection handles one request with the next response; without a response, it is closed.
 pub(super) struct Server {
     pub(super) url: String,
     requests: Arc<Mutex<Vec<String>>>,
-    /// Hears of each connection that the other side left before its answer was over.
+    /// Receives a message for each connection that the client closed before the end of the response.
     pub(super) left: mpsc::UnboundedReceiver<()>,
 }
 
@@ -51,7 +51,7 @@ impl Server {
         Self { url, requests, left }
     }
 
-    /// What was asked so far, heads and bodies.
+    /// The requests so far, with heads and bodies.
     pub(super) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -95,7 +95,7 @@ async fn answer(socket: &mut TcpStream, acts: Vec<Act>) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The head of an answer whose end is the connection's.
+/// The head of a response that ends with the connection.
 pub(super) fn head(status: u16, headers: &str) -> Act {
     Act::Write(format!("HTTP/1.1 {status} Whatever\r\nconnection: close\r\n{headers}\r\n"))
 }

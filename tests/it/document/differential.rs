@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use async_graphql::{Executor as _, Request, Response, Variables};
-use duologue::graphql::document::{Documents, Exact, Limits};
+use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use serde::Deserialize;
 use serde_json::Value;
@@ -59,7 +59,7 @@ async fn answers_as_graphql_js_does() {
         .unwrap();
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), generous()).unwrap();
-    let exact = Exact::new(schema, documents);
+    let exact = ConformingExecutor::new(schema, documents);
     let (mut executed, mut failed, mut refused) = (0, 0, 0);
     let mut differences = Vec::new();
     for line in BufReader::new(node.stdout.take().unwrap()).lines() {
@@ -94,7 +94,7 @@ fn generous() -> Limits {
 }
 
 /// What differs, in words.
-async fn difference(exact: &Exact<Toy>, case: &Case) -> Option<String> {
+async fn difference(exact: &ConformingExecutor<Toy>, case: &Case) -> Option<String> {
     let mut request = Request::new(&case.document)
         .variables(Variables::from_json(case.variables.clone()))
         .data(Arc::new(Count::default()));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_graphql::{EmptyMutation, Executor as _, Object, Request, Schema, Subscription, Variables};
-use duologue::graphql::document::{Documents, Exact, Limits};
+use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ async fn answer(document: &str, variables: Value) -> Value {
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
     let request = Request::new(document).variables(Variables::from_json(variables)).data(Arc::new(Count::default()));
-    serde_json::to_value(Exact::new(schema, documents).execute(request).await).unwrap()
+    serde_json::to_value(ConformingExecutor::new(schema, documents).execute(request).await).unwrap()
 }
 
 #[tokio::test]
@@ -165,7 +165,7 @@ async fn documents_that_are_not_valid_say_why() {
         ("{ echo(must: $v) }", "Variable \"$v\" is not defined.", 1, 14),
         (
             "query ($v: Int) { echo(must: $v) }",
-            "Variable \"$v\" of type \"Int\" cannot stand where \"Int!\" is expected.",
+            "Variable \"$v\" of type \"Int\" cannot be used where \"Int!\" is expected.",
             1,
             30,
         ),
@@ -173,13 +173,13 @@ async fn documents_that_are_not_valid_say_why() {
         ("{ leaf { id @other } }", "Unknown directive \"@other\".", 1, 13),
         (
             "mutation { a: add { value } a: fail { value } }",
-            "Fields \"a\" conflict because they are different fields. Ask for one of them by an alias.",
+            "Fields \"a\" conflict because they are different fields. Use an alias for one of them.",
             1,
             29,
         ),
         (
             "{ thing(id: 1) { id } thing(id: 2) { id } }",
-            "Fields \"thing\" conflict because they have different arguments. Ask for one of them by an alias.",
+            "Fields \"thing\" conflict because they have different arguments. Use an alias for one of them.",
             1,
             23,
         ),
@@ -227,7 +227,7 @@ impl Events {
 async fn every_event_is_completed() {
     let schema = Schema::new(Query, EmptyMutation, Events);
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    let exact = Exact::new(schema, documents);
+    let exact = ConformingExecutor::new(schema, documents);
     let events = async |document: &str| {
         let responses = exact.execute_stream(Request::new(document), None);
         responses.map(|response| serde_json::to_value(response).unwrap()).collect::<Vec<Value>>().await
@@ -252,7 +252,7 @@ async fn every_event_is_completed() {
         assert_eq!(answers.len(), 1, "{document}");
         let error = &answers[0]["errors"][0];
         assert_eq!(
-            error["message"], "\"@skip\" and \"@include\" cannot stand at the root of a subscription.",
+            error["message"], "\"@skip\" and \"@include\" are not allowed at the root of a subscription.",
             "{document}"
         );
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_graphql::{Executor, Request, Response, ServerError, Variables};
-use duologue::graphql::document::{Documents, Exact, Limits};
+use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -178,7 +178,7 @@ impl Fuzz {
 
     /// The layer alone: nothing is executed.
     fn layer(&mut self, documents: &Documents, schema: usize, text: &str, variables: &Variables) -> Response {
-        let layer = Exact::new(Through, documents.clone());
+        let layer = ConformingExecutor::new(Through, documents.clone());
         let start = Instant::now();
         let response = self.run(&layer, text, variables);
         let mut time = start.elapsed();
@@ -190,7 +190,7 @@ impl Fuzz {
             if time < BOUND * SLACK / 5 {
                 break;
             }
-            let layer = Exact::new(Through, self.documents(schema));
+            let layer = ConformingExecutor::new(Through, self.documents(schema));
             let start = Instant::now();
             drop(self.run(&layer, text, variables));
             time = time.min(start.elapsed());
@@ -213,9 +213,12 @@ impl Fuzz {
             let first = without_places(response);
             assert_eq!(without_places(self.layer(documents, schema, text, variables)), first);
             let dressed = format!("\u{feff},\n{text}\n,#");
-            assert_eq!(without_places(self.run(&Exact::new(Through, documents.clone()), &dressed, variables)), first);
+            assert_eq!(
+                without_places(self.run(&ConformingExecutor::new(Through, documents.clone()), &dressed, variables)),
+                first
+            );
         }
-        let exact = Exact::new(self.toy.clone(), documents[0].clone());
+        let exact = ConformingExecutor::new(self.toy.clone(), documents[0].clone());
         let first = self.run(&exact, text, variables);
         let again = self.run(&exact, text, variables);
         assert_eq!(first.data, again.data);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use async_graphql::{Executor as _, Request, Variables};
-use duologue::graphql::document::{Documents, Exact, Limits};
+use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use proptest::prelude::*;
 use serde_json::json;
@@ -15,10 +15,10 @@ pub(super) const BOUND: Duration = Duration::from_millis(5);
 /// How much slower a debug build on a busy machine may be.
 pub(super) const SLACK: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
-fn exact() -> Exact<toy::Toy> {
+fn exact() -> ConformingExecutor<toy::Toy> {
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    Exact::new(schema, documents)
+    ConformingExecutor::new(schema, documents)
 }
 
 /// As many as fit into a kilobyte.
@@ -110,7 +110,7 @@ async fn doubled_spreads_take_as_many_steps_as_there_are_spreads() {
     let document = format!("{{branch{{...F0}}}}{links}fragment F30 on Branch{{id}}");
     for (fields, is_refused) in [(40, false), (4, true)] {
         let documents = Documents::new(&schema.sdl(), Limits { fields, ..Limits::default() }).unwrap();
-        let response = Exact::new(schema.clone(), documents).execute(Request::new(&document)).await;
+        let response = ConformingExecutor::new(schema.clone(), documents).execute(Request::new(&document)).await;
         assert_eq!(is_request_error(&response), is_refused, "160 steps do for 2^30 paths, and 16 do not: {response:?}");
     }
 }
@@ -203,5 +203,5 @@ proptest! {
 }
 
 thread_local! {
-    static EXACT: Exact<toy::Toy> = exact();
+    static EXACT: ConformingExecutor<toy::Toy> = exact();
 }

@@ -80,7 +80,7 @@ async fn a_client_that_goes_away_leaves_its_line() {
     drop(connection);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let [line] = lines.take().try_into().unwrap();
-    assert_eq!(line["fields"]["message"], "the client went away");
+    assert_eq!(line["fields"]["message"], "client disconnected");
 }
 
 #[tokio::test]

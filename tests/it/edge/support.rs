@@ -10,7 +10,7 @@ use duologue::clock::{Clock as _, IdGenerator, SystemClock};
 use duologue::domain::viewer::Permissions;
 use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
-use duologue::graphql::document::{self, Documents, Exact};
+use duologue::graphql::document::{self, ConformingExecutor, Documents};
 use duologue::http::{Connections, Edge, Limits, Tls, router, serve};
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -196,7 +196,7 @@ impl Server {
         let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
         let once = AtomicBool::new(false);
         let edge = Edge {
-            executor: Exact::new(schema, documents.clone()),
+            executor: ConformingExecutor::new(schema, documents.clone()),
             documents,
             authenticate: Arc::new(move |authorization, _| {
                 let requester = authenticate(authorization.as_deref(), ended.clone(), &once);

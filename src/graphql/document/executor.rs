@@ -1,4 +1,4 @@
-//! An executor behind this layer.
+//! An executor that conforms to the specification.
 
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -11,15 +11,15 @@ use futures_util::stream::{self, BoxStream};
 
 use super::cache::Documents;
 
-/// Executes a schema exactly: prepares each request, and completes each response.
+/// Wraps an executor: prepares each request and completes each response.
 #[derive(Clone)]
-pub struct Exact<E> {
+pub struct ConformingExecutor<E> {
     executor: E,
     documents: Documents,
 }
 
-impl<E> Exact<E> {
-    /// `documents` are those of the executor's schema.
+impl<E> ConformingExecutor<E> {
+    /// `documents` must have been made for the executor's schema.
     pub fn new(executor: E, documents: Documents) -> Self {
         Self { executor, documents }
     }
@@ -30,7 +30,7 @@ impl<E> Exact<E> {
     }
 }
 
-impl<E: Executor> Executor for Exact<E> {
+impl<E: Executor> Executor for ConformingExecutor<E> {
     async fn execute(&self, request: Request) -> Response {
         let (request, prepared) = match self.documents.prepare(request) {
             Ok(prepared) => prepared,

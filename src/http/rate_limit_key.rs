@@ -1,18 +1,18 @@
-//! Who something counts for.
+//! The key by which requests are rate limited.
 
 use std::net::IpAddr;
 
 use crate::domain::{Client, Requester, viewer};
 use crate::entity::ids::UserId;
 
-/// A signed-in user, or the network of who is not signed in.
+/// A signed-in user, or the network of an anonymous client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Holder {
+pub(super) enum RateLimitKey {
     User(UserId),
     Network(IpAddr),
 }
 
-impl Holder {
+impl RateLimitKey {
     pub(super) fn network(ip: IpAddr) -> Self {
         Self::Network(viewer::network(ip))
     }
