@@ -1,4 +1,4 @@
-# `make run` builds and serves; `make test` runs every test. The rest is for who works on duologue.
+# `make run` builds and serves; `make test` runs all tests. The other targets are for development.
 
 CARGO ?= cargo
 NPM ?= npm
@@ -10,52 +10,52 @@ PAGES := web
 
 .PHONY: run bench build test test-server test-clients test-browser pages lint format schema help
 
-help: ## what there is
+help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
 
-run: pages ## builds and serves on the embedded database, with the demo model
+run: pages ## builds and serves with SQLite and the demo model
 	$(CARGO) run
 
-build: pages ## the binary for production: target/release/duologue
+build: pages ## builds the release binary: target/release/duologue
 	$(CARGO) build --release
 
-test: pages test-server test-clients test-browser ## every test
+test: pages test-server test-clients test-browser ## runs all tests
 
-test-server: pages $(if $(HAS_NODE),$(CLIENTS)/node_modules/.package-lock.json) ## unit and integration tests; those on PostgreSQL only where it answers
+test-server: pages $(if $(HAS_NODE),$(CLIENTS)/node_modules/.package-lock.json) ## runs unit and integration tests; those on PostgreSQL only if it is available
 	$(CARGO) test --workspace
 
-# The binary as `cargo test` makes it: with `cargo build`, some dependencies would be compiled a second time.
-test-clients: ## real GraphQL clients against the real binary, where there is Node
+# Uses the binary of `cargo test`: `cargo build` would compile some dependencies a second time.
+test-clients: ## runs real GraphQL clients against the binary, if Node is available
 ifeq ($(HAS_NODE),yes)
 	$(CARGO) test --workspace --no-run --quiet
 	$(MAKE) --no-print-directory $(CLIENTS)/node_modules/.package-lock.json
 	$(NPM) test --prefix $(CLIENTS)
 else ifeq ($(CI),true)
-	@echo "no Node: the client tests cannot run" >&2; exit 1
+	@echo "error: the client tests require Node" >&2; exit 1
 else
-	@echo "skipped: the client tests, for there is no Node"
+	@echo "skipped: the client tests require Node"
 endif
 
 ifneq ($(wildcard $(BROWSER)/package.json),)
-test-browser: pages ## the pages in a real browser, where there are Node and Chromium
+test-browser: pages ## tests the pages in a real browser, if Node and Chromium are available
 ifeq ($(HAS_NODE),yes)
 	$(CARGO) test --workspace --no-run --quiet
 	$(MAKE) --no-print-directory $(BROWSER)/node_modules/.package-lock.json
 	node $(CLIENTS)/with-server.mjs $(NPM) test --prefix $(BROWSER)
 else ifeq ($(CI),true)
-	@echo "no Node: the browser tests cannot run" >&2; exit 1
+	@echo "error: the browser tests require Node" >&2; exit 1
 else
-	@echo "skipped: the browser tests, for there is no Node"
+	@echo "skipped: the browser tests require Node"
 endif
 endif
 
-# The binary holds the pages that are in web/dist when it is built.
-pages: ## the browser pages, where there is Node
+# The build embeds the pages in web/dist into the binary.
+pages: ## builds the browser pages, if Node is available
 ifneq ($(wildcard $(PAGES)/package.json),)
 ifeq ($(HAS_NODE),yes)
 	@$(MAKE) --no-print-directory $(PAGES)/dist
 else
-	@echo "no Node: the pages are left out, everything else is served"
+	@echo "no Node: building without the browser pages"
 endif
 endif
 
@@ -67,17 +67,17 @@ $(PAGES)/dist: $(PAGES)/node_modules/.package-lock.json $(shell find $(PAGES) \(
 	$(NPM) ci --prefix $* --loglevel=error
 	@touch $@
 
-lint: ## what CI holds the code to
+lint: ## checks format and lints as CI does
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 
 format: ## formats the code
 	$(CARGO) fmt --all
 
-# One target folder, so that the benchmark finds the server that it builds.
-bench: ## the load benchmark, on two cores: a few minutes after the release builds
+# One target directory, so that the benchmark finds the server that it builds.
+bench: ## runs the load benchmark on two cores; takes a few minutes after the release builds
 	CARGO_TARGET_DIR=$(CURDIR)/target $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(WORKLOADS)
 
-schema: ## writes schema.graphql anew from the code
+schema: ## regenerates schema.graphql from the code
 	$(CARGO) run --quiet -- schema > schema.graphql.new
 	mv schema.graphql.new schema.graphql
