@@ -13,13 +13,13 @@ FROM rust:1.95-bookworm AS binary
 WORKDIR /build
 COPY . .
 COPY --from=pages /build/web/dist web/dist
-# What was compiled stays in the caches, so that a change of the code compiles no dependency again.
+# The caches keep compiled dependencies, so that a change of the code does not compile them again.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/build/target \
     cargo build --release --locked --bin duologue \
     && install -m 0755 target/release/duologue /usr/local/bin/duologue
 
-# ── what runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── runtime image ───────────────────────────────────────────────────────────────────────────────────────────────────────
 FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl \

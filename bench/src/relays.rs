@@ -137,7 +137,7 @@ pub async fn w4(bed: &Bed) -> Result<Vec<Row>> {
     let [(raw_rate, raw_cpu), (rate, cpu)] = figures[..] else { return Err("two servers were measured".into()) };
     Ok(vec![
         Row::at_least("W4 200 streams, unpaced", "tokens/s", raw_rate, rate, 0.4),
-        Row::more("", "CPU µs a token", raw_cpu, cpu),
+        Row::more("", "CPU µs per token", raw_cpu, cpu),
     ])
 }
 
@@ -181,13 +181,13 @@ pub async fn w5(bed: &Bed) -> Result<Vec<Row>> {
     Ok(vec![
         Row {
             workload: "W5 1,000 streams, 20 tokens/s",
-            figure: "CPU µs a token",
+            figure: "CPU µs per token",
             raw: Some(raw_cpu),
             duologue: cpu,
             result: Some(Outcome::AtMost(cpu / raw_cpu, 1.7)),
         },
         Row::more("", "tokens/s", raw_rate, rate),
-        Row::more("", "KiB a stream", raw_held, held),
+        Row::more("", "KiB per stream", raw_held, held),
     ])
 }
 

@@ -71,7 +71,7 @@ async fn compare(bed: &Bed, workload: &'static str, raw: Request, duologue: Requ
     let [mut raw, mut duologue] = totals;
     Ok(vec![
         Row::at_least(workload, "requests/s", raw.rate(), duologue.rate(), target),
-        Row::more("", "CPU µs a request", raw.cpu_micros(), duologue.cpu_micros()),
+        Row::more("", "CPU µs per request", raw.cpu_micros(), duologue.cpu_micros()),
         Row::more("", "p99 ms", raw.p99_millis(), duologue.p99_millis()),
     ])
 }
