@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
-
 use tokio_util::task::TaskTracker;
 
 use crate::domain::accounts::Accounts;
@@ -12,10 +11,9 @@ use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::replies::Replies;
-use crate::domain::{Client, Error, Requester, Result, Viewer};
+use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
 use crate::graphql::budget::Budget;
 use crate::graphql::loaders::Source;
-use crate::llm::registry::Registry;
 
 /// The application state of the resolvers: the only value in the schema's data.
 #[derive(Clone)]

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod admin;
 mod as_viewer;
 pub mod budget;
+mod changes;
 pub mod characters;
 pub mod chats;
 pub mod context;

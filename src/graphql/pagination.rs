@@ -1,24 +1,20 @@
 //! Connections, as defined by the Relay cursor connections specification (<https://relay.dev/graphql/connections.htm>).
 
-use std::sync::Arc;
-
 use async_graphql::{Context, Object, OutputType, SimpleObject};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::domain::input::Checks;
-use crate::domain::{FieldErrorCode, Result};
+use crate::domain::{Error, FieldErrorCode, Page, Result, Window};
 use crate::graphql::accounts::User;
 use crate::graphql::admin::AuditEntry;
 use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message};
 use crate::graphql::context::ContextExt as _;
-use crate::storage::page::{Page, Window};
 
 /// The maximum page size.
 const MAX_PAGE: i32 = 100;
@@ -38,21 +34,13 @@ pub struct PageInfo {
     pub end_cursor: Option<String>,
 }
 
-/// The number of items in a whole list.
-#[derive(Clone)]
-pub enum Total {
-    /// The number is known.
-    Known(u64),
-    /// The number is queried if the client requests it.
-    Counted(Arc<dyn Fn() -> BoxFuture<'static, Result<u64>> + Send + Sync>),
-}
-
 /// A page of a list.
 pub struct Connection<T> {
     edges: Vec<Edge<T>>,
     has_next: bool,
     has_previous: bool,
-    total: Total,
+    /// The number of items in the whole list, if it was counted.
+    total: Option<u64>,
 }
 
 /// An item of a list, with its cursor.
@@ -94,14 +82,8 @@ where
     }
 
     /// The number of items in the whole list, on all pages. Computed only if requested.
-    async fn total_count(&self, ctx: &Context<'_>) -> Result<i32> {
-        let total = match &self.total {
-            Total::Known(total) => *total,
-            Total::Counted(count) => {
-                ctx.budget().statements(1)?;
-                count().await?
-            }
-        };
+    async fn total_count(&self) -> Result<i32> {
+        let total = self.total.ok_or_else(|| Error::internal("a list that was not counted"))?;
         Ok(i32::try_from(total).unwrap_or(i32::MAX))
     }
 }
@@ -128,11 +110,29 @@ impl<T: OutputType> Edge<T> {
 
 impl<T> Connection<T> {
     /// Creates a connection from a page of rows.
-    pub fn new<R, P: Serialize>(page: Page<R>, place: impl Fn(&R) -> P, node: impl Fn(R) -> T, total: Total) -> Self {
+    pub fn new<R, P: Serialize>(
+        page: Page<R>,
+        cursor: impl Fn(&R) -> P,
+        node: impl Fn(R) -> T,
+        total: Option<u64>,
+    ) -> Self {
         let (has_next, has_previous) = (page.has_next, page.has_previous);
-        let edge = |row: R| Edge { cursor: encode(&place(&row)), node: node(row) };
+        let edge = |row: R| Edge { cursor: encode(&cursor(&row)), node: node(row) };
         Self { edges: page.rows.into_iter().map(edge).collect(), has_next, has_previous, total }
     }
+}
+
+/// The number of items in a whole list, for [`Connection::new`]. Counted only if the field being resolved is a connection
+/// whose `totalCount` is requested.
+///
+/// # Errors
+/// As `count`, and [`Error::TooComplex`] if the budget of statements is exceeded.
+pub async fn total_if_requested(ctx: &Context<'_>, count: impl Future<Output = Result<u64>>) -> Result<Option<u64>> {
+    if !ctx.look_ahead().field("totalCount").exists() {
+        return Ok(None);
+    }
+    ctx.budget().statements(1)?;
+    count.await.map(Some)
 }
 
 /// The pagination arguments of a connection.
@@ -153,7 +153,7 @@ impl PageArguments {
     /// `from_end`.
     ///
     /// # Errors
-    /// [`crate::domain::Error::Invalid`] if `first` and `last` are both given, if one is below 0 or above 100, and for
+    /// [`Error::Invalid`] if `first` and `last` are both given, if one is below 0 or above 100, and for
     /// a cursor that is not of this list.
     pub fn window<P: DeserializeOwned>(&self, from_end: bool) -> Result<Window<P>> {
         let mut checks = Checks::default();
@@ -165,8 +165,8 @@ impl PageArguments {
         if self.first.is_some() && self.last.is_some() {
             checks.fail("last", FieldErrorCode::NotAllowed, "`first` and `last` cannot be combined.");
         }
-        let after = cursor(&mut checks, "after", self.after.as_deref());
-        let before = cursor(&mut checks, "before", self.before.as_deref());
+        let after = decode(&mut checks, "after", self.after.as_deref());
+        let before = decode(&mut checks, "before", self.before.as_deref());
         checks.finish()?;
         let count = self.first.or(self.last).map_or(DEFAULT_PAGE, i32::unsigned_abs);
         // `after` alone pages forward, even in a list that is read from its end by default.
@@ -175,22 +175,22 @@ impl PageArguments {
     }
 }
 
-fn cursor<P: DeserializeOwned>(checks: &mut Checks, name: &str, text: Option<&str>) -> Option<P> {
+fn decode<P: DeserializeOwned>(checks: &mut Checks, name: &str, text: Option<&str>) -> Option<P> {
     let text = text?;
     let json = URL_SAFE_NO_PAD.decode(text).ok().and_then(|json| serde_json::from_slice::<Value>(&json).ok());
-    let place = json.filter(|json| !has_nul(json)).and_then(|json| serde_json::from_value(json).ok());
-    if place.is_none() {
+    let cursor = json.filter(|json| !has_nul(json)).and_then(|json| serde_json::from_value(json).ok());
+    if cursor.is_none() {
         checks.fail(name, FieldErrorCode::Malformed, "Not a cursor of this list.");
     }
-    place
+    cursor
 }
 
 /// Whether a forged cursor contains U+0000, which PostgreSQL rejects in text.
-fn has_nul(place: &Value) -> bool {
+fn has_nul(cursor: &Value) -> bool {
     let is_nul = |value: &Value| value.as_str().is_some_and(|text| text.contains('\0'));
-    place.as_object().is_some_and(|fields| fields.values().any(is_nul))
+    cursor.as_object().is_some_and(|fields| fields.values().any(is_nul))
 }
 
-fn encode<P: Serialize>(place: &P) -> String {
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
+fn encode<P: Serialize>(cursor: &P) -> String {
+    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
 }

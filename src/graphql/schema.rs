@@ -7,7 +7,9 @@ use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, R
 use futures_util::stream::BoxStream;
 
 use crate::domain::{Client, Requester};
-use crate::graphql::accounts::{AccountMutations, AccountQueries, LockoutMutations, SelfServiceMutations};
+use crate::graphql::accounts::{
+    SelfServiceMutations, SessionMutations, SessionQueries, SignInMutations, TokenMutations, UserQueries,
+};
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries};
@@ -23,16 +25,17 @@ use crate::graphql::server::ServerQueries;
 
 /// The query root: fields that read data.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQueries, ServerQueries, AccountQueries, CharacterQueries, ChatQueries, AdminQueries);
+pub struct Query(NodeQueries, ServerQueries, UserQueries, SessionQueries, CharacterQueries, ChatQueries, AdminQueries);
 
 /// The mutation root: fields that change data. A mutation takes at most one argument, `input`, and returns a payload
 /// with the complete changed entities. If it fails, it is null with an error.
 #[derive(MergedObject, Default)]
 #[graphql(name = "Mutation")]
 pub struct Mutations(
-    AccountMutations,
-    LockoutMutations,
+    SignInMutations,
+    SessionMutations,
     SelfServiceMutations,
+    TokenMutations,
     ChatMutations,
     ReplyMutations,
     UserMutations,

@@ -14,6 +14,9 @@ const FLOORS: [&[&str]; 7] = [
     &["entity", "config", "clock", "lifecycle"],
 ];
 
+/// Modules that a module may not name although they are on a lower floor: resolvers see only the domain.
+const HIDDEN: [(&str, &[&str]); 1] = [("graphql", &["storage", "llm"])];
+
 /// Libraries, and the modules that may name them.
 const LIBRARIES: [(&str, &[&str]); 3] = [
     ("async_graphql", &["main", "app", "http", "graphql"]),
@@ -116,6 +119,21 @@ fn every_path_points_down() {
         }
     }
     assert!(wrong.is_empty(), "these paths point up, or beside:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn resolvers_see_only_the_domain() {
+    let mut wrong = Vec::new();
+    for path in sources() {
+        let (module, code) = (module_of(&path), code(&path));
+        for (_, hidden) in HIDDEN.into_iter().filter(|(name, _)| *name == module) {
+            let named = modules_named(&code, "crate::");
+            wrong.extend(
+                hidden.iter().filter(|name| named.contains(**name)).map(|name| format!("{}: {name}", path.display())),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "these paths bypass the domain:\n{}", wrong.join("\n"));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 //! Accounts: users, sessions, personal access tokens and roles.
 
-mod lockout;
 mod personal_access_token;
 mod role;
 mod self_service;
@@ -8,11 +7,9 @@ mod session;
 mod sign_in;
 mod user;
 
-pub use lockout::{LockoutMutations, UnlockUserInput, UnlockUserPayload};
-pub use personal_access_token::{PersonalAccessToken, TokenScope};
+pub use personal_access_token::{PersonalAccessToken, TokenMutations, TokenScope};
 pub use role::{Permission, Role};
 pub use self_service::SelfServiceMutations;
-pub use session::Session;
-pub use sign_in::{AccountMutations, AccountQueries, AuthPayload, LoginInput, LogoutPayload};
-pub use sign_in::{RefreshSessionInput, RegisterInput};
-pub use user::User;
+pub use session::{Session, SessionMutations, SessionQueries};
+pub use sign_in::SignInMutations;
+pub use user::{User, UserQueries};

@@ -81,40 +81,12 @@ pub struct LogoutPayload {
     session_id: ID,
 }
 
-/// The queries of the viewer and of users.
-#[derive(Default)]
-pub struct AccountQueries;
-
-#[Object]
-impl AccountQueries {
-    /// The signed-in user. Null if the request has no credentials; expired or invalid credentials are UNAUTHENTICATED.
-    async fn me(&self, ctx: &Context<'_>) -> Result<Option<User>> {
-        Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
-    }
-
-    /// The session that the access token of this request belongs to. Null with a personal access token.
-    async fn current_session(&self, ctx: &Context<'_>) -> Result<Option<Session>> {
-        let row = ctx.state().accounts.current_session(ctx.requester()).await?;
-        Ok(row.map(|row| Session { row, is_current: true }))
-    }
-
-    /// Looks up a user by username, ignoring case. Null if there is no such user, or if the account is deactivated
-    /// and the viewer does not have USERS_READ. Requires a signed-in user.
-    async fn user(
-        &self,
-        ctx: &Context<'_>,
-        #[graphql(desc = "The complete username.")] username: String,
-    ) -> Result<Option<User>> {
-        Ok(ctx.state().accounts.user_by_username(ctx.viewer()?, &username).await?.map(User::from))
-    }
-}
-
 /// Registration, sign-in, session refresh and sign-out.
 #[derive(Default)]
-pub struct AccountMutations;
+pub struct SignInMutations;
 
 #[Object]
-impl AccountMutations {
+impl SignInMutations {
     /// Creates an account and signs in. FORBIDDEN if registration is closed. CONFLICT if the username or email address
     /// is taken.
     async fn register(

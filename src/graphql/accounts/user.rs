@@ -107,21 +107,17 @@ impl User {
     async fn chats(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Returns the first *n* items (at most 100). Cannot be combined with `last`.")] first: Option<
-            i32,
-        >,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
         #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
-        #[graphql(desc = "Returns the last *n* items (at most 100). Cannot be combined with `first`.")] last: Option<
-            i32,
-        >,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
         #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Returns only chats that match this filter. If absent, returns all chats.")] filter: Option<
-            ChatFilter,
-        >,
+        #[graphql(desc = "Returns only chats that match this filter. If absent, all chats are returned.")]
+        filter: Option<ChatFilter>,
     ) -> Result<Option<Connection<Chat>>> {
         let Some(viewer) = ctx.viewer().ok().filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
-        ctx.budget().statements(1)?;
-        Ok(Some(chats::page(ctx.state(), viewer, PageArguments { first, after, last, before }, filter).await?))
+        Ok(Some(chats::page(ctx, viewer, PageArguments { first, after, last, before }, filter).await?))
     }
 
     /// The user's sessions, most recently used first. At most 100. Private.
@@ -143,5 +139,27 @@ impl User {
     async fn permissions(&self, ctx: &Context<'_>) -> Result<Option<List<Permission>>> {
         let roles = self.visible_roles(ctx).await?;
         Ok(roles.map(|roles| permissions_of(&roles).into_iter().map(Permission::from).collect()))
+    }
+}
+
+/// The queries of users.
+#[derive(Default)]
+pub struct UserQueries;
+
+#[Object]
+impl UserQueries {
+    /// The signed-in user. Null if the request has no credentials; expired or invalid credentials are UNAUTHENTICATED.
+    async fn me(&self, ctx: &Context<'_>) -> Result<Option<User>> {
+        Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
+    }
+
+    /// Looks up a user by username, ignoring case. Null if there is no such user, or if the account is deactivated.
+    /// Requires a signed-in user.
+    async fn user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The complete username.")] username: String,
+    ) -> Result<Option<User>> {
+        Ok(ctx.state().accounts.user_by_username(ctx.viewer()?, &username).await?.map(User::from))
     }
 }

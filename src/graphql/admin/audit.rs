@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use async_graphql::{Context, ID, InputObject, Object};
 
 use crate::domain::input::Checks;
-use crate::domain::{Result, audit};
+use crate::domain::{self, AuditCursor, Result, audit};
 use crate::entity::audit_entry;
 use crate::entity::ids::parse_any;
 use crate::graphql::accounts::User;
 use crate::graphql::budget::AnyJson;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
-use crate::storage::audit::Filter;
 
 /// An entry of the audit log. Immutable; deleted after one year.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ pub struct AuditFilter {
 }
 
 impl AuditFilter {
-    pub(super) fn parse(self) -> Result<Filter> {
+    fn parse(self) -> Result<domain::AuditFilter> {
         let subject_id = self.subject_id.map(|id| id.0);
         if subject_id.as_deref().is_some_and(|id| parse_any(id).is_err()) {
             return Err(ids::malformed("filter.subjectId"));
@@ -84,12 +84,43 @@ impl AuditFilter {
         let mut checks = Checks::default();
         checks.search("filter.action", self.action.as_deref().unwrap_or_default());
         checks.finish()?;
-        Ok(Filter {
+        Ok(domain::AuditFilter {
             actor_id: ids::parse_optional(self.actor_id.as_ref(), "filter.actorId")?,
             action: self.action,
             subject_id,
             from: self.from.map(|from| from.0),
             to: self.to.map(|to| to.0),
         })
+    }
+}
+
+/// The fields of `Admin` for the audit log.
+#[derive(Debug, Default)]
+pub struct AdminAudit;
+
+#[Object]
+impl AdminAudit {
+    /// The audit log, newest entries first: actions of admins on other users, and all security events. Requires
+    /// AUDIT_READ.
+    async fn audit_log(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns only entries that match this filter. If absent, all entries are returned.")]
+        filter: Option<AuditFilter>,
+    ) -> Result<Option<Connection<AuditEntry>>> {
+        let viewer = ctx.viewer()?;
+        let window = PageArguments { first, after, last, before }.window::<AuditCursor>(false)?;
+        let filter = filter.unwrap_or_default().parse()?;
+        ctx.budget().statements(1)?;
+        let log = &ctx.state().audit;
+        let page = log.page(viewer, &filter, window).await?;
+        let total = total_if_requested(ctx, log.count(viewer, &filter)).await?;
+        Ok(Some(Connection::new(page, |entry| AuditCursor::from(entry), AuditEntry, total)))
     }
 }

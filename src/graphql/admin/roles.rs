@@ -6,9 +6,24 @@ use crate::domain::Result;
 use crate::domain::accounts::{NewRole, RoleChanges};
 use crate::entity::enums;
 use crate::graphql::accounts::{Permission, Role};
-use crate::graphql::chats::change;
+use crate::graphql::budget::List;
+use crate::graphql::changes::change;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+
+/// The fields of `Admin` for roles.
+#[derive(Debug, Default)]
+pub struct AdminRoles;
+
+#[Object]
+impl AdminRoles {
+    /// All roles, sorted by name. Requires ROLES_WRITE.
+    async fn roles(&self, ctx: &Context<'_>) -> Result<Option<List<Role>>> {
+        ctx.budget().statements(1)?;
+        let roles = ctx.state().accounts.roles(ctx.viewer()?).await?;
+        Ok(Some(roles.into_iter().map(Role).collect()))
+    }
+}
 
 /// The input of `createRole`.
 #[derive(Debug, Clone, InputObject)]

@@ -2,15 +2,15 @@
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
-use crate::domain::Result;
 use crate::domain::accounts::NewUser;
 use crate::domain::input::search_key;
+use crate::domain::{self, Result, UserCursor};
 use crate::entity::ids::RoleId;
 use crate::graphql::accounts::User;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
-use crate::storage::directory::Filter;
 
 /// A filter for users. A user must match every field that is given.
 #[derive(Debug, Clone, Default, InputObject)]
@@ -24,12 +24,42 @@ pub struct UserFilter {
 }
 
 impl UserFilter {
-    pub(super) fn parse(self) -> Result<Filter> {
-        Ok(Filter {
+    fn parse(self) -> Result<domain::UserFilter> {
+        Ok(domain::UserFilter {
             query: search_key("filter.query", self.query.as_deref())?,
             is_active: self.is_active,
             role_id: ids::parse_optional(self.role_id.as_ref(), "filter.roleId")?,
         })
+    }
+}
+
+/// The fields of `Admin` for users.
+#[derive(Debug, Default)]
+pub struct AdminUsers;
+
+#[Object]
+impl AdminUsers {
+    /// All users, sorted by username. Requires USERS_READ.
+    async fn users(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
+        #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
+        #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Returns only users that match this filter. If absent, all users are returned.")]
+        filter: Option<UserFilter>,
+    ) -> Result<Option<Connection<User>>> {
+        let viewer = ctx.viewer()?;
+        let window = PageArguments { first, after, last, before }.window::<UserCursor>(false)?;
+        let filter = filter.unwrap_or_default().parse()?;
+        ctx.budget().statements(1)?;
+        let accounts = &ctx.state().accounts;
+        let page = accounts.users(viewer, &filter, window).await?;
+        let total = total_if_requested(ctx, accounts.count_users(viewer, &filter)).await?;
+        Ok(Some(Connection::new(page, |user| UserCursor::from(user), User::from, total)))
     }
 }
 
@@ -89,6 +119,13 @@ pub struct IssuePasswordResetInput {
     user_id: ID,
 }
 
+/// The input of `unlockUser`.
+#[derive(Debug, Clone, InputObject)]
+pub struct UnlockUserInput {
+    /// The ID of the user.
+    user_id: ID,
+}
+
 /// The payload of `createUser`.
 #[derive(SimpleObject)]
 pub struct CreateUserPayload {
@@ -135,6 +172,13 @@ pub struct EndUserSessionsPayload {
     user: User,
     /// The number of sessions that were ended.
     session_count: i32,
+}
+
+/// The payload of `unlockUser`.
+#[derive(SimpleObject)]
+pub struct UnlockUserPayload {
+    /// The unlocked user.
+    user: User,
 }
 
 /// Administration of the accounts of other users.
@@ -226,6 +270,18 @@ impl UserMutations {
         let (user, count) = ctx.state().accounts.end_user_sessions(viewer, ctx.client()?, id).await?;
         let session_count = i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Some(EndUserSessionsPayload { user: User::from(user), session_count }))
+    }
+
+    /// Removes all lockouts that failed sign-in attempts caused on an account. Requires USERS_WRITE and every
+    /// permission of the user. FORBIDDEN with a personal access token. Audited.
+    async fn unlock_user(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The input of `unlockUser`.")] input: UnlockUserInput,
+    ) -> Result<Option<UnlockUserPayload>> {
+        let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
+        let user = ctx.state().accounts.unlock_user(viewer, id, ctx.client()?).await?;
+        Ok(Some(UnlockUserPayload { user: User::from(user) }))
     }
 }
 

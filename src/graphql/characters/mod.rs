@@ -1,22 +1,18 @@
 //! Characters.
 
-use std::sync::Arc;
-
 use async_graphql::{Context, ID, InputObject, Object};
-use futures_util::future::BoxFuture;
 
 use crate::domain::accounts::is_visible;
 use crate::domain::input::search_key;
-use crate::domain::{Result, characters};
+use crate::domain::{self, CharacterCursor, Result, characters};
 use crate::entity::character;
 use crate::graphql::accounts::User;
 use crate::graphql::budget::{List, Text};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::TagsOf;
-use crate::graphql::pagination::{Connection, PageArguments, Total};
+use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
-use crate::storage::characters::{Filter, Place};
 
 /// A character to chat with.
 #[derive(Debug, Clone)]
@@ -129,36 +125,31 @@ impl CharacterQueries {
         Ok(ctx.state().characters.find(viewer, id).await?.map(Character))
     }
 
-    /// The characters visible to the viewer, sorted by name: public ones, the viewer's own and, with
-    /// CHARACTERS_WRITE, all others.
+    /// The characters visible to the viewer, sorted by name: public ones and the viewer's own.
     async fn characters(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Returns the first *n* items (at most 100). Cannot be combined with `last`.")] first: Option<
-            i32,
-        >,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
         #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
-        #[graphql(desc = "Returns the last *n* items (at most 100). Cannot be combined with `first`.")] last: Option<
-            i32,
-        >,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
         #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
-        #[graphql(desc = "Returns only characters that match this filter. If absent, returns all characters.")] filter: Option<CharacterFilter>,
+        #[graphql(desc = "Returns only characters that match this filter. If absent, all characters are returned.")]
+        filter: Option<CharacterFilter>,
     ) -> Result<Option<Connection<Character>>> {
         let viewer = ctx.viewer()?;
-        let window = PageArguments { first, after, last, before }.window::<Place>(false)?;
+        let window = PageArguments { first, after, last, before }.window::<CharacterCursor>(false)?;
         let filter = filter.unwrap_or_default();
-        let filter = Filter {
+        let filter = domain::CharacterFilter {
             name_key: search_key("filter.query", filter.query.as_deref())?,
             tags: characters::check_tags(filter.tags.unwrap_or_default())?,
             is_of: filter.is_mine.map(|is_mine| (viewer.user_id, is_mine)),
         };
         ctx.budget().statements(1)?;
-        let page = ctx.state().characters.page(viewer, &filter, window).await?;
-        let (characters, viewer) = (ctx.state().characters.clone(), viewer.clone());
-        let total = Arc::new(move || -> BoxFuture<'static, _> {
-            let (characters, viewer, filter) = (characters.clone(), viewer.clone(), filter.clone());
-            Box::pin(async move { characters.count(&viewer, &filter).await })
-        });
-        Ok(Some(Connection::new(page, |character| Place::from(character), Character, Total::Counted(total))))
+        let characters = &ctx.state().characters;
+        let page = characters.page(viewer, &filter, window).await?;
+        let total = total_if_requested(ctx, characters.count(viewer, &filter)).await?;
+        Ok(Some(Connection::new(page, |character| CharacterCursor::from(character), Character, total)))
     }
 }

@@ -6,19 +6,18 @@ use async_graphql::{Context, ID, InputObject, Object};
 use tokio::sync::OnceCell;
 
 use super::Message;
-use crate::domain::branches::{BranchQuery, Place, unknown_cursor};
+use crate::domain::branches::{BranchQuery, Place as BranchCursor, unknown_cursor};
 use crate::domain::input::search_key;
-use crate::domain::{ChatAccess, Error, Result, Viewer};
+use crate::domain::{self, ChatAccess, ChatCursor, Error, Result, Viewer};
 use crate::entity::{chat, message};
 use crate::graphql::accounts::User;
 use crate::graphql::characters::Character;
-use crate::graphql::context::{ContextExt as _, State};
+use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::{Opened, Within};
-use crate::graphql::pagination::{Connection, PageArguments, Total};
+use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
 use crate::graphql::server::Model;
-use crate::storage::chats::{Filter, Place as ChatPlace};
 
 /// A chat of one user with a character, or with a model alone.
 #[derive(Debug, Clone)]
@@ -147,13 +146,11 @@ impl Chat {
     async fn messages(
         &self,
         ctx: &Context<'_>,
-        #[graphql(desc = "Returns the first *n* items (at most 100). Cannot be combined with `last`.")] first: Option<
-            i32,
-        >,
+        #[graphql(desc = "Returns the first *n* items of the list (at most 100). Cannot be combined with `last`.")]
+        first: Option<i32>,
         #[graphql(desc = "Returns only items after this cursor.")] after: Option<String>,
-        #[graphql(desc = "Returns the last *n* items (at most 100). Cannot be combined with `first`.")] last: Option<
-            i32,
-        >,
+        #[graphql(desc = "Returns the last *n* items of the list (at most 100). Cannot be combined with `first`.")]
+        last: Option<i32>,
         #[graphql(desc = "Returns only items before this cursor.")] before: Option<String>,
         #[graphql(
             desc = "The ID of any message of the branch. Its newest descendant is the last message of the branch. The list is empty if the chat has no such message."
@@ -161,18 +158,18 @@ impl Chat {
         branch: Option<ID>,
     ) -> Result<Connection<Message>> {
         let access = self.access(ctx).await?;
-        let window = PageArguments { first, after, last, before }.window::<Place>(true)?;
+        let window = PageArguments { first, after, last, before }.window::<BranchCursor>(true)?;
         let through = ids::parse_optional(branch.as_ref(), "branch")?;
         let query = BranchQuery { chat_id: self.row.id, leaf_id: self.row.leaf_id, through, window };
         let branch = ctx.loaders().load_one(Within(access, query)).await?.ok_or_else(unknown_cursor)?;
         let leaf_id = branch.leaf_id;
-        let place = move |message: &Arc<message::Model>| Place {
+        let cursor = move |message: &Arc<message::Model>| BranchCursor {
             id: message.id,
             depth: message.depth,
             leaf_id: leaf_id.unwrap_or(message.id),
         };
-        let total = Total::Known(u64::try_from(branch.total).unwrap_or(0));
-        Ok(Connection::new(branch.page.clone(), place, |row| Message::found(row, access), total))
+        let total = u64::try_from(branch.total).ok();
+        Ok(Connection::new(branch.page.clone(), cursor, |row| Message::found(row, access), total))
     }
 }
 
@@ -190,8 +187,8 @@ pub struct ChatFilter {
 }
 
 impl ChatFilter {
-    fn parse(self) -> Result<Filter> {
-        Ok(Filter {
+    fn parse(self) -> Result<domain::ChatFilter> {
+        Ok(domain::ChatFilter {
             owner_id: None,
             title_key: search_key("filter.query", self.query.as_deref())?,
             is_archived: self.is_archived,
@@ -206,19 +203,29 @@ impl ChatFilter {
 /// # Errors
 /// For invalid page arguments, for an invalid filter, and if the database fails.
 pub async fn page(
-    state: &State,
+    ctx: &Context<'_>,
     viewer: &Viewer,
     arguments: PageArguments,
     filter: Option<ChatFilter>,
 ) -> Result<Connection<Chat>> {
-    let window = arguments.window::<ChatPlace>(false)?;
+    let window = arguments.window::<ChatCursor>(false)?;
     let filter = filter.unwrap_or_default().parse()?;
-    let access = ChatAccess::from(viewer);
-    let page = state.chats.page(viewer, &filter, window).await?;
-    let (chats, viewer) = (state.chats.clone(), viewer.clone());
-    let total = Arc::new(move || -> futures_util::future::BoxFuture<'static, _> {
-        let (chats, viewer, filter) = (chats.clone(), viewer.clone(), filter.clone());
-        Box::pin(async move { chats.count(&viewer, &filter).await })
-    });
-    Ok(Connection::new(page, |chat| ChatPlace::from(chat), |chat| Chat::found(chat, access), Total::Counted(total)))
+    let (chats, access) = (&ctx.state().chats, ChatAccess::from(viewer));
+    ctx.budget().statements(1)?;
+    let page = chats.page(viewer, &filter, window).await?;
+    let total = total_if_requested(ctx, chats.count(viewer, &filter)).await?;
+    Ok(Connection::new(page, |chat| ChatCursor::from(chat), |chat| Chat::found(chat, access), total))
+}
+
+/// The queries of chats.
+#[derive(Debug, Default)]
+pub struct ChatQueries;
+
+#[Object]
+impl ChatQueries {
+    /// Looks up a chat of the viewer. Null if the viewer has no chat with this ID.
+    async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
+        let (viewer, id) = (ctx.viewer()?, ids::parse(&id, "id")?);
+        Ok(ctx.state().chats.find(viewer, id).await?.map(Chat::new))
+    }
 }

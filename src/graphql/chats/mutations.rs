@@ -6,6 +6,7 @@ use super::Chat;
 use crate::domain::Result;
 use crate::domain::chats::{ChatChanges, NewChat};
 use crate::domain::input::Change;
+use crate::graphql::changes::change;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 
@@ -127,14 +128,5 @@ impl ChatMutations {
         let viewer = ctx.viewer()?;
         ctx.state().chats.delete(viewer, ids::parse(&input.chat_id, "chatId")?).await?;
         Ok(Some(DeleteChatPayload { chat_id: input.chat_id }))
-    }
-}
-
-/// The change that a field of an update input requests.
-pub fn change<T>(value: MaybeUndefined<T>) -> Change<T> {
-    match value {
-        MaybeUndefined::Undefined => Change::Keep,
-        MaybeUndefined::Null => Change::Clear,
-        MaybeUndefined::Value(value) => Change::Set(value),
     }
 }

@@ -12,7 +12,6 @@ use crate::graphql::chats::{Message, ToolCall};
 /// the old `after`.
 #[derive(Debug, Interface)]
 #[expect(clippy::duplicated_attributes, reason = "two fields of one type")]
-#[expect(clippy::large_enum_variant, reason = "one event at a time, dropped when it is sent")]
 #[graphql(
     field(name = "start", ty = "&i32", desc = "The position before the event."),
     field(

@@ -2,10 +2,10 @@
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
+use crate::domain::{self, Registry};
 use crate::graphql::budget::List;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::scalars::Microdollars;
-use crate::llm::registry::{self, Registry};
 
 /// Information about the server.
 #[derive(Debug, SimpleObject)]
@@ -49,7 +49,7 @@ pub struct Model {
 
 impl Model {
     /// Converts a model of the registry.
-    pub fn new(model: &registry::Model, all: &Registry) -> Self {
+    pub fn new(model: &domain::Model, all: &Registry) -> Self {
         Self {
             id: ID(model.id.clone()),
             provider: model.provider.clone(),
