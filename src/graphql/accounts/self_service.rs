@@ -99,8 +99,8 @@ pub struct SelfServiceMutations;
 #[Object]
 impl SelfServiceMutations {
     /// Changes the viewer's profile. CONFLICT if the username or email address is taken. A change of either requires a
-    /// session and is FORBIDDEN with a personal access token. A change of the email address is INVALID_CREDENTIALS if
-    /// the password is wrong, and LOCKED_OUT after too many wrong passwords.
+    /// session: with a personal access token it is FORBIDDEN. A change of the email address is INVALID_CREDENTIALS if the
+    /// password is wrong, and LOCKED_OUT after too many wrong passwords.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,

@@ -153,8 +153,8 @@ impl UserQueries {
         Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
     }
 
-    /// Looks up a user by username, ignoring case. Null if there is no such user, or if the account is deactivated
-    /// and the viewer does not have USERS_READ. Requires a signed-in user.
+    /// Looks up a user by username, ignoring case. Null if there is no such user, or if the account is deactivated.
+    /// Requires a signed-in user.
     async fn user(
         &self,
         ctx: &Context<'_>,

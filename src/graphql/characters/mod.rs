@@ -125,8 +125,7 @@ impl CharacterQueries {
         Ok(ctx.state().characters.find(viewer, id).await?.map(Character))
     }
 
-    /// The characters visible to the viewer, sorted by name: public ones, the viewer's own and, with
-    /// CHARACTERS_WRITE, all others.
+    /// The characters visible to the viewer, sorted by name: public ones and the viewer's own.
     async fn characters(
         &self,
         ctx: &Context<'_>,
