@@ -11,6 +11,7 @@ use crate::domain::{Client, Requester, Viewer};
 use crate::graphql::budget::Budget;
 use crate::graphql::context::State;
 use crate::graphql::loaders;
+use crate::graphql::loads::Loads;
 
 /// A value whose fields, at every depth, are resolved with this viewer as the requester and with separate loaders.
 pub struct AsViewer<T> {
@@ -42,9 +43,10 @@ impl<T: OutputType> OutputType for AsViewer<T> {
         let requester = Requester::Viewer(self.viewer.clone());
         let (state, client) = (ctx.data_unchecked::<State>().clone(), ctx.data_opt::<Client>().cloned());
         let budget = ctx.data_unchecked::<Arc<Budget>>().clone();
+        let loads = ctx.data_unchecked::<Loads>().clone();
         let mut data = Data::default();
         data.insert(requester.clone());
-        data.insert(loaders::make(state, requester, client, budget));
+        data.insert(loaders::make(state, requester, client, budget, loads));
         // `execute_data` takes precedence over the data of the request.
         let mut below = ctx.clone();
         below.execute_data = Some(&data);

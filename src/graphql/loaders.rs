@@ -17,6 +17,7 @@ use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{character, chat, message, personal_access_token, role, session, user};
 use crate::graphql::budget::Budget;
 use crate::graphql::context::{Loaders, State};
+use crate::graphql::loads::Loads;
 
 /// The data source of the loaders: the application state, the requester and the budget.
 pub struct Source {
@@ -65,13 +66,10 @@ pub struct SessionsOf(pub UserId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokensOf(pub UserId);
 
-/// Creates the loaders of one request. The delay is zero: when the task runs, all keys of the current level of the
-/// document have been requested.
-pub fn make(state: State, requester: Requester, client: Option<Client>, budget: Arc<Budget>) -> Loaders {
-    let tracker = state.tracker.clone();
-    let spawn = move |load| {
-        tracker.spawn(load);
-    };
+/// Creates the loaders of one request, which run among its `loads`. The delay is zero: when a load runs, all keys of the
+/// current level of the document have been requested.
+pub fn make(state: State, requester: Requester, client: Option<Client>, budget: Arc<Budget>, loads: Loads) -> Loaders {
+    let spawn = move |load| loads.push(load);
     DataLoader::new(Source { state, requester, client, budget }, spawn).delay(Duration::ZERO)
 }
 

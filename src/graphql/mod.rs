@@ -13,6 +13,7 @@ pub mod error;
 mod ids;
 mod lists;
 pub mod loaders;
+pub mod loads;
 mod node;
 mod pagination;
 pub mod replies;

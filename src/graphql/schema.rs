@@ -4,6 +4,7 @@ use std::any::{Any, TypeId};
 use std::sync::Arc;
 
 use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions};
+use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 
 use crate::domain::{Client, Requester};
@@ -18,6 +19,7 @@ use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaErro
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
+use crate::graphql::loads::Loads;
 use crate::graphql::node::{Node, NodeQueries};
 use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
 use crate::graphql::require_write::RequireWrite;
@@ -90,11 +92,12 @@ impl Api {
     }
 
     /// Adds the loaders of the request, and a budget if it has none.
-    fn prepare(&self, request: Request) -> Request {
+    fn prepare(&self, request: Request, loads: &Loads) -> Request {
         let requester = request_data(&request).unwrap_or(Requester::Anonymous);
         let client = request_data::<Client>(&request);
         let budget = request_data(&request).unwrap_or_else(|| self.documents().budget());
-        request.data(loaders::make(self.state.clone(), requester, client, budget.clone())).data(budget)
+        let loaders = loaders::make(self.state.clone(), requester, client, budget.clone(), loads.clone());
+        request.data(loaders).data(budget).data(loads.clone())
     }
 }
 
@@ -105,10 +108,14 @@ fn request_data<T: Any + Clone>(request: &Request) -> Option<T> {
 
 impl Executor for Api {
     async fn execute(&self, request: Request) -> Response {
-        self.schema.execute(self.prepare(request)).await
+        let loads = Loads::default();
+        let request = self.prepare(request, &loads);
+        loads.run(self.schema.execute(request)).await
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        self.schema.execute_stream(self.prepare(request), session_data)
+        let loads = Loads::default();
+        let request = self.prepare(request, &loads);
+        loads.run_stream(self.schema.execute_stream(request, session_data)).boxed()
     }
 }

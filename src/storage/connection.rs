@@ -17,6 +17,9 @@ use sea_orm::{DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use sea_query_sqlx::SqlxValues;
 use sqlx_core::transaction::TransactionManager;
 
+/// How long the return of a connection to its pool may take. The connection is closed then.
+const RETURN_LIMIT: Duration = Duration::from_secs(5);
+
 type SqliteTransactionManager = <Sqlite as sqlx::Database>::TransactionManager;
 type PgTransactionManager = <Postgres as sqlx::Database>::TransactionManager;
 
@@ -166,13 +169,27 @@ impl Drop for Connection {
                 Raw::Sqlite(raw) => drop(raw.detach()),
                 Raw::Postgres(raw) => drop(raw.detach()),
             }
-        } else if self.is_in_transaction {
+            return;
+        }
+        if self.is_in_transaction {
             // The pool waits for this rollback and checks its result before it lends the connection again.
             match &mut raw {
                 Raw::Sqlite(raw) => SqliteTransactionManager::start_rollback(raw),
                 Raw::Postgres(raw) => PgTransactionManager::start_rollback(raw),
             }
         }
+        match raw {
+            Raw::Sqlite(mut raw) => give_back(raw.return_to_pool()),
+            Raw::Postgres(mut raw) => give_back(raw.return_to_pool()),
+        }
+    }
+}
+
+/// Returns a connection to its pool, which first waits for an answer on it. Without the limit, a silent connection would
+/// keep its place in the pool for ever.
+fn give_back(returned: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(tokio::time::timeout(RETURN_LIMIT, returned));
     }
 }
 

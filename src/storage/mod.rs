@@ -72,6 +72,8 @@ const WAL_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 const MAX_WAL_PAGES: &str = "16384";
 /// How long SQLite waits for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long all connections may take to close.
+const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -166,14 +168,20 @@ impl Database {
         self.writer.get_database_backend() == DbBackend::Sqlite
     }
 
-    /// Closes all connections. The writer is last, because closing it checkpoints SQLite's WAL.
+    /// Closes all connections, within a time limit. The writer is last, because closing it checkpoints SQLite's WAL; without
+    /// that, the next start reads the WAL.
     pub async fn close(self) {
-        if let Some(checkpointer) = self.wal_checkpointer {
-            checkpointer.close().await;
+        let closed = tokio::time::timeout(CLOSE_LIMIT, async {
+            if let Some(checkpointer) = self.wal_checkpointer {
+                checkpointer.close().await;
+            }
+            self.reader.close().await;
+            self.journal.close().await;
+            self.writer.close().await;
+        });
+        if closed.await.is_err() {
+            tracing::warn!("the database did not close in time");
         }
-        self.reader.close().await;
-        self.journal.close().await;
-        self.writer.close().await;
     }
 }
 

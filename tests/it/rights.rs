@@ -118,9 +118,9 @@ on_both_databases!(below_a_sign_in_its_user_is_the_viewer_at_every_depth, |datab
     ada.ended(&sent.reply).await;
     let user =
         "user { id email roles { name } permissions sessions { isCurrent } personalAccessTokens { id } lockedUntil
-        chats { totalCount nodes { owner { id email chats { totalCount } } character { name }
+        chats(first: 2) { totalCount nodes { owner { id email chats(first: 1) { totalCount } } character { name }
             lastMessage { chat { owner { id } } parent { content } children { id } }
-            messages { nodes { content siblings { id } } } } } }";
+            messages(last: 2) { nodes { content siblings { id } } } } } }";
     let selection = format!("accessToken refreshToken session {{ id }} {user}");
     let input = json!({ "login": "ada", "password": PASSWORD });
     let login = server.client().mutate("login", &selection, input).await.data()["login"].clone();

@@ -59,11 +59,11 @@ fn a_minute_allows_so_many_and_no_more() {
 }
 
 #[test]
-fn more_than_a_minute_allows_is_never_asked_at_once() {
+fn more_than_the_limit_per_minute_is_always_refused() {
     let (limiter, now, anybody) = (RateLimiter::new(100, 0), Instant::now(), client("192.0.2.7"));
     let verdict = limiter.check_at(now, &Requester::Anonymous, &anybody, fields(101));
     assert_eq!(wait(&verdict), Some(WINDOW));
-    assert!(verdict.refusal.unwrap().to_string().contains("at once"));
+    assert!(verdict.refusal.unwrap().to_string().contains("than the limit per minute"));
     assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &anybody, fields(100))), None);
 }
 
