@@ -94,6 +94,7 @@ impl Bed {
             ("LOGIN_LOCKOUT_ATTEMPTS", "0"),
             ("MAX_REPLIES_PER_USER", "1000"),
             ("MAX_REPLIES", "5000"),
+            ("MAX_CONNECTIONS_PER_ADDRESS", "20000"),
         ];
         let log = self.path("duologue.log");
         let process = Process::start(SERVER_CORE, &self.server, &[], &variables, &log)?;
