@@ -228,7 +228,6 @@ impl App {
             replies,
             models,
             max_message_length: limits.max_message_length as usize,
-            tracker: work.clone(),
         };
         let api = Api::new(state.clone(), document_limits(&settings.limits, settings.server.introspection));
         let api = api.map_err(|cause| StartError::new("schema", cause))?;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use async_graphql::Context;
 use async_graphql::dataloader::DataLoader;
-use tokio_util::task::TaskTracker;
 
 use crate::domain::accounts::Accounts;
 use crate::domain::audit::AuditLog;
@@ -32,8 +31,6 @@ pub struct State {
     pub models: Arc<Registry>,
     /// The maximum length of a message, in Unicode characters.
     pub max_message_length: usize,
-    /// Tracks the tasks of the loaders, so that shutdown can wait for them.
-    pub tracker: TaskTracker,
 }
 
 /// The loaders of one request.

@@ -15,7 +15,7 @@ fn long_message() -> String {
     "🏃".repeat(8_000)
 }
 
-/// Makes a chat of so many long messages, each with a short reply.
+/// Creates a chat with a number of long messages, each with a short reply.
 async fn long_chat(user: &User, messages: usize) -> String {
     let chat = user.new_chat(json!({ "modelId": "demo/unicode" })).await;
     for _ in 0..messages {

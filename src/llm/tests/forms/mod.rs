@@ -66,7 +66,7 @@ impl Form {
         self.steps[..events].iter().map(|Step(text, _)| text.as_str()).collect()
     }
 
-    /// What the first so many events mean when the stream ends behind them.
+    /// The expected result for each number of events after which the stream ends.
     fn expected(&self, events: usize) -> Read {
         let mut expected = Vec::new();
         self.steps[..events]
