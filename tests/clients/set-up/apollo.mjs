@@ -16,12 +16,12 @@ export function createClient(url, session) {
     const token = await session.accessToken();
     return { headers: { ...headers, authorization: `Bearer ${token}` } };
   });
-  // The server says that the token is dead: take the next one and ask once more.
+  // The server rejected the access token: refresh it and repeat the request once.
   const refresh = new ErrorLink(({ error, operation, forward }) => {
-    if (!CombinedGraphQLErrors.is(error) || operation.getContext().isSecondTry) return;
+    if (!CombinedGraphQLErrors.is(error) || operation.getContext().isRetry) return;
     if (!error.errors.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED")) return;
     session.expire();
-    operation.setContext({ isSecondTry: true });
+    operation.setContext({ isRetry: true });
     return new Observable((observer) => forward(operation).subscribe(observer));
   });
   const http = ApolloLink.from([refresh, withToken, new HttpLink({ uri: url })]);
@@ -37,8 +37,8 @@ export function createClient(url, session) {
 }
 
 /**
- * Sends a message. The chat's query brings the two new messages: it is awaited, so that its answer is not older than
- * what the subscription brings afterwards.
+ * Sends a message, and fetches the chat again to get the two new messages. The fetch is awaited, so that its result
+ * cannot overwrite newer events of the subscription.
  */
 export async function sendMessage(client, input) {
   const { data } = await client.mutate({
@@ -50,7 +50,7 @@ export async function sendMessage(client, input) {
   return data.sendMessage;
 }
 
-/** Reads a reply into the cache: whatever shows the message grows with it. Ends with the final message. */
+/** Reads a reply into the cache, which updates every query that shows the message. Resolves to the final message. */
 export function readReply(client, messageId) {
   const id = client.cache.identify({ __typename: "Message", id: messageId });
   let events = [];
@@ -59,7 +59,7 @@ export function readReply(client, messageId) {
       next: ({ data, error }) => {
         if (error) return reject(error);
         events = add(events, data.reply);
-        // The last event holds the whole message, which the cache takes by itself.
+        // The last event contains the final message, which the cache stores by itself.
         if (data.reply.__typename === "ReplyFinished") return resolve(data.reply.message);
         client.cache.modify({ id, fields: { content: () => textOf(events) } });
       },

@@ -10,7 +10,7 @@ export default {
   documents: "src/**/*.ts",
   generates: {
     "src/gql/": { preset: "client", config },
-    // The whole schema, for what no document names: ErrorExtensions is what `extensions` of an error holds.
+    // All types of the schema, for those that no document selects, such as ErrorExtensions (`extensions` of an error).
     "src/schema.ts": { plugins: ["typescript"], config },
   },
 };

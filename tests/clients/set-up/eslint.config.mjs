@@ -9,10 +9,10 @@ export default [
       ...graphql.configs["flat/schema-recommended"].rules,
       ...graphql.configs["flat/schema-relay"].rules,
       "@graphql-eslint/description-style": "off",
-      // `username` is what everybody calls it, and ErrorExtensions describes what errors hold: no field returns it.
+      // `User.username` is a standard name. ErrorExtensions describes `extensions` of errors, so no field returns it.
       "@graphql-eslint/no-typename-prefix": "off",
       "@graphql-eslint/no-unreachable-types": "off",
-      // Connections have `nodes` beside `edges`, and lists without pages are capped.
+      // Connections have `nodes` in addition to `edges`, and some short lists are not connections.
       "@graphql-eslint/relay-edge-types": ["error", { withEdgeSuffix: true, shouldImplementNode: true, listTypeCanWrapOnlyEdgeType: false }],
       "@graphql-eslint/strict-id-in-types": [
         "error",

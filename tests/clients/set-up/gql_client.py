@@ -1,4 +1,4 @@
-"""PyPI gql (pip install "gql[aiohttp,websockets]"): reads a reply to its end, over as many connections as it takes."""
+"""PyPI gql (pip install "gql[aiohttp,websockets]"): sends a message, and reads the reply through lost connections."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ async def send_message(url, authorization, message):
 
 
 async def read_reply(url, authorization, message_id):
-    """Yields the events in order, each once: a new connection asks for what lies after the last one."""
+    """Yields each event once, in order. A new connection requests the events after the last received position."""
     after = None
     while True:
         transport = WebsocketsTransport(

@@ -1,7 +1,7 @@
-// graphql-ws alone: the smallest client that survives a lost connection, an expired token and a restarted server.
+// graphql-ws only: the smallest client that handles lost connections, expired tokens and restarts of the server.
 
 import { createClient } from "graphql-ws";
-import WebSocket from "ws"; // Browsers, and Node from 22 on, have their own.
+import WebSocket from "ws"; // Not needed in browsers and in Node 22 or later.
 
 import { REPLY, add } from "./reply.mjs";
 
@@ -12,16 +12,19 @@ export function connect(url, session) {
     connectionParams: async () => ({ Authorization: `Bearer ${await session.accessToken()}` }),
     retryAttempts: Infinity,
     shouldRetry: () => true,
-    // Soon at first, then less and less often, and not everybody at the same moment.
-    retryWait: (retries) => new Promise((go) => setTimeout(go, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
+    // Exponential backoff with jitter.
+    retryWait: (retries) => {
+      const milliseconds = Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random());
+      return new Promise((resolve) => setTimeout(resolve, milliseconds));
+    },
     on: {
-      // 4403: the token has expired. connectionParams, which is asked again, then takes the next one.
+      // 4403: the token has expired. The reconnect calls connectionParams again, which then refreshes it.
       closed: (event) => event.code === 4403 && session.expire(),
     },
   });
 }
 
-/** Reads a reply to its end; yields the events so far after each one. */
+/** Reads a reply to its end. Yields all events so far after each event. */
 export async function* readReply(client, messageId) {
   let events = [];
   for await (const { data, errors } of client.iterate({ query: REPLY, variables: { messageId } })) {

@@ -1,4 +1,5 @@
-// The documents of the main job, and how the events of a reply become what a page shows. The same for every client.
+// The documents for sending messages and reading replies, and the code that builds a reply's text from its events.
+// Every set-up uses this file.
 
 export const MESSAGE = `fragment MessageFields on Message {
   id role status content position
@@ -38,15 +39,16 @@ export const REPLY = `subscription Reply($messageId: ID!, $after: Int) {
 }
 ${MESSAGE}`;
 
-/** What a normalised cache must know: which types an interface or a union of your documents stands for. */
+/** The possible types of each interface and union in the documents. A normalised cache needs them. */
 export const POSSIBLE_TYPES = {
   MessagePart: ["TextPart", "ReasoningPart", "ToolCall"],
   ReplyEvent: ["ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished"],
 };
 
 /**
- * Adds an event to those before it. A transport that reconnected by itself asked with the old `after`, so what comes may
- * begin before the end of what is here: it replaces everything from its `start` on. Positions count bytes of UTF-8.
+ * Returns `events` with `event` added. After a reconnect, the transport repeats the subscription with its original
+ * `after`, so an event can overlap with received ones: it replaces everything from its `start` on. Positions are in
+ * bytes of UTF-8.
  */
 export function add(events, event) {
   const kept = events.filter(({ start }) => start < event.start);
@@ -64,7 +66,10 @@ export function add(events, event) {
   return kept;
 }
 
-/** The answer so far; of a finished reply the stored one, which a crash may have made shorter than what was shown. */
+/**
+ * The text of the reply so far. For a finished reply it is the stored text, which can be shorter than the received text
+ * if the server crashed.
+ */
 export function textOf(events) {
   const last = events.at(-1);
   if (last?.__typename === "ReplyFinished") return last.message.content;

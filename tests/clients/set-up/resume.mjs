@@ -1,4 +1,4 @@
-// Reading on from where one was, after a lost connection or a page load: `after` is the position that was reached.
+// Resumes a reply after a lost connection or a page load. `after` is the position up to which the client has the reply.
 
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
@@ -21,7 +21,7 @@ export async function* readReplyFrom(url, session, messageId, events = []) {
         yield events;
       }
     } catch (lost) {
-      // A closed socket has a code or is an event; anything else is no lost connection.
+      // A lost connection is a close event or an error event. Anything else is a real error.
       if (lost instanceof Error || Array.isArray(lost)) throw lost;
       if (lost.code === 4403) session.expire();
       await new Promise((resolve) => setTimeout(resolve, 200 + 300 * Math.random()));

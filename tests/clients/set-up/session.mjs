@@ -1,4 +1,4 @@
-// Staying signed in. The access token lives for minutes; the refresh token works once and brings the next pair.
+// Keeps a user signed in. An access token is valid for minutes. A refresh token works once and returns a new pair.
 
 const REFRESH = `mutation Refresh($input: RefreshSessionInput!) {
   refreshSession(input: $input) { accessToken accessTokenExpiresAt refreshToken }
@@ -9,25 +9,28 @@ export class Session {
   #tokens;
   #refreshing;
 
-  /** `tokens`: what `register` or `login` answered. */
+  /** `tokens`: the payload of `register` or `login`. */
   constructor(url, tokens) {
     this.#url = url;
     this.#tokens = tokens;
   }
 
-  /** An access token that is good for now. Ask for it before every request, and keep it nowhere. */
+  /** Returns a valid access token, refreshed if necessary. Call it before each request, and do not store the result. */
   async accessToken() {
-    const isOld = Date.parse(this.#tokens.accessTokenExpiresAt) < Date.now() + 1000;
-    if (isOld) await this.refresh();
+    const expiresSoon = Date.parse(this.#tokens.accessTokenExpiresAt) < Date.now() + 1000;
+    if (expiresSoon) await this.refresh();
     return this.#tokens.accessToken;
   }
 
-  /** The server says that the token is dead: the clock here may be wrong. */
+  /**
+   * Marks the access token as expired, so that the next call of `accessToken` refreshes it. For a token that the server
+   * rejected although it seemed valid: the clock of this machine may be wrong.
+   */
   expire() {
     this.#tokens = { ...this.#tokens, accessTokenExpiresAt: new Date(0).toISOString() };
   }
 
-  /** Gets the next pair; once, however many ask at the same time. */
+  /** Requests a new pair. Concurrent calls share one request. */
   refresh() {
     this.#refreshing ??= this.#refresh().finally(() => {
       this.#refreshing = undefined;

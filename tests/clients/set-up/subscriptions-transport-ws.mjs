@@ -1,7 +1,7 @@
-// The legacy subprotocol `graphql-ws` of npm subscriptions-transport-ws, for clients that cannot move on yet.
+// The legacy subprotocol `graphql-ws` of npm subscriptions-transport-ws, for clients that cannot use graphql-ws yet.
 
 import { SubscriptionClient } from "subscriptions-transport-ws";
-import WebSocket from "ws"; // Browsers have their own.
+import WebSocket from "ws"; // Not needed in browsers.
 
 import { REPLY, add } from "./reply.mjs";
 
@@ -10,14 +10,17 @@ export function connect(url, session) {
     url.replace(/^http/, "ws"),
     {
       reconnect: true,
-      timeout: 60_000, // The server says that it is alive every 25 s.
+      timeout: 60_000, // The server sends a keep-alive message every 25 s.
       connectionParams: async () => ({ Authorization: `Bearer ${await session.accessToken()}` }),
     },
     WebSocket,
   );
 }
 
-/** Reads a reply to its end; tells of the events so far after each one. After a reconnect the client asks again by itself. */
+/**
+ * Reads a reply to its end. Calls `onEvents` with all events so far after each event. After a reconnect, the client
+ * repeats the subscription by itself.
+ */
 export function readReply(client, messageId, onEvents) {
   let events = [];
   return new Promise((resolve, reject) => {

@@ -35,7 +35,7 @@ const Reply = graphql(`
   }
 `);
 
-/** What any client with typed documents offers. */
+/** The signature of a client's function that executes typed documents. */
 type Run = <Data, Variables>(document: TypedDocumentNode<Data, Variables>, variables: Variables) => Promise<Data>;
 
 export async function send(run: Run, content: string): Promise<string | undefined> {
@@ -57,7 +57,7 @@ export function show(event: ReplySubscription["reply"]): string {
     case "ReplyFinished":
       return bubble(event.message);
     default:
-      return ""; // Unions and interfaces may grow.
+      return ""; // New types of events can be added.
   }
 }
 

@@ -10,12 +10,12 @@ import { add, textOf } from "./reply.mjs";
 
 const SHOWN = gql`fragment Shown on Message { id content }`;
 
-/** Types without an id live inside what holds them. */
+/** Types without an id. graphcache stores them inside their parent object. */
 const embedded = ["ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished", "ReplyError", "TokenUsage"]
   .concat(["TextPart", "ReasoningPart", "PageInfo", "MessageConnection", "MessageEdge", "ChatConnection", "ChatEdge"])
   .concat(["SendMessagePayload", "StopReplyPayload", "CreateChatPayload", "UpdateChatPayload", "DeleteChatPayload"]);
 
-/** `introspection`: what the server answers to `getIntrospectionQuery()` of npm graphql; save it when you build. */
+/** `introspection`: the result of `getIntrospectionQuery()` (npm graphql). Save it at build time. */
 export function createClient(url, session, introspection, options = {}) {
   const sockets = connect(url, session);
   const replies = new Map();
@@ -25,7 +25,7 @@ export function createClient(url, session, introspection, options = {}) {
     resolvers: { Chat: { messages: relayPagination() } },
     updates: {
       Mutation: {
-        // A chat has two more messages now.
+        // The chat has two new messages, so its message list is fetched again.
         sendMessage: ({ sendMessage }, _args, cache) => {
           const chat = cache.keyOfEntity(sendMessage?.chat);
           for (const { fieldName, arguments: args } of cache.inspectFields(chat)) {
@@ -34,7 +34,8 @@ export function createClient(url, session, introspection, options = {}) {
         },
       },
       Subscription: {
-        // Whatever shows the message grows with it; its last event brings the whole message, which the cache takes by itself.
+        // Updates the message in the cache, and with it every query that shows it. The last event contains the final
+        // message, which the cache stores by itself.
         reply: ({ reply }, { messageId }, cache) => {
           if (reply.__typename === "ReplyFinished") return replies.delete(messageId);
           replies.set(messageId, add(replies.get(messageId) ?? [], reply));
