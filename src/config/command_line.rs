@@ -316,9 +316,9 @@ mod tests {
             .filter_map(|arg| Some((variable_of(arg)?, default_of(arg))))
             .collect();
         assert_eq!(shown, settings);
-        let readme = include_str!("../../README.md");
+        let page = include_str!("../../docs/configuration.md");
         for name in settings.keys() {
-            assert!(readme.contains(&format!("`{name}`")), "README.md says nothing of {name}");
+            assert!(page.contains(&format!("`{name}`")), "docs/configuration.md does not describe {name}");
         }
     }
 
