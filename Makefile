@@ -9,7 +9,7 @@ BROWSER := tests/browser
 PAGES := web
 FRONTENDS := examples/react-apollo examples/react-urql
 
-.PHONY: run bench build test test-server test-clients test-browser pages lint format schema help
+.PHONY: run bench build test test-server test-clients test-browser record pages lint format schema help
 
 help: ## lists the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -49,6 +49,11 @@ else
 	@echo "skipped the browser tests: Node is not installed"
 endif
 endif
+
+record: pages ## records the animation of README.md; needs Node, Chromium and ffmpeg
+	$(CARGO) test --workspace --no-run --quiet
+	$(MAKE) --no-print-directory $(BROWSER)/node_modules/.package-lock.json
+	$(NPM) run record --prefix $(BROWSER)
 
 # The binary embeds the pages that are in web/dist at build time.
 pages: ## builds the browser pages, if Node is installed
