@@ -1,5 +1,5 @@
-// Prints a reply while it is written, through lost connections and restarts of the server:
-// TOKEN=<access token> node examples/reply.mjs <id of the reply>
+// Prints a reply while it is written, through lost connections and restarts of the server.
+// Usage: TOKEN=<access token> node examples/reply.mjs <id of the reply>
 
 import { createClient } from "graphql-ws";
 import WebSocket from "ws";
@@ -9,8 +9,8 @@ const [, , messageId] = process.argv;
 const { TOKEN } = process.env;
 if (!messageId || !TOKEN) fail("Usage: TOKEN=<access token> node examples/reply.mjs <id of the reply>");
 
-/** So often in a row, a second apart, a connection is tried. */
-const MOST_ATTEMPTS = 60;
+/** The number of connection attempts in a row, one per second. */
+const MAX_ATTEMPTS = 60;
 
 const query = `subscription ($messageId: ID!, $after: Int) {
   reply(messageId: $messageId, after: $after) {
@@ -24,7 +24,7 @@ const client = createClient({
   url,
   webSocketImpl: WebSocket,
   connectionParams: { Authorization: `Bearer ${TOKEN}` },
-  retryAttempts: 0, // The loop below reads on from where it was, so nothing comes twice.
+  retryAttempts: 0, // The loop below reconnects with `after`, so that no text is printed twice.
 });
 
 let after;
@@ -42,14 +42,14 @@ for (let attempts = 0; !message; attempts += 1) {
     if (Array.isArray(lost)) fail(lost[0].message);
     if (lost instanceof Error) throw lost;
     if (lost.code === 4403) fail("The access token has expired or its session has ended: sign in again.");
-    if (attempts === MOST_ATTEMPTS) fail(`The server at ${url} cannot be reached.`);
+    if (attempts === MAX_ATTEMPTS) fail(`The server at ${url} cannot be reached.`);
     if (attempts === 0) console.error("\n[the connection was lost; trying again]");
     await new Promise((resolve) => setTimeout(resolve, 1_000));
   }
 }
 console.log(`\n[${message.status}, ${message.usage?.outputTokens ?? 0} tokens]`);
 if (message.error) fail(`${message.error.code}: ${message.error.message}`);
-process.exit(); // A socket that closes would take a moment longer.
+process.exit(); // Do not wait for the WebSocket to close.
 
 function fail(reason) {
   console.error(reason);

@@ -1,4 +1,4 @@
-// Writes a .br and a .gz file beside each asset that gets smaller by it, so that the server compresses nothing.
+// Writes a .br and a .gz file for each asset that becomes smaller by it, so that the server need not compress assets.
 
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -11,7 +11,7 @@ const CODINGS = {
   gz: (content: Buffer) => promisify(gzip)(content, { level: 9 }),
 };
 
-/** Smaller files are left as they are: a packet holds them anyway. In bytes. */
+/** The minimum size of a file to compress, in bytes. A smaller file fits in one packet without compression. */
 const SMALLEST = 1024;
 
 export function compress(): Plugin {
@@ -19,7 +19,7 @@ export function compress(): Plugin {
     name: "compress",
     apply: "build",
     async writeBundle({ dir }) {
-      // While somebody works on the pages, a quick build matters more.
+      // `npm run watch` does not compress, which keeps its builds fast.
       if (!dir || this.meta.watchMode) return;
       const folder = join(dir, "assets");
       for (const name of await readdir(folder)) {

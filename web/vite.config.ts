@@ -2,17 +2,17 @@ import { defineConfig } from "vite";
 import { compress } from "./compress";
 
 export default defineConfig({
-  // The server answers the page at /graphql, and its files below.
+  // The server serves the page at /graphql, and its files below that path.
   base: "/graphql/",
   plugins: [compress()],
   build: {
     sourcemap: false,
     target: "es2022",
-    // A picture or a font inside a style sheet is none to a policy that wants everything from here.
+    // The content security policy does not allow data: addresses in style sheets.
     assetsInlineLimit: 0,
-    // The editor is one large file; that is known.
+    // The editor is one large file.
     chunkSizeWarningLimit: 4096,
-    // "use client" and its like mean nothing here.
+    // Directives such as "use client" have no effect here.
     rolldownOptions: { checks: { moduleLevelDirective: false } },
   },
   worker: { format: "es" },

@@ -1,7 +1,7 @@
 import type { CodegenConfig } from "@graphql-codegen/cli";
 
 export default {
-  // Outside of this repository: what `duologue schema` prints, or the address of a server.
+  // Outside of this repository: a file with the output of `duologue schema`, or the address of a server.
   schema: process.env.SCHEMA ?? "../../schema.graphql",
   documents: "src/**/*.tsx",
   generates: {

@@ -177,7 +177,7 @@ test("the panel says why a reply failed and why it is not followed", { skip }, a
   await page.context().setOffline(true);
   // What is open stays open; the new try to stop it fails.
   await panelOf(page).getByRole("button", { name: "Stop" }).click();
-  await panelOf(page).getByRole("alert").getByText("It could not be stopped. The server at ").waitFor();
+  await panelOf(page).getByRole("alert").getByText("The reply could not be stopped. The server at ").waitFor();
   await picture(page, "not-stopped");
   await page.context().setOffline(false);
 

@@ -8,7 +8,7 @@ const LOGIN = `mutation Login($input: LoginInput!) { payload: login(input: $inpu
 const REGISTER = `mutation Register($input: RegisterInput!) { payload: register(input: $input) ${PAYLOAD} }`;
 const LOGOUT = "mutation Logout { logout { sessionId } }";
 
-/** Who is signed in, and the way in and out. */
+/** The signed-in user, and the buttons to sign in and out. */
 export function Account() {
   const current = useStore(session);
   const why = useStore(notice);
@@ -40,7 +40,7 @@ export function Account() {
 
 async function signOut(): Promise<void> {
   const value = await authorization();
-  // Without the server the tokens are forgotten here all the same.
+  // The tokens are deleted even if the server cannot be reached.
   if (value) await post({ query: LOGOUT }, { authorization: value }).catch(() => null);
   forget();
 }
@@ -137,7 +137,7 @@ function Field({ label, hint, problems, ...input }: FieldProps) {
   );
 }
 
-/** What is wrong: with one field, by its name, or with the whole. */
+/** The errors of the form: those of each field, by its name, and all others. */
 interface Problems {
   fields: Map<string, string[]>;
   other: string[];
@@ -145,7 +145,7 @@ interface Problems {
 
 const NONE: Problems = { fields: new Map(), other: [] };
 
-/** Signs in; answers what is wrong, nothing when it worked. */
+/** Signs in or registers. Returns the errors; none means success. */
 async function enter(query: string, input: Record<string, unknown>): Promise<Problems> {
   const problems: Problems = { fields: new Map(), other: [] };
   try {
@@ -160,14 +160,14 @@ async function enter(query: string, input: Record<string, unknown>): Promise<Pro
       }
       if (!fields.length) problems.other.push(message + retry(extensions?.["retryAfterSeconds"]));
     }
-    if (!result.errors?.length) problems.other.push("The server's answer holds no tokens.");
+    if (!result.errors?.length) problems.other.push("The response of the server contains no tokens.");
   } catch (error) {
     problems.other.push(error instanceof Error ? error.message : String(error));
   }
   return problems;
 }
 
-/** When another try may pass, as a sentence. */
+/** A sentence that says when to try again; empty without `retryAfterSeconds`. */
 function retry(seconds: unknown): string {
   if (typeof seconds !== "number") return "";
   const [count, unit] = seconds < 120 ? [seconds, "second"] : [Math.ceil(seconds / 60), "minute"];

@@ -1,4 +1,4 @@
-// The main job as tabs, in its order.
+// The prepared tabs: one for each step from registration to a streamed reply.
 
 import type { GraphiQL } from "graphiql";
 import type { ComponentProps } from "react";
@@ -15,7 +15,7 @@ import welcome from "./examples/welcome.graphql?raw";
 type Tab = NonNullable<ComponentProps<typeof GraphiQL>["defaultTabs"]>[number];
 
 const username = `ada-${Math.random().toString(36).slice(2, 7)}`;
-// Everybody reads this file: a password in it would open the accounts that are made with it.
+// Random, because this file is public: accounts with a password from it would be open to everybody.
 const password = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(36).padStart(2, "0")).join("");
 
 function tab(query: string, variables?: object): Tab {
@@ -23,7 +23,7 @@ function tab(query: string, variables?: object): Tab {
 }
 
 export const examples: Tab[] = [
-  // GraphiQL loses the variables of its first tab: this one has none.
+  // GraphiQL loses the variables of its first tab, so the first tab has none.
   tab(welcome),
   tab(register, { input: { username, email: `${username}@example.com`, password, device: "Playground" } }),
   tab(login, { input: { login: username, password, device: "Playground" } }),

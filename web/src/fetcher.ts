@@ -1,4 +1,4 @@
-// How GraphiQL's operations reach the server: subscriptions over the socket, all else by POST.
+// Executes GraphiQL's operations: subscriptions over the WebSocket, queries and mutations by POST.
 
 import type { Fetcher, FetcherOpts, Observable } from "@graphiql/toolkit";
 import { type ExecutionResult, GraphQLError, Kind, OperationTypeNode, parse } from "graphql";
@@ -18,7 +18,7 @@ export const fetcher: Fetcher = async (parameters, options) => {
       filled = fill(parameters.variables);
     }
     if ("missing" in filled) return problem(filled.why);
-    const { kind, name } = look(parameters.query, parameters.operationName);
+    const { kind, name } = operationOf(parameters.query, parameters.operationName);
     const operation: Operation = { query: parameters.query, operationName: name, variables: filled.value };
     const headers: Headers = lowerCase(options);
     if (kind === OperationTypeNode.SUBSCRIPTION) return watch(operation, headers);
@@ -28,7 +28,7 @@ export const fetcher: Fetcher = async (parameters, options) => {
   }
 };
 
-/** Something that went wrong here, in the form of an answer. */
+/** An error of the playground itself, as a GraphQL result. */
 function problem(message: string): ExecutionResult {
   return { errors: [new GraphQLError(message)] };
 }
@@ -60,7 +60,7 @@ function watch(operation: Operation, headers: Headers): Observable<ExecutionResu
     const unsubscribe = clientFor(own).subscribe({ ...operation, variables }, {
       next: (result) => sink.next(result as ExecutionResult),
       error(error) {
-        // Errors of the server are shown as they came.
+        // Errors of the server are shown unchanged.
         if (Array.isArray(error)) return sink.error(error);
         sink.next(problem(reasonOf(error)));
         sink.complete();
@@ -69,21 +69,21 @@ function watch(operation: Operation, headers: Headers): Observable<ExecutionResu
     });
     return { unsubscribe };
   };
-  // GraphiQL calls the form with one object only.
+  // GraphiQL calls `subscribe` only with an observer object.
   return { subscribe: subscribe as Observable<ExecutionResult>["subscribe"] };
 }
 
 /**
- * What kind of operation is to run, and its name. For a moment after a change of tabs GraphiQL still names that of the tab
- * before, and gives its document too: the query alone is believed.
+ * The kind and the name of the operation to execute. Both are read from the query: for a moment after a change of tabs,
+ * GraphiQL still passes the name and the document of the previous tab.
  */
-function look(query: string, wanted: string | null | undefined): { kind?: OperationTypeNode; name?: string | null | undefined } {
+function operationOf(query: string, wanted: string | null | undefined): { kind?: OperationTypeNode; name?: string | null | undefined } {
   try {
     const operations = parse(query).definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
     const chosen = operations.length === 1 ? operations[0] : operations.find(({ name }) => name?.value === wanted);
     return chosen ? { kind: chosen.operation, name: chosen.name?.value } : { name: wanted };
   } catch {
-    // The server says what is wrong with it.
+    // The server returns the syntax error.
     return { name: wanted };
   }
 }

@@ -1,23 +1,23 @@
 import type { ExecutionResult } from "graphql";
 
-/** What GraphiQL, the sign-in and the socket send. */
+/** A GraphQL request. */
 export interface Operation {
   query: string;
   operationName?: string | null | undefined;
   variables?: unknown;
 }
 
-/** Where this page came from answers everything. */
+/** The path of the GraphQL API, at the origin of this page. */
 export const ENDPOINT = "/graphql";
 
-/** No answer came at all. */
+/** The message for a request without a response. */
 export const UNREACHABLE =
   `The server at ${location.host} cannot be reached. Check that it is running, then try again.`;
 
 /**
  * Sends an operation by POST.
  *
- * @throws when no GraphQL answer arrives, with a sentence for people: the server is away, or something else answers for it.
+ * @throws an error with a message for users, if the server cannot be reached or the response is not GraphQL.
  */
 export async function post(operation: Operation, headers: Record<string, string> = {}): Promise<ExecutionResult> {
   const request = new Request(ENDPOINT, {
@@ -35,12 +35,12 @@ export async function post(operation: Operation, headers: Record<string, string>
   });
   const answer: unknown = await response.json().catch(() => null);
   if (typeof answer !== "object" || answer === null) {
-    throw new Error(`The server answered ${response.status} ${response.statusText} without GraphQL.`);
+    throw new Error(`The server responded with ${response.status} ${response.statusText}, which is not a GraphQL response.`);
   }
   return answer;
 }
 
-/** The codes of an answer's errors. */
+/** The error codes of a result. */
 export function codes(result: ExecutionResult): unknown[] {
   return (result.errors ?? []).map((error) => error.extensions?.["code"]);
 }

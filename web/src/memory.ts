@@ -1,9 +1,9 @@
-// What one example gives to the next: `{{reply}}` in variables is the reply that came last.
+// Values of earlier responses for the variables of the prepared tabs: `{{reply}}` is the id of the newest reply.
 
 import type { ExecutionResult } from "graphql";
 import { adopt, session } from "./session";
 
-/** The places, and the example that gives each its value. */
+/** The placeholders, and the tab whose response has the value of each. */
 const SOURCES = {
   character: "Characters",
   model: "Welcome",
@@ -13,15 +13,15 @@ const SOURCES = {
 } as const;
 
 const KEY = "duologue:known";
-// A reload must not lose them: the tabs that name them stay.
+// Stored, because the tabs that use the values also survive a reload.
 const known = restore();
 
-/** Puts values into the places `{{…}}` of variables, or says which has none and why. */
+/** Replaces the placeholders `{{…}}` in variables, or names one that has no value. */
 export function fill(variables: unknown): { value: unknown } | { missing: string; why: string } {
   const missing: string[] = [];
   const walk = (value: unknown): unknown => {
     if (typeof value === "string") {
-      return value.replace(/\{\{(\w+)\}\}/g, (place, name: string) => recall(name) ?? (missing.push(name), place));
+      return value.replace(/\{\{(\w+)\}\}/g, (placeholder, name: string) => recall(name) ?? (missing.push(name), placeholder));
     }
     if (Array.isArray(value)) return value.map(walk);
     if (typeof value !== "object" || value === null) return value;
@@ -31,7 +31,7 @@ export function fill(variables: unknown): { value: unknown } | { missing: string
   return missing[0] === undefined ? { value } : { missing: missing[0], why: explain(missing[0]) };
 }
 
-/** Looks for what later operations need: ids, and the tokens of a sign-in. */
+/** Stores the values that later operations need: ids, and the tokens of a sign-in. */
 export function remember(result: ExecutionResult): void {
   for (const value of Object.values(result.data ?? {})) {
     const payload = (value ?? {}) as { [key: string]: unknown; nodes?: unknown[] };
@@ -48,7 +48,7 @@ interface Model {
   isAvailable?: boolean;
 }
 
-/** The demo's slow model, so that there is time to watch and to stop a reply; elsewhere the default model. */
+/** The demo's slow model, so that there is time to stop a reply; without the demo, the default model. */
 function slowest(models: Model[]): Model | undefined {
   const isReady = (model: Model) => model.isAvailable !== false;
   return models.find((model) => model.id === "demo/slow" && isReady(model)) ?? models.find(({ isDefault }) => isDefault);
@@ -77,5 +77,5 @@ function explain(name: string): string {
   const source: string | undefined = SOURCES[name as keyof typeof SOURCES];
   if (source) return `{{${name}}} has no value yet: run ${source} first.`;
   const names = Object.keys(SOURCES).map((known) => `{{${known}}}`);
-  return `There is no {{${name}}}; known are ${names.join(", ")}.`;
+  return `{{${name}}} does not exist. The placeholders are ${names.join(", ")}.`;
 }

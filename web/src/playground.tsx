@@ -6,8 +6,8 @@ import { ReplyPanel } from "./reply-panel";
 import { activeTab, storage, storeTabs } from "./tabs";
 
 /**
- * GraphiQL with a sign-in. What it remembers lies in sessionStorage as well, and it keeps no history: passwords are typed
- * into variables.
+ * GraphiQL with a sign-in. Its state is stored in sessionStorage. Its history is off, because variables can contain
+ * passwords.
  */
 export function Playground() {
   return (

@@ -1,19 +1,19 @@
 import { useGraphiQL } from "@graphiql/react";
 import { useEffect, useRef } from "react";
-import { again, canFollow, close, type Reply, reply, stop } from "./reply";
+import { followAgain, canFollow, close, type Reply, reply, stop } from "./reply";
 import { session } from "./session";
 import { useStore } from "./store";
 
 const LABELS = { following: "STREAMING", reconnecting: "RECONNECTING", lost: "NOT FOLLOWED" };
 
-/** The reply that is followed, as people would read it, with its state and a button that stops it. */
+/** The text and the state of the followed reply, and a button that stops it. */
 export function ReplyPanel() {
   const current = useStore(reply);
   const isWanted = useGraphiQL(({ tabs, activeTabIndex }) => concernsReplies(tabs[activeTabIndex]?.query));
   return current && isWanted ? <Panel current={current} /> : null;
 }
 
-/** Whether the operation of a tab is one of those that begin, read or stop a reply. */
+/** Whether the operation of a tab starts, reads or stops a reply. */
 function concernsReplies(query: string | null | undefined): boolean {
   return /\b(sendMessage|stopReply|reply)\s*\(/.test((query ?? "").replaceAll(/#.*/g, ""));
 }
@@ -40,11 +40,11 @@ function Panel({ current }: { current: Reply }) {
           </button>
         )}
         {phase === "lost" && canFollow() && (
-          <button type="button" onClick={again}>
+          <button type="button" onClick={followAgain}>
             Follow again
           </button>
         )}
-        <button type="button" className="close" aria-label="Close" title="Close: the reply goes on at the server" onClick={close}>
+        <button type="button" className="close" aria-label="Close" title="Close. The server continues the reply." onClick={close}>
           ×
         </button>
       </header>

@@ -1,5 +1,5 @@
-// The reply that the panel shows. It is followed by a subscription of its own, so what the panel says does not depend on
-// which tab is open or what runs in it.
+// The state of the reply panel. The panel has its own subscription, so it does not depend on the open tab or on the
+// operation that runs there.
 
 import type { ExecutionResult } from "graphql";
 import { notice, session } from "./session";
@@ -10,14 +10,14 @@ import { Store } from "./store";
 export interface Reply {
   id: string;
   /**
-   * `following`: events arrive. `reconnecting`: the connection was lost and is being made again. `ended`: `status` is
-   * final. `lost`: the reply is not followed any more, and how it went on is not known here.
+   * `following`: the subscription is active. `reconnecting`: the connection was lost, and the client reconnects.
+   * `ended`: `status` is final. `lost`: the subscription ended before the reply, whose current state is not known.
    */
   phase: "following" | "reconnecting" | "ended" | "lost";
-  /** The status of the message; null until an event has come. */
+  /** The status of the message; null until the first event. */
   status: string | null;
   pieces: Piece[];
-  /** Why it failed, why it is not followed, or why it could not be stopped. */
+  /** The reason why the reply failed, is no longer followed, or could not be stopped. */
   reason: string | null;
   isStopping: boolean;
 }
@@ -49,23 +49,23 @@ export const reply = new Store<Reply | null>(null);
 
 let own: string | undefined;
 let end: () => void = () => {};
-/** Whose session the reply is followed with. */
+/** The username of the session that follows the reply. */
 let owner: string | undefined;
 
 session.subscribe(() => {
   const username = session.get()?.username;
-  // A reply that is followed with credentials that somebody typed is not the session's.
+  // With credentials from the header editor, the reply does not depend on the session.
   if (!reply.get() || own || username === owner) return;
   const why = notice.get();
   if (username === undefined && why !== null) lose(why);
   else close();
 });
 
-// A reload goes on where it was.
+// After a reload, the same reply is followed.
 const followed = sessionStorage.getItem(KEY);
 if (followed && session.get()) follow(followed);
 
-/** Shows a reply and follows it to its end, with the session or with an `Authorization` header that somebody typed. */
+/** Shows a reply and follows it to its end. `credentials`: an `Authorization` header from the header editor. */
 export function follow(id: string, credentials?: string): void {
   const current = reply.get();
   const isFollowed = current?.phase === "following" || current?.phase === "reconnecting";
@@ -73,42 +73,42 @@ export function follow(id: string, credentials?: string): void {
   end();
   own = credentials;
   owner = session.get()?.username;
-  // Credentials that somebody typed are kept nowhere.
+  // Credentials from the header editor are not stored.
   if (own) sessionStorage.removeItem(KEY);
   else sessionStorage.setItem(KEY, id);
   reply.set({ id, phase: "following", status: null, pieces: [], reason: null, isStopping: false });
   end = subscribe(id);
 }
 
-/** Whether there are credentials to follow a reply with. */
+/** Whether there are credentials for the subscription. */
 export const canFollow = (): boolean => own !== undefined || session.get() !== null;
 
-/** Follows the reply that was lost. */
-export function again(): void {
+/** Subscribes again to the reply, after its subscription ended early. */
+export function followAgain(): void {
   const current = reply.get();
   if (current) follow(current.id, own);
 }
 
-/** Takes the reply from the panel. It goes on at the server. */
+/** Removes the reply from the panel. The server continues it. */
 export function close(): void {
   end();
   sessionStorage.removeItem(KEY);
   reply.set(null);
 }
 
-/** Stops the reply at the server. */
+/** Stops the reply on the server. */
 export async function stop(): Promise<void> {
   const current = reply.get();
   if (!current || current.isStopping) return;
   update({ isStopping: true, reason: null });
   const operation = { query: STOP, variables: { input: { messageId: current.id } } };
   const result = await signed(operation, own ? { authorization: own } : {}).catch((error: unknown) => reasonOf(error));
-  // Another reply may be shown by now.
+  // The panel can show another reply by now.
   if (reply.get()?.id !== current.id || reply.get()?.phase === "ended") return;
   const payload = typeof result === "string" ? null : (result.data?.["stopReply"] as { message: Message } | null);
   if (payload) return finish(payload.message);
   const why = typeof result === "string" ? result : reasonOf(result.errors ?? []);
-  update({ isStopping: false, reason: `It could not be stopped. ${why}` });
+  update({ isStopping: false, reason: `The reply could not be stopped. ${why}` });
 }
 
 function subscribe(id: string): () => void {
@@ -127,7 +127,7 @@ function subscribe(id: string): () => void {
   const unsubscribe = client.subscribe({ query: FOLLOW, variables: { messageId: id } }, {
     next: (result) => isOver || take(result as ExecutionResult),
     error: (error) => isOver || lose(notice.get() ?? reasonOf(error)),
-    complete: () => isOver || lose("The server ended the subscription before the reply."),
+    complete: () => isOver || lose("The server ended the subscription before the end of the reply."),
   });
   return () => {
     over();
@@ -139,13 +139,13 @@ function take(result: ExecutionResult): void {
   if (result.errors) return lose(reasonOf(result.errors));
   const event = result.data?.["reply"] as { __typename: string; message?: Message } & Piece;
   if (event.message) return finish(event.message);
-  // A socket that came back sends again from where it began: an event replaces what follows its start.
+  // After a reconnect, events are sent again: an event replaces the text from its start on.
   const before = (reply.get()?.pieces ?? []).filter(({ position }) => position <= event.start);
   const piece = { start: event.start, position: event.position, text: event.__typename === "ReplyText" ? event.text : "" };
   update({ phase: "following", status: "STREAMING", pieces: [...before, piece] });
 }
 
-/** The stored text is the truth: after a crash of the server it may be shorter than what had arrived. */
+/** Shows the final message. After a crash of the server, its text can be shorter than the received text. */
 function finish({ status, content, error }: Message): void {
   end();
   const pieces = [{ start: 0, position: 0, text: content }];

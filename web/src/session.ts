@@ -1,9 +1,10 @@
-// Who is signed in.
+// The session.
 //
-// The tokens lie in sessionStorage: they live as long as the browser's tab and outlast a reload, which memory alone would
-// not. Memory would be no safer: a foreign script that reads the one could ask the other for tokens, and the page's policy
-// lets no foreign script in. localStorage would leave a refresh token on the disk for days, cookies would need a defence
-// against forged requests.
+// The tokens are stored in sessionStorage: they survive a reload, and are deleted with the browser tab. Alternatives:
+// - In memory, they would not survive a reload. It would be no safer: a foreign script could call the functions of this
+//   module, and the content security policy allows no foreign scripts.
+// - localStorage would keep a refresh token on disk for days.
+// - Cookies would need protection against cross-site request forgery.
 
 import { codes, post } from "./http";
 import { Store } from "./store";
@@ -18,13 +19,13 @@ export interface Session {
 }
 
 const KEY = "duologue:session";
-/** A token is refreshed so long before it expires, in milliseconds. */
+/** How long before its expiry a token is refreshed, in milliseconds. */
 const MARGIN = 30_000;
-/** A clock that is wrong must not make a loop. */
+/** The minimum time between refreshes, in milliseconds, so that a wrong clock does not cause a loop. */
 const SHORTEST_WAIT = 5_000;
-/** What the server says to a refresh token that is worth nothing any more. */
-const REFUSALS: unknown[] = ["INVALID_CREDENTIALS", "UNAUTHENTICATED", "FORBIDDEN"];
-/** The longest time that a timer of a browser can take: 2^31 − 1 milliseconds. */
+/** The error codes for a refresh token that is no longer valid. */
+const SESSION_ENDED: unknown[] = ["INVALID_CREDENTIALS", "UNAUTHENTICATED", "FORBIDDEN"];
+/** The maximum delay of a browser timer: 2^31 − 1 milliseconds. */
 const LONGEST_WAIT = 2_147_483_647;
 
 const REFRESH = `mutation RefreshSession($input: RefreshSessionInput!) {
@@ -34,10 +35,11 @@ const REFRESH = `mutation RefreshSession($input: RefreshSessionInput!) {
 }`;
 
 export const session = new Store<Session | null>(restore());
-/** Why nobody is signed in any more, for people. */
+/** A message for the user that says why the session ended. */
 export const notice = new Store<string | null>(null);
 
-// Tabs that were opened from one another share a session, and a refresh token works once: each tells the others.
+// Browser tabs that were opened from one another share a session, and a refresh token works once. So a tab sends new
+// tokens to the others.
 const tabs = new BroadcastChannel(KEY);
 let timer: number | undefined;
 let refreshing: Promise<boolean> | undefined;
@@ -47,7 +49,7 @@ tabs.onmessage = ({ data }: MessageEvent<{ id: string; session: Session | null }
 };
 schedule();
 
-/** Takes over the tokens of a `register`, `login` or `refreshSession`, if the payload has all that is needed. */
+/** Stores the tokens of a `register`, `login` or `refreshSession` payload. Returns false if it is incomplete. */
 export function adopt(payload: unknown): boolean {
   const next = fromPayload(payload);
   if (!next) return false;
@@ -57,16 +59,16 @@ export function adopt(payload: unknown): boolean {
   return true;
 }
 
-/** Forgets the tokens. */
+/** Deletes the tokens. `why`: the message for the user. */
 export function forget(why: string | null = null): void {
   const id = session.get()?.id;
-  // First the reason: who hears of the change looks for it.
+  // Before the session: listeners of the session read the message.
   notice.set(why);
   keep(null);
   if (id) tabs.postMessage({ id, session: null });
 }
 
-/** The value of the `Authorization` header, with a token that is good for a while yet; undefined when nobody is signed in. */
+/** The `Authorization` header with a valid token, refreshed if necessary; undefined if signed out. */
 export async function authorization(): Promise<string | undefined> {
   const current = session.get();
   if (current && current.expiresAt - Date.now() < MARGIN / 2) await refresh();
@@ -74,13 +76,13 @@ export async function authorization(): Promise<string | undefined> {
   return token && `Bearer ${token}`;
 }
 
-/** Says that the server takes the access token no more, whatever the clock says. */
+/** Marks the access token as expired, after the server rejected it. */
 export function expire(): void {
   const current = session.get();
   if (current) keep({ ...current, expiresAt: 0 });
 }
 
-/** Gets new tokens, once however many ask. Answers whether there are some. */
+/** Requests new tokens. Concurrent calls share one request. Returns whether it succeeded. */
 export function refresh(): Promise<boolean> {
   refreshing ??= exchange().finally(() => (refreshing = undefined));
   return refreshing;
@@ -91,8 +93,8 @@ async function exchange(): Promise<boolean> {
   if (!refreshToken) return false;
   const result = await post({ query: REFRESH, variables: { input: { refreshToken } } }).catch(() => null);
   if (adopt(result?.data?.["refreshSession"])) return true;
-  // Only a refusal ends the session: a server that is away or busy may come back.
-  if (result && codes(result).some((code) => REFUSALS.includes(code))) forget("Your session has ended. Please sign in again.");
+  // Only these error codes end the session: after other errors, the refresh can be repeated.
+  if (result && codes(result).some((code) => SESSION_ENDED.includes(code))) forget("Your session has ended. Please sign in again.");
   return false;
 }
 

@@ -1,4 +1,4 @@
-// Operations by POST, signed with the session.
+// Operations by POST, with the credentials of the session.
 
 import type { ExecutionResult } from "graphql";
 import { codes, type Operation, post } from "./http";
@@ -6,11 +6,14 @@ import { authorization, refresh, session } from "./session";
 
 export type Headers = Record<string, string>;
 
-/** Runs an operation; once more with new tokens when its token was refused. Headers that somebody typed win. */
+/**
+ * Executes an operation, and repeats it once with new tokens if its token was rejected. An `Authorization` header from
+ * the header editor takes precedence over the session.
+ */
 export async function signed(operation: Operation, headers: Headers = {}): Promise<ExecutionResult> {
   const result = await once(operation, headers);
   const isRefused = codes(result).includes("UNAUTHENTICATED");
-  // What ran already must not run twice.
+  // A field that was executed must not be executed twice.
   const hasRun = Object.values(result.data ?? {}).some((value) => value !== null);
   if (!isRefused || hasRun || headers["authorization"] || !session.get() || !(await refresh())) return result;
   return once(operation, headers);

@@ -1,10 +1,10 @@
-// The WebSocket that subscriptions share.
+// The WebSocket of all subscriptions.
 
 import { type Client, CloseCode, createClient } from "graphql-ws";
 import { ENDPOINT, UNREACHABLE } from "./http";
 import { authorization, expire, session } from "./session";
 
-/** A client that signs in with what `credentials` answers at each connection. */
+/** Creates a client that calls `credentials` for each connection and sends the result in `connection_init`. */
 function connect(credentials: () => Promise<string | undefined>): Client {
   return createClient({
     url: new URL(ENDPOINT, location.href).href.replace(/^http/, "ws"),
@@ -13,10 +13,10 @@ function connect(credentials: () => Promise<string | undefined>): Client {
       return value ? { authorization: value } : {};
     },
     retryAttempts: 8,
-    retryWait: (retries) => new Promise((done) => setTimeout(done, Math.min(250 * 2 ** retries, 8_000))),
+    retryWait: (retries) => new Promise((resolve) => setTimeout(resolve, Math.min(250 * 2 ** retries, 8_000))),
     shouldRetry: () => true,
     on: {
-      // The server closes a socket whose token expired: the next attempt brings a new one.
+      // The server closes a socket when its token expires. The reconnect sends a new token.
       closed: (event) => (event as CloseEvent).code === CloseCode.Forbidden && expire(),
     },
   });
@@ -30,17 +30,17 @@ session.subscribe(() => {
   signedInAs = id;
 });
 
-/** The shared client of the session, or one of its own for an `Authorization` header that somebody typed. */
+/** The shared client of the session, or a separate client for an `Authorization` header from the header editor. */
 export function clientFor(own: string | undefined): Client {
   return own ? connect(async () => own) : socket;
 }
 
-/** Why a subscription ended, for people: a refusal's messages, or the code that the socket closed with. */
+/** Says why a subscription ended, in words for the user: the error messages, or the close code of the WebSocket. */
 export function reasonOf(error: unknown): string {
   if (Array.isArray(error)) return error.map(({ message }: { message: string }) => message).join(" ");
   if (error instanceof CloseEvent) {
-    // 1006 is the browser's own: no connection came about, or it broke off.
-    return error.code === 1006 ? UNREACHABLE : `The WebSocket closed with ${error.code}${error.reason && `: ${error.reason}`}.`;
+    // Browsers report 1006 if the connection failed or was lost without a close frame.
+    return error.code === 1006 ? UNREACHABLE : `The WebSocket was closed with ${error.code}${error.reason && `: ${error.reason}`}.`;
   }
   return error instanceof Error ? error.message : UNREACHABLE;
 }

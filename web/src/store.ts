@@ -1,6 +1,6 @@
 import { useSyncExternalStore } from "react";
 
-/** A value that components and plain code look at, and that tells when it changes. */
+/** An observable value, for components and for code outside of them. */
 export class Store<T> {
   #value: T;
   #listeners = new Set<() => void>();

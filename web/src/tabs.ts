@@ -1,6 +1,6 @@
-// The tabs outlast a reload, with every edit. GraphiQL by itself stores them half a second late, and the text of the
-// editors apart from the tabs: after a reload in between the two differ, and it opens one more tab. Here both are stored
-// at once, as one.
+// Stores the tabs after every edit, so that they survive a reload. GraphiQL's own storage is delayed by half a second,
+// and stores the editors' texts separately from the tabs: after a reload in between, both differ, and GraphiQL opens
+// another tab. Here both are stored together and at once.
 
 import type { GraphiQL } from "graphiql";
 import type { ComponentProps } from "react";
@@ -10,21 +10,21 @@ type Properties = ComponentProps<typeof GraphiQL>;
 type State = Parameters<NonNullable<Properties["onTabChange"]>>[0];
 
 const KEY = "graphiql:tabState";
-/** What GraphiQL would keep by itself. */
+/** The keys under which GraphiQL itself would store tabs and texts. */
 const OWN = [KEY, "graphiql:query", "graphiql:variables"];
 
 const stored = restore();
 
-/** What the editors hold at first. */
+/** The initial content of the editors. */
 export const activeTab = stored?.tabs[stored.activeTabIndex] ?? examples[0];
 
-/** Stores the tabs. Headers and responses are left out: tokens are in them. */
+/** Stores the tabs without headers and responses, because those contain tokens. */
 export function storeTabs({ tabs, activeTabIndex }: State): void {
   const kept = tabs.map((tab) => ({ ...tab, hash: null, headers: null, response: null }));
   sessionStorage.setItem(KEY, JSON.stringify({ tabs: kept, activeTabIndex }));
 }
 
-/** sessionStorage for everything else that GraphiQL keeps. */
+/** Stores the rest of GraphiQL's state in sessionStorage. */
 export const storage: NonNullable<Properties["storage"]> = {
   get length() {
     return sessionStorage.length;

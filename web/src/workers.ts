@@ -1,4 +1,4 @@
-// The editor's workers, bundled, so that they come from here too.
+// The editor's workers. Bundled, so that they are loaded from the same origin.
 
 import EditorWorker from "monaco-editor/esm/vs/editor/editor.worker.js?worker";
 import JsonWorker from "monaco-editor/esm/vs/language/json/json.worker.js?worker";

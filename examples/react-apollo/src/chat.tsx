@@ -27,7 +27,7 @@ const REPLY = graphql(`
   }
 `);
 
-/** The messages of a chat and the field for the next one; without an id, a new chat. */
+/** The messages of a chat, and the input for the next one. Without an id, the first message creates a chat. */
 export function Chat({ id, models }: { id: string | null; models: ChatsQuery["models"] }) {
   const { data, error } = useQuery(CHAT, id ? { variables: { id } } : { skip: true, variables: { id: "" } });
   const messages = data?.chat?.messages.nodes ?? [];
@@ -51,9 +51,9 @@ export function Chat({ id, models }: { id: string | null; models: ChatsQuery["mo
   );
 }
 
-/** A reply while it is written. Its last event holds the whole message, which the cache takes by itself. */
+/** A reply while it is written. Its last event contains the final message, which the cache stores by itself. */
 function Streaming({ message }: { message: MessageFieldsFragment }) {
-  // What the query brought, and what came after it.
+  // The part of the reply that the query returned. The subscription returns the rest.
   const [{ position, content }] = useState(message);
   const [text, setText] = useState("");
   const [problem, setProblem] = useState<string>();
@@ -64,7 +64,7 @@ function Streaming({ message }: { message: MessageFieldsFragment }) {
       const event = data?.reply;
       if (!event) return;
       const added = event.__typename === "ReplyText" ? event.text : "";
-      // A connection that was made again asks with the same `after`: then everything after it comes again.
+      // After a reconnect the same `after` is sent, so all events after it are sent again.
       setText((before) => (event.start === position ? added : before + added));
     },
     onError: ({ message }) => setProblem(message),
@@ -85,9 +85,9 @@ function Stop({ messageId }: { messageId: string }) {
 
 function Composer({ id, models }: { id: string | null; models: ChatsQuery["models"] }) {
   const [content, setContent] = useState("");
-  // One key for each message: however often it is sent, it is sent once.
+  // One key for each message: a repeated request does not send the message twice.
   const [idempotencyKey, setKey] = useState(() => crypto.randomUUID());
-  // The chat's query brings the new messages.
+  // The new messages are read with the query of the chat.
   const [send, { loading, error }] = useMutation(SEND, { refetchQueries: id ? ["Chats", "Chat"] : ["Chats"] });
 
   async function submit(event: FormEvent<HTMLFormElement>) {

@@ -13,7 +13,7 @@ const CHATS = graphql(`
 
 const onHash = onEvent("hashchange");
 
-/** The list of chats, beside the one that the address names. */
+/** The list of chats, and the open chat, whose id is the fragment of the address. */
 export function Chats() {
   const { data, error, refetch } = useQuery(CHATS);
   const open = useSyncExternalStore(onHash, () => location.hash.slice(1)) || null;

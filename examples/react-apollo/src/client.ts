@@ -12,23 +12,23 @@ export function createApollo(): ApolloClient {
   const sockets = createClient({
     url: SERVER.replace(/^http/, "ws"),
     connectionParams: async () => ({ Authorization: `Bearer ${await accessToken()}` }),
-    // The server writes on while the connection is lost, so a reply is worth any number of attempts.
+    // The server continues a reply while the connection is lost, so the client reconnects without a limit.
     retryAttempts: Infinity,
     shouldRetry: () => true,
     retryWait: (retries) =>
-      new Promise((go) => setTimeout(go, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
-    // 4403: the access token has expired. connectionParams is asked again and takes the next one.
+      new Promise((resolve) => setTimeout(resolve, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
+    // 4403: the access token has expired. The reconnect calls connectionParams again, which refreshes it.
     on: { closed: (event) => (event as CloseEvent).code === 4403 && expire() },
   });
   const withToken = new SetContextLink(async ({ headers }) => ({
     headers: { ...headers, authorization: `Bearer ${await accessToken()}` },
   }));
-  // The server refused the token: take the next one and ask once more.
+  // The server rejected the access token: refresh it and repeat the request once.
   const refresh = new ErrorLink(({ error, operation, forward }) => {
-    if (!CombinedGraphQLErrors.is(error) || operation.getContext().isSecondTry) return;
+    if (!CombinedGraphQLErrors.is(error) || operation.getContext().isRetry) return;
     if (!error.errors.some(({ extensions }) => extensions?.code === "UNAUTHENTICATED")) return;
     expire();
-    operation.setContext({ isSecondTry: true });
+    operation.setContext({ isRetry: true });
     return new Observable((observer) => forward(operation).subscribe(observer));
   });
   const http = ApolloLink.from([refresh, withToken, new HttpLink({ uri: SERVER })]);
@@ -36,7 +36,7 @@ export function createApollo(): ApolloClient {
     link: ApolloLink.split(({ operationType }) => operationType === "subscription", new GraphQLWsLink(sockets), http),
     cache: new InMemoryCache({
       possibleTypes: { ReplyEvent: ["ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished"] },
-      // A newer answer takes the place of the whole list.
+      // A new result replaces the whole list.
       typePolicies: { Chat: { fields: { messages: { merge: false } } }, User: { fields: { chats: { merge: false } } } },
     }),
   });

@@ -23,7 +23,7 @@ const REPLY = graphql(`
   }
 `);
 
-/** The messages of a chat and the field for the next one; without an id, a new chat. */
+/** The messages of a chat, and the input for the next one. Without an id, the first message creates a chat. */
 export function Chat({ id, models }: { id: string | null; models: ChatsQuery["models"] }) {
   const [{ data, error }, reload] = useQuery({ query: CHAT, variables: { id: id ?? "" }, pause: !id });
   const onEnd = () => reload({ requestPolicy: "network-only" });
@@ -50,14 +50,14 @@ export function Chat({ id, models }: { id: string | null; models: ChatsQuery["mo
 
 /** A reply while it is written; `onEnd` is called when the stored message is final. */
 function Streaming({ message, onEnd }: { message: MessageFieldsFragment; onEnd: () => void }) {
-  // What the query brought, and what came after it.
+  // The part of the reply that the query returned. The subscription returns the rest.
   const [{ id: messageId, position, content }] = useState(message);
   type State = { text: string; isOver: boolean };
   const [{ data, error }] = useSubscription<ReplySubscription, State, ReplySubscriptionVariables>(
     { query: REPLY, variables: { messageId, after: position } },
     (before, { reply }) => {
       const added = reply.__typename === "ReplyText" ? reply.text : "";
-      // A connection that was made again asks with the same `after`: then everything after it comes again.
+      // After a reconnect the same `after` is sent, so all events after it are sent again.
       const text = before && reply.start !== position ? before.text + added : added;
       return { text, isOver: reply.__typename === "ReplyFinished" };
     },
@@ -81,9 +81,9 @@ function Stop({ messageId }: { messageId: string }) {
 
 function Composer({ id, models }: { id: string | null; models: ChatsQuery["models"] }) {
   const [content, setContent] = useState("");
-  // One key for each message: however often it is sent, it is sent once.
+  // One key for each message: a repeated request does not send the message twice.
   const [idempotencyKey, setKey] = useState(() => crypto.randomUUID());
-  // It changes a chat and its messages: the cache asks again for every query that shows some.
+  // The payload contains a chat and a message, so the cache repeats every query with these types.
   const [{ fetching, error }, send] = useMutation(SEND);
 
   async function submit(event: FormEvent<HTMLFormElement>) {

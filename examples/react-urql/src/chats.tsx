@@ -11,12 +11,13 @@ const CHATS = graphql(`
   }
 `);
 
-// A list that is empty holds no chat whose change the cache could notice.
+// The document cache repeats a query when a type in its result changes. An empty list contains no chat, so the type is
+// named here.
 const context = { additionalTypenames: ["Chat"] };
 
 const onHash = onEvent("hashchange");
 
-/** The list of chats, beside the one that the address names. */
+/** The list of chats, and the open chat, whose id is the fragment of the address. */
 export function Chats() {
   const [{ data, error }, reload] = useQuery({ query: CHATS, context });
   const open = useSyncExternalStore(onHash, () => location.hash.slice(1)) || null;

@@ -1,4 +1,5 @@
-// urql: queries and mutations over HTTP, subscriptions over graphql-ws. Its document cache asks again after a mutation.
+// urql: queries and mutations over HTTP, subscriptions over graphql-ws. Its document cache
+// repeats queries after a mutation.
 
 import { authExchange } from "@urql/exchange-auth";
 import { createClient } from "graphql-ws";
@@ -9,12 +10,12 @@ export function createUrql(): Client {
   const sockets = createClient({
     url: SERVER.replace(/^http/, "ws"),
     connectionParams: async () => ({ Authorization: `Bearer ${await accessToken()}` }),
-    // The server writes on while the connection is lost, so a reply is worth any number of attempts.
+    // The server continues a reply while the connection is lost, so the client reconnects without a limit.
     retryAttempts: Infinity,
     shouldRetry: () => true,
     retryWait: (retries) =>
-      new Promise((go) => setTimeout(go, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
-    // 4403: the access token has expired. connectionParams is asked again and takes the next one.
+      new Promise((resolve) => setTimeout(resolve, Math.min(200 * 2 ** retries, 10_000) * (0.5 + Math.random()))),
+    // 4403: the access token has expired. The reconnect calls connectionParams again, which refreshes it.
     on: { closed: (event) => (event as CloseEvent).code === 4403 && expire() },
   });
   const auth = authExchange(async ({ appendHeaders }) => {
@@ -22,7 +23,7 @@ export function createUrql(): Client {
     return {
       addAuthToOperation: (operation) => appendHeaders(operation, { Authorization: `Bearer ${token}` }),
       didAuthError: (error) => error.graphQLErrors.some(({ extensions }) => extensions.code === "UNAUTHENTICATED"),
-      // The server refused the token: take the next one, and the operation is sent once more.
+      // The server rejected the access token: refresh it. urql then repeats the operation once.
       async refreshAuth() {
         expire();
         token = await accessToken();

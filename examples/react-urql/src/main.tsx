@@ -13,7 +13,7 @@ function App() {
   return useSyncExternalStore(onSession, isSignedIn) ? <SignedIn /> : <SignIn />;
 }
 
-/** Each sign-in has a client of its own: its cache holds nothing of the user before. */
+/** Each sign-in creates a new client, so that its cache contains no data of the previous user. */
 function SignedIn() {
   const [client] = useState(createUrql);
   return (

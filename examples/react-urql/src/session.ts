@@ -1,5 +1,5 @@
-// Who is signed in. The access token lives for minutes; the refresh token works once and brings the next pair. The tabs
-// of a browser share the pair, so it is read from localStorage each time, and one tab refreshes it at a time.
+// The session. An access token is valid for minutes. A refresh token works once and returns a new pair of tokens. All
+// tabs of a browser share the pair: it is read from localStorage each time, and only one tab refreshes it at a time.
 
 export const SERVER: string = import.meta.env.VITE_DUOLOGUE_URL ?? "http://127.0.0.1:8000/graphql";
 
@@ -9,14 +9,14 @@ interface Tokens {
   refreshToken: string;
 }
 
-/** An error of an answer; `extensions` are described by `ErrorExtensions` in the schema. */
+/** An error of a response. The type `ErrorExtensions` of the schema describes `extensions`. */
 export interface Problem {
   message: string;
   extensions?: { code: string; fields?: { path: string[]; message: string }[]; retryAfterSeconds?: number };
 }
 
 const KEY = "duologue-tokens";
-const REFUSALS: unknown[] = ["INVALID_CREDENTIALS", "UNAUTHENTICATED"];
+const SESSION_ENDED: unknown[] = ["INVALID_CREDENTIALS", "UNAUTHENTICATED"];
 const TOKENS = "accessToken accessTokenExpiresAt refreshToken";
 const DOCUMENTS = {
   login: `mutation ($input: LoginInput!) { payload: login(input: $input) { ${TOKENS} } }`,
@@ -26,12 +26,12 @@ const DOCUMENTS = {
 };
 
 const load = () => JSON.parse(localStorage.getItem(KEY) ?? "null") as Tokens | null;
-const isOld = ({ accessTokenExpiresAt }: Tokens) => Date.parse(accessTokenExpiresAt) < Date.now() + 5_000;
+const expiresSoon = ({ accessTokenExpiresAt }: Tokens) => Date.parse(accessTokenExpiresAt) < Date.now() + 5_000;
 
 function save(tokens: Tokens | null): void {
   if (tokens) localStorage.setItem(KEY, JSON.stringify(tokens));
   else localStorage.removeItem(KEY);
-  // Browsers tell the other tabs by this event; this one is told here.
+  // Browsers send this event to other tabs only, so it is dispatched for this tab.
   window.dispatchEvent(new StorageEvent("storage"));
 }
 
@@ -49,7 +49,7 @@ async function post(query: string, variables: object, token?: string) {
   return response.json() as Promise<{ data?: { payload: unknown }; errors?: Problem[] }>;
 }
 
-/** Signs in or up; answers what is wrong, nothing when it worked. */
+/** Signs in or registers. Returns the errors; an empty list means success. */
 export async function enter(how: "login" | "register", input: object): Promise<Problem[]> {
   try {
     const { data, errors = [] } = await post(DOCUMENTS[how], { input });
@@ -61,29 +61,29 @@ export async function enter(how: "login" | "register", input: object): Promise<P
 }
 
 export async function signOut(): Promise<void> {
-  // Without the server the tokens are forgotten here all the same.
+  // The tokens are deleted even if the server cannot be reached.
   const token = await accessToken().catch(() => undefined);
   save(null);
   await post(DOCUMENTS.logout, {}, token).catch(() => undefined);
 }
 
-/** An access token that is good for now; undefined without a sign-in. Ask for it each time, and keep it nowhere. */
+/** Returns a valid access token, refreshed if necessary; undefined if signed out. Call it before each request. */
 export async function accessToken(): Promise<string | undefined> {
   const now = load();
-  if (now && isOld(now)) {
+  if (now && expiresSoon(now)) {
     await navigator.locks.request(KEY, async () => {
       const tokens = load();
-      if (!tokens || !isOld(tokens)) return;
+      if (!tokens || !expiresSoon(tokens)) return;
       const { data, errors } = await post(DOCUMENTS.refresh, { input: { refreshToken: tokens.refreshToken } });
       if (data?.payload) save(data.payload as Tokens);
-      // Only a refusal ends the session: a busy server may answer later.
-      else if (errors?.some(({ extensions }) => REFUSALS.includes(extensions?.code))) save(null);
+      // Only these error codes end the session: after other errors, the refresh can be repeated.
+      else if (errors?.some(({ extensions }) => SESSION_ENDED.includes(extensions?.code))) save(null);
     });
   }
   return load()?.accessToken;
 }
 
-/** The server refused the access token: the clock here may be wrong. */
+/** Marks the access token as expired, after the server rejected it: the clock of this machine may be wrong. */
 export function expire(): void {
   const tokens = load();
   if (tokens) save({ ...tokens, accessTokenExpiresAt: new Date(0).toISOString() });
