@@ -1,4 +1,4 @@
-// A Chromium that reaches nothing but the server under test, and a watch over what its pages do.
+// Starts Chromium with access to the server under test only, and records the errors and sockets of its pages.
 
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
@@ -11,11 +11,11 @@ export const url = process.env.DUOLOGUE_URL ?? "http://127.0.0.1:8000/graphql";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 
-/** Why there is nothing to test with; false when there is. In CI a missing browser is a failure. */
+/** The reason to skip the tests, or false. In CI, a missing browser is a failure. */
 export const skip =
-  !existsSync(executablePath) && process.env.CI !== "true" ? `no browser: ${executablePath} is not there` : false;
+  !existsSync(executablePath) && process.env.CI !== "true" ? `no browser: ${executablePath} does not exist` : false;
 
-/** Opens the playground, of another server where `at` names one; the answer's `problems` are what must stay empty. */
+/** Opens the playground of the server at `at`. The test asserts that `problems` of the result is empty. */
 export async function open(t, { at = url, ...options } = {}) {
   const { context, page, problems, sockets } = await browse(t, at, options);
   await page.goto(at);
@@ -23,7 +23,7 @@ export async function open(t, { at = url, ...options } = {}) {
   return { context, page, problems, sockets };
 }
 
-/** A browser with an empty page, which may reach only the host of `at`. */
+/** Starts a browser with an empty page. It can connect only to the host of `at`. */
 export async function browse(t, at, options = {}) {
   const profile = await mkdtemp(join(tmpdir(), "duologue-browser-"));
   const context = await chromium.launchPersistentContext(profile, {
@@ -50,12 +50,15 @@ export async function browse(t, at, options = {}) {
   return { context, page, problems: watch(context, page, new URL(at)), sockets: listen(page) };
 }
 
-/** The editors are there only a moment after the buttons. */
+/** Waits for the editors, which appear later than the buttons. */
 export async function ready(page) {
   for (const name of ["query-editor", "response"]) await page.locator(`.graphiql-${name} .monaco-editor`).waitFor();
 }
 
-/** Requests to anywhere else, errors in the console, and breaches of the page's policy, which are errors there too. */
+/**
+ * Records requests to other hosts, and errors and warnings in the console, which include violations of the content
+ * security policy.
+ */
 function watch(context, page, { hostname }) {
   const problems = [];
   context.on("request", (request) => {
@@ -73,7 +76,7 @@ function watch(context, page, { hostname }) {
   return problems;
 }
 
-/** Every socket of the page: the messages that went each way, and when they came. */
+/** Records the messages of every WebSocket of the page, with the times of the received ones. */
 function listen(page) {
   const sockets = [];
   page.on("websocket", (socket) => {
@@ -85,7 +88,7 @@ function listen(page) {
   return sockets;
 }
 
-/** Runs one of the prepared tabs, and answers what the server said to it. */
+/** Executes a prepared tab and returns the response of the server. */
 export async function run(page, name) {
   const operation = new RegExp(`^(query|mutation) ${name}\\b`, "m");
   const answer = page.waitForResponse((response) => operation.test(response.request().postDataJSON()?.query));
@@ -93,23 +96,23 @@ export async function run(page, name) {
   return (await answer).json();
 }
 
-/** Opens one of the prepared tabs. */
+/** Opens a prepared tab. */
 export async function show(page, name) {
   await page.getByRole("tablist").getByRole("button", { name, exact: true }).click();
 }
 
-/** Presses the button of one of the prepared tabs. */
+/** Opens a prepared tab and clicks its Execute button. */
 export async function start(page, name) {
   await show(page, name);
   await page.getByRole("button", { name: /^Execute/ }).click();
 }
 
-/** Keeps a picture where somebody asked for pictures. */
+/** Saves a screenshot in the folder PICTURES, if that variable is set. */
 export async function picture(page, name) {
   if (process.env.PICTURES) await page.screenshot({ path: join(process.env.PICTURES, `${name}.png`) });
 }
 
-/** Signs up through the dialog. */
+/** Registers a new user with the dialog. Returns the username. */
 export async function signUp(page) {
   const username = `browser-${Math.random().toString(36).slice(2, 10)}`;
   await page.getByRole("button", { name: "Sign in" }).click();
@@ -123,14 +126,14 @@ export async function signUp(page) {
   return username;
 }
 
-/** The tokens as the page keeps them. */
+/** The tokens that the page has stored. */
 export async function tokens(page) {
   const session = JSON.parse(await page.evaluate(() => sessionStorage.getItem("duologue:session")));
-  assert.ok(session?.accessToken, "no tokens are kept");
+  assert.ok(session?.accessToken, "no tokens are stored");
   return session;
 }
 
-/** Sends a message to this model from the prepared tab; answers the id of the reply. */
+/** Sends a message to a model with the prepared tab. Returns the id of the reply. */
 export async function send(page, model) {
   await run(page, "Characters");
   await page.evaluate((model) => {
@@ -144,7 +147,7 @@ export async function send(page, model) {
   return data.sendMessage.reply.id;
 }
 
-/** The panel of the reply. */
+/** The reply panel. */
 export const panelOf = (page) => page.getByRole("region", { name: "Reply" });
 
 /** Waits until the panel shows this state. */
@@ -152,14 +155,14 @@ export async function state(page, name) {
   await panelOf(page).getByRole("status").getByText(name, { exact: true }).waitFor();
 }
 
-/** Asks the server outside of the page. */
+/** Executes an operation from outside the page. */
 export async function ask(at, accessToken, query, variables) {
   const headers = { "content-type": "application/json", ...(accessToken && { authorization: `Bearer ${accessToken}` }) };
   const answer = await fetch(at, { method: "POST", headers, body: JSON.stringify({ query, variables }) });
   return answer.json();
 }
 
-/** Changes the tokens that the page keeps, and loads it anew. */
+/** Changes the stored tokens of the page and reloads it. */
 export async function withTokens(page, changes) {
   const session = { ...(await tokens(page)), ...changes };
   await page.evaluate((text) => sessionStorage.setItem("duologue:session", text), JSON.stringify(session));

@@ -1,4 +1,4 @@
-// The operations that the playground opens with hold against the schema.
+// Tests that the operations of the prepared tabs are valid.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { buildSchema, parse, validate } from "graphql";
 const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
 const folder = new URL("../../web/src/examples/", import.meta.url);
 
-test("no password is published", () => {
+test("the prepared tabs contain no fixed password", () => {
   const examples = readFileSync(new URL("../../web/src/examples.ts", import.meta.url), "utf8");
   assert.doesNotMatch(examples, /password\b["']?\s*[:=]\s*["'`]/i);
 });

@@ -1,4 +1,4 @@
-// The frontends of examples/ in a real browser: built, and served from an origin of their own.
+// Builds the frontends of examples/, serves them from their own origin, and tests them in a real browser.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -21,7 +21,7 @@ const PASSWORD = "seven-Quiet-lanterns-41";
 for (const name of ["react-apollo", "react-urql"]) {
   const folder = fileURLToPath(new URL(`../../examples/${name}/`, import.meta.url));
 
-  test(`${name} is small`, () => {
+  test(`${name} has fewer than 400 lines`, () => {
     const own = readdirSync(`${folder}src`, { withFileTypes: true }).filter((entry) => entry.isFile());
     const lines = own.flatMap(({ name }) => readFileSync(`${folder}src/${name}`, "utf8").trimEnd().split("\n"));
     assert.ok(lines.length < 400, `${lines.length} lines`);
@@ -42,7 +42,7 @@ for (const name of ["react-apollo", "react-urql"]) {
       await page.getByRole("button", { name: "Send" }).click();
     };
 
-    await t.test("a wrong password, a lock and a wrong name are told", async () => {
+    await t.test("a wrong password, a lockout and an invalid username are shown", async () => {
       await page.getByLabel("Username or e-mail").fill("nobody");
       for (let attempt = 0; attempt < 3; attempt++) {
         await page.getByLabel("Password").fill("wrong");
@@ -61,7 +61,7 @@ for (const name of ["react-apollo", "react-urql"]) {
       await picture(page, `${name}-sign-up`);
     });
 
-    await t.test("a reply streams, through a lost connection", async () => {
+    await t.test("a reply is streamed through a lost connection", async () => {
       await page.getByLabel("Username").fill(name);
       await page.getByRole("button", { name: "Create", exact: true }).click();
       await page.getByLabel("Model").selectOption("demo");
@@ -74,7 +74,7 @@ for (const name of ["react-apollo", "react-urql"]) {
       await page.getByRole("navigation").getByText("Tell me about the sea.").waitFor();
     });
 
-    await t.test("a second message is shown, once, with its reply", async () => {
+    await t.test("a second message and its reply are shown once", async () => {
       await send("And of the moon.");
       await last.getByText("“And of the moon.”").waitFor();
       assert.equal(await messages.locator("article").count(), 4);
@@ -83,7 +83,7 @@ for (const name of ["react-apollo", "react-urql"]) {
       await picture(page, `${name}-chat`);
     });
 
-    await t.test("a reload resumes, and Stop stops", async () => {
+    await t.test("a reload resumes the reply, and Stop stops it", async () => {
       await page.getByRole("link", { name: "New chat" }).click();
       await page.getByLabel("Model").selectOption("demo/slow");
       await send("Slowly, please.");
@@ -97,7 +97,7 @@ for (const name of ["react-apollo", "react-urql"]) {
       assert.deepEqual([status, await last.textContent()], ["STOPPED", `${content}Stopped.`]);
     });
 
-    await t.test("a failed reply says why", async () => {
+    await t.test("a failed reply shows its error", async () => {
       await page.getByRole("link", { name: "New chat" }).click();
       await page.getByLabel("Model").selectOption("demo/fails");
       await send("Fail, please.");
@@ -106,7 +106,7 @@ for (const name of ["react-apollo", "react-urql"]) {
       assert.deepEqual(problems, []);
     });
 
-    await t.test("a server that crashed is told, and the chat goes on after it", async () => {
+    await t.test("a crash of the server is shown, and the chat continues after the restart", async () => {
       await page.getByRole("link", { name: "New chat" }).click();
       await page.getByLabel("Model").selectOption("demo/slow");
       await send("Until the crash.");
@@ -121,10 +121,10 @@ for (const name of ["react-apollo", "react-urql"]) {
       await page.getByRole("button", { name: "Send" }).waitFor();
     });
 
-    await t.test("a dead token is refreshed, and a sign-out forgets everything", async () => {
+    await t.test("a rejected token is refreshed, and signing out deletes all stored data", async () => {
       await page.evaluate(() => {
         const tokens = JSON.parse(localStorage.getItem("duologue-tokens"));
-        localStorage.setItem("duologue-tokens", JSON.stringify({ ...tokens, accessToken: "dead" }));
+        localStorage.setItem("duologue-tokens", JSON.stringify({ ...tokens, accessToken: "invalid" }));
       });
       await page.reload();
       await page.getByRole("navigation").getByText("Until the crash.").waitFor();
@@ -135,7 +135,7 @@ for (const name of ["react-apollo", "react-urql"]) {
   });
 }
 
-/** The newest message of the open chat, as the server has it. */
+/** The newest message of the open chat, read from the server. */
 async function stored(page, url) {
   const { accessToken } = JSON.parse(await page.evaluate(() => localStorage.getItem("duologue-tokens")));
   const query = "query ($id: ID!) { chat(id: $id) { messages(last: 1) { nodes { status content } } } }";

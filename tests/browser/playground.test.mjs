@@ -1,4 +1,4 @@
-// The playground in a real browser.
+// Tests the playground in a real browser.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ test("sign up, send a message, watch the tokens arrive", { skip }, async (t) => 
   await state(page, "COMPLETE");
   await picture(page, "complete");
 
-  // The page was loaded anew in between: one socket, for the panel and for the tab.
+  // After the reload, the panel and the tab share one socket.
   const [init, follow, subscribe] = sockets.at(-1).sent;
   assert.deepEqual(init.payload, { authorization: `Bearer ${(await tokens(page)).accessToken}` });
   assert.deepEqual(follow.payload.variables, { messageId: id });
@@ -29,8 +29,8 @@ test("sign up, send a message, watch the tokens arrive", { skip }, async (t) => 
     assert.equal(texts.map(({ payload }) => payload.data.reply.text).join(""), content);
     assert.equal(await panelOf(page).locator(".text").textContent(), content);
     if (operation !== follow) continue;
-    assert.ok(texts.length >= 5, `${texts.length} events are no stream`);
-    assert.ok(texts.at(-1).at - texts[0].at >= 100, "it arrived all at once");
+    assert.ok(texts.length >= 5, `only ${texts.length} text events`);
+    assert.ok(texts.at(-1).at - texts[0].at >= 100, "the text arrived all at once");
   }
   const content = await panelOf(page).locator(".text").textContent();
 
@@ -42,7 +42,7 @@ test("sign up, send a message, watch the tokens arrive", { skip }, async (t) => 
   assert.deepEqual(problems, []);
 });
 
-test("the prepared tabs alone sign up, sign in and refresh", { skip }, async (t) => {
+test("the prepared tabs register, sign in and refresh without the dialog", { skip }, async (t) => {
   const { page, problems } = await open(t);
   assert.match(JSON.stringify(await run(page, "Chats")), /"me":null/);
   const { register } = (await run(page, "Register")).data;
@@ -57,7 +57,7 @@ test("the prepared tabs alone sign up, sign in and refresh", { skip }, async (t)
   assert.deepEqual(problems, []);
 });
 
-test("each browser prepares a password of its own", { skip }, async (t) => {
+test("each browser generates a different password", { skip }, async (t) => {
   const passwords = [];
   for (let browser = 0; browser < 2; browser++) {
     const { page } = await open(t);
@@ -69,15 +69,15 @@ test("each browser prepares a password of its own", { skip }, async (t) => {
   assert.notEqual(passwords[0], passwords[1]);
 });
 
-test("says what to run first", { skip }, async (t) => {
+test("a tab without a value for its placeholder names the tab to run first", { skip }, async (t) => {
   const { page, problems } = await open(t);
   await start(page, "Reply");
-  // The editor writes its spaces as no-break ones.
+  // The editor renders spaces as no-break spaces.
   await page.locator(".graphiql-response").getByText(/has\sno\svalue\syet/).waitFor();
   assert.deepEqual(problems, []);
 });
 
-test("a reload keeps the sign-in and the tabs, and refreshes what has expired", { skip }, async (t) => {
+test("a reload keeps the session and the tabs, and refreshes an expired token", { skip }, async (t) => {
   const { page, problems, sockets } = await open(t);
   const username = await signUp(page);
   const tabs = await page.getByRole("tab").count();
@@ -89,32 +89,32 @@ test("a reload keeps the sign-in and the tabs, and refreshes what has expired", 
   assert.equal((await run(page, "Chats")).data.me.username, username);
   assert.notEqual((await tokens(page)).refreshToken, before.refreshToken);
 
-  await t.test("once on UNAUTHENTICATED", async () => {
-    await withTokens(page, { accessToken: "dead" });
+  await t.test("a request with a rejected token is repeated with a new one", async () => {
+    await withTokens(page, { accessToken: "invalid" });
     await start(page, "Chats");
     await page.locator(".graphiql-response").getByText(username).waitFor();
-    assert.notEqual((await tokens(page)).accessToken, "dead");
+    assert.notEqual((await tokens(page)).accessToken, "invalid");
   });
 
-  await t.test("for the socket", async () => {
+  await t.test("a socket with a rejected token is opened again with a new one", async () => {
     await send(page, "demo");
     await state(page, "COMPLETE");
     const before = sockets.length;
-    await withTokens(page, { accessToken: "dead" });
+    await withTokens(page, { accessToken: "invalid" });
     await start(page, "Reply");
     await page.locator(".graphiql-response").getByText("COMPLETE").first().waitFor();
     const [first, second] = sockets.slice(before).map(({ sent }) => sent[0].payload.authorization);
-    assert.equal(first, "Bearer dead");
+    assert.equal(first, "Bearer invalid");
     assert.notEqual(second, first);
   });
   assert.deepEqual(problems, []);
 });
 
-test("the panel follows a sent message by itself and stops it", { skip }, async (t) => {
+test("the panel follows the reply to a sent message, and its Stop button stops it", { skip }, async (t) => {
   const { page, problems } = await open(t);
   await signUp(page);
   await run(page, "Characters");
-  // No model is known yet: the demo's slow one is looked up, so there is time to stop it.
+  // No model is stored yet, so the playground chooses the slow demo model, which leaves time to stop the reply.
   const sent = await run(page, "SendMessage");
   assert.equal(sent.data.sendMessage.chat.modelId, "demo/slow");
   await state(page, "STREAMING");
@@ -122,7 +122,7 @@ test("the panel follows a sent message by itself and stops it", { skip }, async 
   await picture(page, "streaming");
 
   await show(page, "Chats");
-  assert.equal(await panelOf(page).count(), 0, "it is not the business of other tabs");
+  assert.equal(await panelOf(page).count(), 0, "tabs without a reply do not show it");
   await show(page, "StopReply");
   await state(page, "STREAMING");
   await page.reload();
@@ -147,11 +147,11 @@ test("the panel follows a sent message by itself and stops it", { skip }, async 
   await state(page, "STREAMING");
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByText("Not signed in").waitFor();
-  assert.equal(await panelOf(page).count(), 0, "a sign-out clears it");
+  assert.equal(await panelOf(page).count(), 0, "signing out closes it");
   assert.deepEqual(problems, []);
 });
 
-test("a reply that a tab stops is stopped in the panel too", { skip }, async (t) => {
+test("the panel shows that a tab stopped the reply", { skip }, async (t) => {
   const { page, problems } = await open(t);
   await signUp(page);
   await send(page, "demo/slow");
@@ -164,7 +164,7 @@ test("a reply that a tab stops is stopped in the panel too", { skip }, async (t)
   assert.deepEqual(problems, []);
 });
 
-test("the panel says why a reply failed and why it is not followed", { skip }, async (t) => {
+test("the panel shows why a reply failed, was not stopped, or is no longer followed", { skip }, async (t) => {
   const { page } = await open(t);
   const username = await signUp(page);
   await send(page, "demo/fails");
@@ -175,7 +175,7 @@ test("the panel says why a reply failed and why it is not followed", { skip }, a
   const id = await send(page, "demo/slow");
   await state(page, "STREAMING");
   await page.context().setOffline(true);
-  // What is open stays open; the new try to stop it fails.
+  // Open connections stay open, but the new request fails.
   await panelOf(page).getByRole("button", { name: "Stop" }).click();
   await panelOf(page).getByRole("alert").getByText("The reply could not be stopped. The server at ").waitFor();
   await picture(page, "not-stopped");
@@ -190,7 +190,7 @@ test("the panel says why a reply failed and why it is not followed", { skip }, a
   assert.equal(revoked.errors, undefined, JSON.stringify(revoked.errors));
   await state(page, "NOT FOLLOWED");
   await panelOf(page).getByRole("alert").getByText("Your session has ended. Please sign in again.").waitFor();
-  assert.equal(await panelOf(page).getByRole("button", { name: "Follow again" }).count(), 0, "not without a sign-in");
+  assert.equal(await panelOf(page).getByRole("button", { name: "Follow again" }).count(), 0, "not while signed out");
   await picture(page, "session-revoked");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByLabel("Username or e-mail").fill(username);
@@ -204,7 +204,7 @@ test("the panel says why a reply failed and why it is not followed", { skip }, a
   await state(page, "STOPPED");
 });
 
-test("the panel follows with the credentials of the header editor", { skip }, async (t) => {
+test("the panel uses the credentials of the header editor", { skip }, async (t) => {
   const { page, problems, sockets } = await open(t);
   const username = `browser-${Math.random().toString(36).slice(2, 10)}`;
   const register = "mutation ($input: RegisterInput!) { register(input: $input) { accessToken } }";
@@ -226,11 +226,11 @@ test("the panel follows with the credentials of the header editor", { skip }, as
   await panelOf(page).getByRole("button", { name: "Stop" }).click();
   await state(page, "STOPPED");
   const stored = await page.evaluate(() => JSON.stringify({ ...sessionStorage }));
-  assert.ok(!stored.includes(accessToken), "the header is kept nowhere");
+  assert.ok(!stored.includes(accessToken), "the header is not stored");
   assert.deepEqual(problems, []);
 });
 
-test("the panel goes on after a restart, and a server that is away is a sentence", { skip }, async (t) => {
+test("the panel continues after a restart, and an unreachable server is a readable error", { skip }, async (t) => {
   const server = await Server.start(t, { SHUTDOWN_GRACE_SECONDS: "0" });
   const { page } = await open(t, { at: server.url });
   await signUp(page);
@@ -241,13 +241,13 @@ test("the panel goes on after a restart, and a server that is away is a sentence
   await panelOf(page).getByRole("alert").getByText("The connection to the server was lost.").waitFor();
   await picture(page, "reconnecting");
 
-  const isAway = `The server at ${new URL(server.url).host} cannot be reached.`;
+  const unreachable = `The server at ${new URL(server.url).host} cannot be reached.`;
   await start(page, "Chats");
-  await page.locator(".graphiql-response").getByText(isAway.replaceAll(" ", "\u00a0")).waitFor();
+  await page.locator(".graphiql-response").getByText(unreachable.replaceAll(" ", "\u00a0")).waitFor();
   await picture(page, "unreachable");
   await show(page, "Welcome");
   await page.getByRole("button", { name: /^Re-fetch/ }).click();
-  await page.locator(".graphiql-response").getByText(isAway.replaceAll(" ", "\u00a0")).waitFor();
+  await page.locator(".graphiql-response").getByText(unreachable.replaceAll(" ", "\u00a0")).waitFor();
   assert.equal(await page.getByText(/\bat\s+\S+\.js:\d/).count(), 0, "no stack trace");
   await show(page, "SendMessage");
   await server.start();
@@ -261,7 +261,7 @@ test("the panel goes on after a restart, and a server that is away is a sentence
   await page.getByLabel("Username or e-mail").fill("somebody");
   await page.getByLabel("Password").fill("wrong");
   await page.getByRole("dialog").getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("alert").getByText(isAway).waitFor();
+  await page.getByRole("alert").getByText(unreachable).waitFor();
 });
 
 test("edited operations survive a reload, tab by tab", { skip }, async (t) => {
@@ -291,7 +291,7 @@ test("edited operations survive a reload, tab by tab", { skip }, async (t) => {
   assert.deepEqual(problems, []);
 });
 
-test("the root leads to the playground, and its assets come compressed", { skip }, async (t) => {
+test("the root redirects to the playground, and its assets are compressed", { skip }, async (t) => {
   const { page } = await open(t);
   const codings = [];
   page.on("response", (response) => {
@@ -304,16 +304,16 @@ test("the root leads to the playground, and its assets come compressed", { skip 
     const script = await page.locator("script[src]").getAttribute("src");
     const response = await fetch(new URL(script, url), { headers: { "accept-encoding": name } });
     assert.equal(response.headers.get("content-encoding"), coding);
-    assert.ok((await response.text()).length > 1_000_000, "it decodes to the whole script");
+    assert.ok((await response.text()).length > 1_000_000, "it decompresses to the whole script");
   }
 });
 
 for (const colorScheme of ["light", "dark"]) {
-  test(`a phone shows all of it, ${colorScheme}`, { skip }, async (t) => {
+  test(`the page fits on a phone, ${colorScheme}`, { skip }, async (t) => {
     const { page, problems } = await open(t, { viewport: { width: 390, height: 844 }, colorScheme, hasTouch: true });
     const fits = async (what) => {
       const wide = await page.evaluate(() => document.documentElement.scrollWidth);
-      assert.ok(wide <= 390, `${what}: ${wide} pixels are wider than the phone`);
+      assert.ok(wide <= 390, `${what}: ${wide} pixels are wider than the screen`);
       for (const name of [".graphiql-query-editor", ".graphiql-response", ".graphiql-execute-button", ".account button"]) {
         const box = await page.locator(name).first().boundingBox();
         assert.ok(box && box.x >= 0 && box.x + box.width <= 390 && box.y + box.height <= 844, `${what}: ${name} ${JSON.stringify(box)}`);
@@ -339,16 +339,16 @@ for (const colorScheme of ["light", "dark"]) {
   });
 }
 
-test("says when the session has ended elsewhere", { skip }, async (t) => {
+test("shows that the session was ended by another client", { skip }, async (t) => {
   const { page, problems } = await open(t);
   await signUp(page);
-  await withTokens(page, { refreshToken: "dead", expiresAt: Date.now() - 1 });
+  await withTokens(page, { refreshToken: "invalid", expiresAt: Date.now() - 1 });
   await page.getByText("Your session has ended. Please sign in again.").waitFor();
   assert.equal(await page.evaluate(() => sessionStorage.getItem("duologue:session")), null);
   assert.deepEqual(problems, []);
 });
 
-test("signing out ends the session at the server", { skip }, async (t) => {
+test("signing out ends the session on the server", { skip }, async (t) => {
   const { page, problems } = await open(t);
   await signUp(page);
   const { accessToken } = await tokens(page);
@@ -364,7 +364,7 @@ test("signing out ends the session at the server", { skip }, async (t) => {
   assert.deepEqual(problems, []);
 });
 
-test("a wrong sign-in is told in the dialog, below its field", { skip }, async (t) => {
+test("the dialog shows errors of the sign-in, each below its field", { skip }, async (t) => {
   const server = await Server.start(t, { LOGIN_LOCKOUT_ATTEMPTS: "2" });
   const { page, problems } = await open(t, { at: server.url, colorScheme: "dark" });
   const dialog = page.getByRole("dialog");
@@ -391,7 +391,7 @@ test("a wrong sign-in is told in the dialog, below its field", { skip }, async (
     await dialog.getByText(new RegExp(`^${name}: .`)).waitFor();
     assert.equal(await field.getAttribute("aria-invalid"), "true");
     const [input, told] = [await field.boundingBox(), await dialog.getByText(new RegExp(`^${name}: .`)).boundingBox()];
-    assert.ok(told.y >= input.y + input.height && told.y < input.y + input.height + 20, "it stands below its field");
+    assert.ok(told.y >= input.y + input.height && told.y < input.y + input.height + 20, "the error is below its field");
   }
   assert.equal(await page.getByLabel("E-mail").getAttribute("aria-invalid"), "false");
   await picture(page, "wrong-fields");

@@ -1,4 +1,4 @@
-// Somebody who is signed in, for the tests: plain fetch, so that it depends on no client that is tested.
+// Test accounts, and requests with plain fetch, so that they do not depend on a client library under test.
 
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
@@ -7,7 +7,7 @@ import { JWT_SECRET } from "./server.mjs";
 
 let count = 0;
 
-/** Asks the server; an error fails the test. */
+/** Executes an operation and returns its data. An error fails the test. */
 export async function ask(url, query, variables, accessToken) {
   const headers = { "content-type": "application/json" };
   if (accessToken) headers.authorization = `Bearer ${accessToken}`;
@@ -17,7 +17,7 @@ export async function ask(url, query, variables, accessToken) {
   return data;
 }
 
-/** Registers somebody new; answers the tokens. */
+/** Registers a new user and returns the tokens. */
 export async function register(url) {
   const username = `reader-${process.pid}-${(count += 1)}`;
   const input = { username, email: `${username}@example.com`, password: "velvet otter counts 41 lanterns" };
@@ -27,7 +27,7 @@ export async function register(url) {
   return (await ask(url, query, { input })).register;
 }
 
-/** Sends a message in a new chat; answers the ids of the chat and the reply. */
+/** Sends a message in a new chat. Returns the ids of the chat and of the reply. */
 export async function send(url, accessToken, modelId = "demo") {
   const query = `mutation ($input: SendMessageInput!) { sendMessage(input: $input) { chat { id } reply { id } } }`;
   const input = { newChat: { modelId }, content: "Tell me about the sea, in ten words: Grüße, 世界!" };
@@ -35,13 +35,13 @@ export async function send(url, accessToken, modelId = "demo") {
   return { chatId: chat.id, messageId: reply.id };
 }
 
-/** A message as the server has it, without any cache between. */
+/** Reads a message from the server, without a client's cache. */
 export async function stored(url, accessToken, id) {
   const query = `query ($id: ID!) { node(id: $id) { ... on Message { id status content position } } }`;
   return (await ask(url, query, { id }, accessToken)).node;
 }
 
-/** The same tokens, but the access token expires in so many seconds. */
+/** The same tokens, with an access token that expires in the given number of seconds. */
 export function shortLived(tokens, seconds) {
   const [header, payload] = tokens.accessToken.split(".");
   const claims = JSON.parse(Buffer.from(payload, "base64url"));

@@ -1,4 +1,4 @@
-// @apollo/client, as docs/clients.md sets it up.
+// Tests the set-up of docs/clients.md for @apollo/client.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,7 +11,7 @@ import { createClient, readReply, sendMessage } from "./set-up/apollo.mjs";
 import { CHAT } from "./set-up/reply.mjs";
 import { Session } from "./set-up/session.mjs";
 
-/** A client, and how its cache shows the last message of a chat as time goes by. */
+/** Creates a client. `watch` records each state of a chat's last message in the client's cache. */
 function open(t, url, session) {
   const { client, close } = createClient(url, session);
   t.after(close);
@@ -31,12 +31,12 @@ function open(t, url, session) {
   return { client, send, watch };
 }
 
-/** Does each once, when what is shown is so long. */
+/** Runs each step once, as soon as the shown text has the length of the step. */
 const once = (...steps) => (content) => {
   if (steps.length && content.length >= steps[0][0]) steps.shift()[1]();
 };
 
-test("apollo: the cache follows a reply through a lost connection", async (t) => {
+test("apollo: the cache is updated through lost connections", async (t) => {
   const server = await Server.start(t);
   const tokens = await register(server.url);
   const proxy = await Proxy.start(t, server.port);
@@ -46,21 +46,21 @@ test("apollo: the cache follows a reply through a lost connection", async (t) =>
   const final = await within("the reply", readReply(client, reply.id));
   const { content } = await stored(server.url, tokens.accessToken, reply.id);
   assert.equal(final.content, content);
-  assert.deepEqual(shown.at(-1), ["COMPLETE", content], "the message of the query is the one of the subscription");
+  assert.deepEqual(shown.at(-1), ["COMPLETE", content], "the subscription updates the message of the query");
   for (const [, text] of shown) assert.ok(content.startsWith(text), JSON.stringify(text));
-  assert.ok(shown.length > 20, `it grows: ${shown.length}`);
+  assert.ok(shown.length > 20, `number of updates: ${shown.length}`);
   assert.ok(proxy.count >= 3);
 
   const next = await send({ chatId: chat.id, content: "And again" });
   const { edges } = client.cache.readQuery({ query: gql(CHAT), variables: { id: chat.id } }).chat.messages;
-  assert.deepEqual(edges.length, 4, "and no message twice");
+  assert.deepEqual(edges.length, 4, "each message once");
   assert.equal(edges.at(-1).node.id, next.reply.id);
   await within("the second reply", readReply(client, next.reply.id));
   const second = await stored(server.url, tokens.accessToken, next.reply.id);
-  assert.deepEqual(shown.at(-1), ["COMPLETE", second.content], "and the page shows it");
+  assert.deepEqual(shown.at(-1), ["COMPLETE", second.content], "the query shows the new reply");
 });
 
-test("apollo: a subscription survives its token and a restart of the server", async (t) => {
+test("apollo: a subscription continues after its token expires and the server restarts", async (t) => {
   const server = await Server.start(t);
   const tokens = await register(server.url);
   const short = shortLived(tokens, 3);
@@ -72,13 +72,13 @@ test("apollo: a subscription survives its token and a restart of the server", as
     await server.stop();
     await server.start();
   };
-  // 500 pieces, 25 ms apart: the token has expired at the first mark, and a quarter is still to come at the second.
+  // The reply has 500 chunks, 25 ms apart. The token expires after 3 s, long before the end of the reply.
   const { shown } = watch(chat.id, once([2000, () => (restarted = restart())]));
   const final = await within("the reply", readReply(client, reply.id));
   await restarted;
-  assert.notEqual(await session.accessToken(), short.accessToken, "the token has been refreshed meanwhile");
-  const signedIn = await register(server.url);
-  assert.equal(await stored(server.url, signedIn.accessToken, reply.id), null, "it is nobody else's");
+  assert.notEqual(await session.accessToken(), short.accessToken, "the token was refreshed");
+  const otherUser = await register(server.url);
+  assert.equal(await stored(server.url, otherUser.accessToken, reply.id), null, "other users cannot read it");
   const { data } = await client.query({ query: gql(CHAT), variables: { id: chat.id }, fetchPolicy: "network-only" });
   const { status, content } = data.chat.messages.edges.at(-1).node;
   assert.equal(status, "COMPLETE");
@@ -86,11 +86,11 @@ test("apollo: a subscription survives its token and a restart of the server", as
   for (const [, text] of shown) assert.ok(content.startsWith(text), JSON.stringify(text));
 });
 
-test("apollo: a dead token is refreshed and the query asked again", async (t) => {
+test("apollo: after a rejected token, the client refreshes it and repeats the query", async (t) => {
   const server = await Server.start(t);
-  const dead = shortLived(await register(server.url), -10);
-  dead.accessTokenExpiresAt = new Date(Date.now() + 600_000).toISOString();
-  const { client } = open(t, server.url, new Session(server.url, dead));
+  const rejected = shortLived(await register(server.url), -10);
+  rejected.accessTokenExpiresAt = new Date(Date.now() + 600_000).toISOString();
+  const { client } = open(t, server.url, new Session(server.url, rejected));
   const query = gql`{ me { id ...Named } } fragment Named on User { username chats(first: 1) { nodes { id } } }`;
   const [one, two] = await Promise.all([client.query({ query }), client.query({ query, context: { queryDeduplication: false } })]);
   assert.match(one.data.me.username, /^reader-/);

@@ -1,4 +1,4 @@
-// The audits of GraphQL over HTTP, of npm graphql-http: all of them, also those that are only recommendations.
+// Runs all audits of GraphQL over HTTP (npm graphql-http), including those that are only recommendations.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,9 +6,9 @@ import { serverAudits } from "graphql-http";
 
 import { Server } from "./server.mjs";
 
-/** Sends credentials that are dead: they must not matter to a request that needs none. */
+/** Sends invalid credentials, which must not affect requests that need none. */
 const withAuthorization = (input, init = {}) =>
-  fetch(input, { ...init, headers: { ...init.headers, authorization: "Bearer of-bad-news" } });
+  fetch(input, { ...init, headers: { ...init.headers, authorization: "Bearer invalid" } });
 
 for (const [name, fetchFn] of [["anonymous", fetch], ["with an Authorization header", withAuthorization]]) {
   test(`audits, ${name}`, async (t) => {

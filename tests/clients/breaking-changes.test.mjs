@@ -1,4 +1,4 @@
-// A change that breaks clients of the last release is named in CHANGELOG.md.
+// Tests that CHANGELOG.md names every change that breaks clients of the last release.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -12,7 +12,7 @@ import { lastRelease, unannounced } from "./breaking-changes.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
-test("schema.graphql breaks nothing that CHANGELOG.md does not name", async (t) => {
+test("CHANGELOG.md names every breaking change of schema.graphql", async (t) => {
   const release = await lastRelease(root);
   if (!release) return t.diagnostic("no release yet: no tag v* to compare schema.graphql with");
   const [schema, changelog] = await Promise.all(["schema.graphql", "CHANGELOG.md"].map((name) => readFile(root + name, "utf8")));
@@ -24,18 +24,19 @@ test("a breaking change must be named above the last release", async () => {
   const compare = (schema, news = "", olds = "") =>
     unannounced(release, schema, `# Changelog\n\n## [Unreleased]\n\n${news}\n\n## [1.2.0] - 2026-01-01\n\n${olds}\n`);
   const grown = "type Query { chat(id: ID!, more: Int): String name: String! old: Int new: Int } enum Kind { A B C }";
-  assert.deepEqual(await compare(grown), [], "growing breaks nothing");
+  assert.deepEqual(await compare(grown), [], "additions are not breaking");
   const broken = "type Query { chat(id: ID!, more: Int!): String name: String } enum Kind { A }";
   const paths = ["Kind.B", "Query.chat.more", "Query.name", "Query.old"];
   const found = await compare(broken);
   assert.deepEqual(found.map((line) => line.split(":")[0]).sort(), paths);
-  assert.deepEqual(await compare(broken, "", paths.map((path) => `- \`${path}\``).join("\n")), found, "what an older release names");
+  const entries = paths.map((path) => `- \`${path}\``).join("\n");
+  assert.deepEqual(await compare(broken, "", entries), found, "an entry of an older release does not count");
   const some = await compare(broken, "- `Query.old` is gone, and `Query.name` may be null.");
   assert.deepEqual(some.map((line) => line.split(":")[0]).sort(), ["Kind.B", "Query.chat.more"]);
-  assert.deepEqual(await compare(broken, paths.map((path) => `- \`${path}\``).join("\n")), []);
+  assert.deepEqual(await compare(broken, entries), []);
 });
 
-test("the last release is the newest tag, and none is no mistake", async (t) => {
+test("the last release is the newest version tag, and may not exist", async (t) => {
   const folder = await mkdtemp(join(tmpdir(), "duologue-tags-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   assert.equal(await lastRelease(folder), undefined, "no repository");

@@ -1,4 +1,4 @@
-// graphql-codegen's client preset and the TypeScript compiler, over set-up/typed.ts.
+// Compiles set-up/typed.ts with the types that graphql-codegen's client preset generates.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -10,8 +10,8 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 const here = fileURLToPath(new URL(".", import.meta.url));
 
-test("codegen makes types that the compiler takes", { timeout: 120_000 }, async (t) => {
-  // Inside this folder, so that the packages are found.
+test("graphql-codegen generates types that compile", { timeout: 120_000 }, async (t) => {
+  // In this folder, so that Node finds the packages.
   const folder = await mkdtemp(`${here}generated-`);
   t.after(() => rm(folder, { recursive: true, force: true }));
   await mkdir(`${folder}/src`);
@@ -26,5 +26,5 @@ test("codegen makes types that the compiler takes", { timeout: 120_000 }, async 
   await compile().catch(({ stdout }) => assert.fail(stdout));
   const typed = await readFile(`${folder}/src/typed.ts`, "utf8");
   await writeFile(`${folder}/src/typed.ts`, typed.replace("{ content, newChat", "{ content: 1, newChat"));
-  await assert.rejects(compile(), ({ stdout }) => stdout.includes("typed.ts"), "and a wrong type is found");
+  await assert.rejects(compile(), ({ stdout }) => stdout.includes("typed.ts"), "a wrong type is an error");
 });

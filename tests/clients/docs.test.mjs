@@ -1,4 +1,4 @@
-// What the documentation shows is what is tested: the set-ups of docs/clients.md, and the walk-through of README.md.
+// Tests the documentation: docs/clients.md contains the tested set-ups, and the walk-through of README.md works.
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -16,7 +16,7 @@ import * as replies from "./set-up/reply.mjs";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const text = (path) => readFile(`${root}${path}`, "utf8");
 
-test("docs/clients.md shows every set-up as it is tested", async () => {
+test("docs/clients.md contains every tested set-up file", async () => {
   const page = await text("docs/clients.md");
   const blocks = page.matchAll(/\[[^\]]+\]\(\.\.\/tests\/clients\/(set-up\/[^)]+)\)[^\n]*\n\n```\w*\n([^]*?)\n```/g);
   const shown = new Map([...blocks].map(([, path, code]) => [path, `${code}\n`]));
@@ -26,7 +26,7 @@ test("docs/clients.md shows every set-up as it is tested", async () => {
   assert.equal(shown.size, paths.length, `${[...shown.keys()]}`);
 });
 
-test("the documents of docs/clients.md are valid, and its possible types those of the schema", async () => {
+test("the documents and possible types of docs/clients.md match the schema", async () => {
   const schema = buildSchema(await text("schema.graphql"));
   for (const document of [replies.SEND_MESSAGE, replies.CHAT, replies.REPLY]) {
     assert.deepEqual(validate(schema, parse(document)), []);
@@ -50,7 +50,7 @@ test("the walk-through of README.md works as written", { timeout: 120_000 }, asy
   assert.match(stdout, /\[COMPLETE, \d+ tokens\]\n$/);
 });
 
-/** Runs examples/reply.mjs; answers what it printed, and its exit code. `each` gets what it has printed so far. */
+/** Runs examples/reply.mjs and returns its output and exit code. `each` is called with the output so far. */
 async function readReply(url, token, id, each = () => {}) {
   const env = { ...process.env, TOKEN: token, DUOLOGUE_URL: url.replace("http", "ws") };
   const child = spawn(process.execPath, ["examples/reply.mjs", id].filter(Boolean), { cwd: root, env });
@@ -65,8 +65,8 @@ async function readReply(url, token, id, each = () => {}) {
   return { ...printed, code };
 }
 
-test("examples/reply.mjs reads on after a restart, and says why a reply failed", { timeout: 240_000 }, async (t) => {
-  // The walk-through has installed its packages.
+test("examples/reply.mjs continues after a restart, and prints errors", { timeout: 240_000 }, async (t) => {
+  // The walk-through above installs the packages of the example.
   const server = await Server.start(t);
   const { accessToken } = await register(server.url);
   const start = async (model) => (await send(server.url, accessToken, model)).messageId;
@@ -80,7 +80,7 @@ test("examples/reply.mjs reads on after a restart, and says why a reply failed",
     await restarted;
     const { content } = await stored(server.url, accessToken, id);
     assert.match(stdout, /\n\[COMPLETE, \d+ tokens\]\n$/);
-    assert.equal(stdout.slice(0, stdout.lastIndexOf("\n[")), content, "nothing is missing and nothing comes twice");
+    assert.equal(stdout.slice(0, stdout.lastIndexOf("\n[")), content, "no text is missing or duplicated");
     assert.match(stderr, /the connection was lost/);
     assert.equal(code, 0);
   });
@@ -97,13 +97,13 @@ test("examples/reply.mjs reads on after a restart, and says why a reply failed",
     assert.equal(code, 1);
   });
 
-  await t.test("what cannot be read", async () => {
+  await t.test("errors", async () => {
     const failed = await readReply(server.url, accessToken, await start("demo/fails"));
     assert.match(failed.stdout, /\n\[FAILED, 0 tokens\]\n$/);
     assert.deepEqual([failed.stderr.split(":")[0], failed.code], ["PROVIDER_UNAVAILABLE", 1]);
     for (const [token, id, why] of [
       [accessToken, "msg_00000000000000000000000000", /^\S.+\.\n$/],
-      ["dead", "msg_00000000000000000000000000", /sign in again|UNAUTHENTICATED/],
+      ["invalid", "msg_00000000000000000000000000", /sign in again|UNAUTHENTICATED/],
       [accessToken, "", /^Usage: /],
     ]) {
       const { stdout, stderr, code } = await readReply(server.url, token, id);

@@ -1,4 +1,4 @@
-// PyPI gql, as docs/clients.md sets it up. Where there is no Python the test says so and is skipped; with CI=true it fails.
+// Tests the set-up of docs/clients.md for PyPI gql. Without Python, the test is skipped; in CI, it fails.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -15,7 +15,7 @@ import { Server, within } from "./server.mjs";
 const script = fileURLToPath(new URL("set-up/gql_client.py", import.meta.url));
 const timeout = 180_000;
 
-test("gql for Python: a reply through lost connections", { timeout: 2 * timeout }, async (t) => {
+test("gql for Python: reads a reply through lost connections", { timeout: 2 * timeout }, async (t) => {
   const programs = await python(t, "gql[aiohttp,websockets]==4.*");
   if (!programs) return;
   const server = await Server.start(t);
@@ -35,11 +35,11 @@ test("gql for Python: a reply through lost connections", { timeout: 2 * timeout 
       }
     }
   })(), 60_000);
-  assert.equal(cuts.length, 0, "both cuts came before the end");
+  assert.equal(cuts.length, 0, "both connections were cut before the end");
   const { message } = events.at(-1);
   assert.equal(message.status, "COMPLETE");
   assert.equal(text(), (await stored(server.url, accessToken, message.id)).content);
   for (const [index, event] of events.entries()) {
-    assert.equal(event.start, index === 0 ? 0 : events[index - 1].position, "each once, none missing");
+    assert.equal(event.start, index === 0 ? 0 : events[index - 1].position, "no event is missing or duplicated");
   }
 });

@@ -1,4 +1,5 @@
-// npm graphql-ws through cuts, an expired token, a restart and a crash: nothing doubled, nothing missing.
+// Tests the set-ups of docs/clients.md for npm graphql-ws: lost connections, an expired token, a restart and a crash.
+// No text may be missing or duplicated.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -11,18 +12,21 @@ import { add, textOf } from "./set-up/reply.mjs";
 import { readReplyFrom } from "./set-up/resume.mjs";
 import { Session } from "./set-up/session.mjs";
 
-/** Runs `disturb` at each of so many texts, and holds that what is shown only ever grows. */
+/**
+ * Reads a reply to its end. Each disturbance is `[length, action]`: the action runs as soon as the text has that
+ * length. Asserts that of two successive texts, one is a prefix of the other.
+ */
 async function read(replies, disturbances) {
-  const left = [...disturbances];
+  const pending = [...disturbances];
   let events;
   let shown = "";
   for await (events of replies) {
     const text = textOf(events);
     assert.ok(text.startsWith(shown) || shown.startsWith(text), `${JSON.stringify(shown)} became ${JSON.stringify(text)}`);
     shown = text;
-    if (left.length && text.length >= left[0][0]) left.shift()[1]();
+    if (pending.length && text.length >= pending[0][0]) pending.shift()[1]();
   }
-  assert.equal(left.length, 0, "every disturbance came before the end");
+  assert.equal(pending.length, 0, "every disturbance ran before the end");
   assert.equal(events.at(-1).__typename, "ReplyFinished");
   return events;
 }
@@ -33,7 +37,7 @@ const open = async (t, url, session) => {
   return client;
 };
 
-test("events join, and replace from their start on", () => {
+test("an event is appended, or replaces the text from its start on", () => {
   const text = (start, text) => ({ __typename: "ReplyText", start, position: start + Buffer.byteLength(text), text });
   const call = { __typename: "ReplyToolCall", start: 7, position: 8, toolCall: { id: "call_1" } };
   const events = [text(0, "Grü"), text(4, "ße"), call, text(8, "世界")].reduce(add, []);
@@ -48,7 +52,7 @@ test("graphql-ws", async (t) => {
   const server = await Server.start(t);
   const tokens = await register(server.url);
 
-  await t.test("a reply, whole", async (t) => {
+  await t.test("a whole reply", async (t) => {
     const { messageId } = await send(server.url, tokens.accessToken);
     const events = await read(readReply(await open(t, server.url, new Session(server.url, tokens)), messageId), []);
     const reply = await stored(server.url, tokens.accessToken, messageId);
@@ -58,7 +62,7 @@ test("graphql-ws", async (t) => {
     assert.equal(events.at(-1).position, reply.position);
   });
 
-  await t.test("the connection is lost, and the transport starts again by itself", async (t) => {
+  await t.test("the connection is lost, and the transport reconnects automatically", async (t) => {
     const proxy = await Proxy.start(t, server.port);
     const { messageId } = await send(server.url, tokens.accessToken);
     const client = await open(t, proxy.url, new Session(server.url, tokens));
@@ -69,7 +73,7 @@ test("graphql-ws", async (t) => {
     assert.equal(proxy.count, 3);
   });
 
-  await t.test("the connection is lost, and the client reads on with after", async (t) => {
+  await t.test("the connection is lost, and the client resumes with after", async (t) => {
     const proxy = await Proxy.start(t, server.port);
     const { messageId } = await send(server.url, tokens.accessToken);
     const cut = () => proxy.cut();
@@ -80,13 +84,13 @@ test("graphql-ws", async (t) => {
     assert.equal(proxy.count, 3);
   });
 
-  await t.test("a reply of somebody else is not there", async (t) => {
+  await t.test("a reply of another user is NOT_FOUND", async (t) => {
     const { messageId } = await send(server.url, tokens.accessToken);
     const client = await open(t, server.url, new Session(server.url, await register(server.url)));
     await assert.rejects(readReply(client, messageId).next(), ([error]) => error.extensions.code === "NOT_FOUND");
   });
 
-  await t.test("the access token expires in the middle", async (t) => {
+  await t.test("the access token expires during a reply", async (t) => {
     const proxy = await Proxy.start(t, server.port);
     const { messageId } = await send(server.url, tokens.accessToken, "demo/slow");
     const session = new Session(server.url, shortLived(tokens, 3));
@@ -96,14 +100,14 @@ test("graphql-ws", async (t) => {
       if (proxy.count > 1) break;
     }
     for (const [index, text] of seen.entries()) {
-      assert.ok(index === 0 || text.startsWith(seen[index - 1]), "what is shown only grows");
+      assert.ok(index === 0 || text.startsWith(seen[index - 1]), "the text only grows");
     }
     const { content } = await stored(server.url, await session.accessToken(), messageId);
     assert.ok(content.startsWith(seen.at(-1)));
   });
 });
 
-test("graphql-ws: the server restarts in the middle of a reply", async (t) => {
+test("graphql-ws: the server restarts during a reply", async (t) => {
   const server = await Server.start(t);
   const tokens = await register(server.url);
   const { messageId } = await send(server.url, tokens.accessToken);
@@ -116,11 +120,11 @@ test("graphql-ws: the server restarts in the middle of a reply", async (t) => {
   const events = await read(readReply(client, messageId), [[60, () => (restarted = restart())]]);
   await restarted;
   const reply = await stored(server.url, tokens.accessToken, messageId);
-  assert.equal(reply.status, "COMPLETE", "a stop lets what is being written finish");
+  assert.equal(reply.status, "COMPLETE", "running replies finish before the server stops");
   assert.equal(textOf(events.slice(0, -1)), reply.content);
 });
 
-test("graphql-ws: the server dies in the middle of a reply", async (t) => {
+test("graphql-ws: the server crashes during a reply", async (t) => {
   const server = await Server.start(t);
   const tokens = await register(server.url);
   const { messageId } = await send(server.url, tokens.accessToken);
@@ -136,8 +140,8 @@ test("graphql-ws: the server dies in the middle of a reply", async (t) => {
     if (events.at(-1).__typename === "ReplyFinished") {
       const reply = await stored(server.url, tokens.accessToken, messageId);
       assert.equal(reply.status, "INTERRUPTED");
-      assert.equal(textOf(events), reply.content, "what was saved is what is shown");
-      assert.ok(reply.content.length > 0 && shown.startsWith(reply.content), "and a beginning of what was shown");
+      assert.equal(textOf(events), reply.content, "the shown text is the stored text");
+      assert.ok(reply.content.length > 0 && shown.startsWith(reply.content), "a prefix of the text shown before");
     }
   }
   await restarted;

@@ -1,4 +1,4 @@
-// npm subscriptions-transport-ws, as docs/clients.md sets it up.
+// Tests the set-up of docs/clients.md for npm subscriptions-transport-ws.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -10,7 +10,7 @@ import { textOf } from "./set-up/reply.mjs";
 import { Session } from "./set-up/session.mjs";
 import { connect, readReply } from "./set-up/subscriptions-transport-ws.mjs";
 
-test("subscriptions-transport-ws: a reply through a lost connection and a restart of the server", async (t) => {
+test("subscriptions-transport-ws: reads a reply through a lost connection and a restart of the server", async (t) => {
   const server = await Server.start(t);
   const tokens = await register(server.url);
   const proxy = await Proxy.start(t, server.port);
@@ -29,7 +29,7 @@ test("subscriptions-transport-ws: a reply through a lost connection and a restar
     shown = text;
     if (steps.length && text.length >= steps[0][0]) steps.shift()[1]();
   });
-  // Closed before the server goes: without a connection this client's timers would run for ever.
+  // Closed before the server stops: without a connection, the client's timers would keep the process running.
   const events = await within("the reply", reading).finally(() => client.close());
   await restarted;
   assert.equal(steps.length, 0);

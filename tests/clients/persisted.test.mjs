@@ -1,4 +1,5 @@
-// Automatic persisted queries of @apollo/client and urql, as docs/clients.md sets them up, and over a WebSocket.
+// Tests the set-ups of docs/clients.md for automatic persisted queries (@apollo/client and urql), and hashes over a
+// WebSocket.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -14,7 +15,7 @@ import { connect } from "./set-up/graphql-ws.mjs";
 import { persistedExchange, persistedLink, sha256 } from "./set-up/persisted.mjs";
 import { Session } from "./set-up/session.mjs";
 
-/** A fetch that notes for each request its method, and whether it brings the text of a document. */
+/** A `fetch` that records the method of each request, and whether it contains a hash and a document text. */
 function recorder() {
   const requests = [];
   const recording = (url, options) => {
@@ -24,26 +25,27 @@ function recorder() {
     requests.push(`${method}${hash ? " hash" : ""}${parameters.query ? " text" : ""}`);
     return fetch(url, options);
   };
-  const taken = () => requests.splice(0);
-  return { recording, taken };
+  const recorded = () => requests.splice(0);
+  return { recording, recorded };
 }
 
 const apollo = (url, link, fetch) =>
   new ApolloClient({ link: ApolloLink.from([link, new HttpLink({ uri: url, fetch })]), cache: new InMemoryCache() });
 
-test("apollo sends a text once", async (t) => {
+test("apollo sends the text of a document once", async (t) => {
   const server = await Server.start(t);
-  const { recording, taken } = recorder();
+  const { recording, recorded } = recorder();
   const query = gql`query Name { server { id name } }`;
   const ask = async (client) => {
     const { data } = await client.query({ query, fetchPolicy: "network-only" });
     assert.equal(typeof data.server.name, "string");
-    return taken();
+    return recorded();
   };
   const client = apollo(server.url, persistedLink(), recording);
   assert.deepEqual(await ask(client), ["POST hash", "POST hash text"]);
   assert.deepEqual(await ask(client), ["POST hash"]);
-  assert.deepEqual(await ask(apollo(server.url, persistedLink(), recording)), ["POST hash"], "nor does another client");
+  const other = apollo(server.url, persistedLink(), recording);
+  assert.deepEqual(await ask(other), ["POST hash"], "another client does not send the text either");
 
   const byGet = apollo(server.url, createPersistedQueryLink({ sha256, useGETForHashedQueries: true }), recording);
   assert.deepEqual(await ask(byGet), ["GET hash"]);
@@ -51,48 +53,48 @@ test("apollo sends a text once", async (t) => {
   await server.start();
   const [first, second] = await ask(byGet);
   assert.equal(first, "GET hash");
-  assert.match(second, / hash text$/, "a restarted server asks for the text again");
+  assert.match(second, / hash text$/, "a restarted server requires the text again");
   assert.deepEqual(await ask(byGet), ["GET hash"]);
 });
 
-test("apollo's mutations, and documents that are not valid", async (t) => {
+test("apollo sends mutations by POST, and the server does not store invalid documents", async (t) => {
   const server = await Server.start(t);
-  const { recording, taken } = recorder();
+  const { recording, recorded } = recorder();
   const client = apollo(server.url, createPersistedQueryLink({ sha256, useGETForHashedQueries: true }), recording);
   const mutation = gql`mutation ($input: LoginInput!) { login(input: $input) { accessToken } }`;
   const variables = { input: { login: "nobody", password: "velvet otter counts 41 lanterns" } };
   for (const wanted of [["POST hash", "POST hash text"], ["POST hash"]]) {
     const { error } = await client.mutate({ mutation, variables, errorPolicy: "all" });
     assert.equal(error.errors[0].extensions.code, "INVALID_CREDENTIALS");
-    assert.deepEqual(taken(), wanted);
+    assert.deepEqual(recorded(), wanted);
   }
   for (let round = 0; round < 2; round += 1) {
     const { error } = await client.query({ query: gql`{ nothing }`, errorPolicy: "all", fetchPolicy: "network-only" });
     assert.equal(error.errors[0].extensions.code, "INVALID_DOCUMENT");
-    assert.equal(taken().length, 2, "what is not valid is not kept");
+    assert.equal(recorded().length, 2, "an invalid document is not stored");
   }
 });
 
-test("urql sends a text once", async (t) => {
+test("urql sends the text of a document once", async (t) => {
   const server = await Server.start(t);
-  const { recording, taken } = recorder();
+  const { recording, recorded } = recorder();
   const open = (options) =>
     new Client({ url: server.url, fetch: recording, exchanges: [persistedExchange(options), fetchExchange], requestPolicy: "network-only" });
   const ask = async (client) => {
     const { data, error } = await client.query("query Name { server { id name } }", {}).toPromise();
     assert.equal(error, undefined, String(error));
     assert.equal(typeof data.server.name, "string");
-    return taken();
+    return recorded();
   };
   const client = open({});
   const [first, second] = await ask(client);
-  assert.equal(first, "GET hash", "urql prefers GET for short ones");
+  assert.equal(first, "GET hash", "urql sends short queries by GET");
   assert.match(second, / hash text$/);
   assert.deepEqual(await ask(client), ["GET hash"]);
   assert.deepEqual(await ask(open({ preferGetForPersistedQueries: false })), ["POST hash"]);
 });
 
-test("a socket takes a hash, too", async (t) => {
+test("hashes over a WebSocket", async (t) => {
   const server = await Server.start(t);
   const tokens = await register(server.url);
   const { messageId } = await send(server.url, tokens.accessToken, "demo");
@@ -109,7 +111,7 @@ test("a socket takes a hash, too", async (t) => {
         complete: () => resolve(event),
       });
     }));
-  // Apollo's link for sockets sends the text along with the hash, and graphql-ws an empty one where there is none.
+  // Apollo's WebSocket link sends the text with the hash. graphql-ws sends an empty text if there is none.
   assert.equal((await last(ApolloLink.from([persistedLink(), new GraphQLWsLink(sockets)]))).__typename, "ReplyFinished");
   const extensions = { persistedQuery: { version: 1, sha256Hash: await sha256(print(query)) } };
   const iterate = async (payload) => {

@@ -1,4 +1,4 @@
-// A line to the server that a test can cut, as a tunnel or a dying Wi-Fi does: without a close frame.
+// A TCP proxy in front of the server. A test can cut its connections without a close frame, like a lost network.
 
 import { once } from "node:events";
 import net from "node:net";
@@ -6,7 +6,7 @@ import net from "node:net";
 export class Proxy {
   #sockets = new Set();
   #server;
-  /** How many connections have been made. */
+  /** The number of accepted connections. */
   count = 0;
 
   static async start(t, port) {
@@ -37,7 +37,7 @@ export class Proxy {
     return `http://127.0.0.1:${this.#server.address().port}/graphql`;
   }
 
-  /** Drops every connection. */
+  /** Closes every connection. */
   cut() {
     for (const socket of this.#sockets) socket.destroy();
   }

@@ -1,4 +1,4 @@
-// A Python with packages of its own, for clients and tools that are no npm packages.
+// Creates a Python virtual environment, for clients and tools that are not npm packages.
 
 import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -9,7 +9,10 @@ import { promisify } from "node:util";
 const run = promisify(execFile);
 const timeout = 180_000;
 
-/** The folder of its programs, gone after the test; null, and the test is skipped, where it cannot be made. With CI=true it fails. */
+/**
+ * Returns the folder of its programs, which is deleted after the test. If the environment cannot be created, the test
+ * is skipped and the result is null; in CI, the test fails.
+ */
 export async function python(t, ...packages) {
   const folder = await mkdtemp(join(tmpdir(), "duologue-python-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
@@ -20,7 +23,7 @@ export async function python(t, ...packages) {
     return join(folder, "bin");
   } catch (cause) {
     if (process.env.CI) throw cause;
-    t.skip(`no Python with ${packages.join(", ")} here: ${cause.message.split("\n")[0]}`);
+    t.skip(`no Python with ${packages.join(", ")}: ${cause.message.split("\n")[0]}`);
     return null;
   }
 }

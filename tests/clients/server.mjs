@@ -1,4 +1,4 @@
-// A server for one suite: the real binary on a port and a database of its own.
+// Starts the real binary for a test, on its own port and with its own database.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,10 +13,10 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
 const binary = process.env.DUOLOGUE_BIN ?? join(target, "debug/duologue");
 
-/** Signs the tokens of every test server, so that a test can make one that expires soon. */
+/** The secret of every test server, so that a test can sign a token that expires soon. */
 export const JWT_SECRET = "only for tests: all of the world may know this secret";
 
-/** How long a start or a stop may take; a debug build on a busy machine needs a second. */
+/** The maximum duration of a start or a stop, in milliseconds. A debug build on a busy machine needs a second. */
 const LIMIT = 30_000;
 
 export class Server {
@@ -25,9 +25,9 @@ export class Server {
   #child;
   #port = 0;
 
-  /** Starts one that ends with the test or suite `t`, with these settings besides those of every test. */
+  /** Starts a server that stops at the end of the test `t`. `settings` are added to those of every test server. */
   static async start(t, settings = {}) {
-    if (!existsSync(binary)) throw new Error(`${binary} is not there: cargo build makes it`);
+    if (!existsSync(binary)) throw new Error(`${binary} does not exist: run cargo build`);
     const server = new Server();
     server.#settings = settings;
     server.#folder = await mkdtemp(join(tmpdir(), "duologue-clients-"));
@@ -47,35 +47,35 @@ export class Server {
     return `http://127.0.0.1:${this.#port}/graphql`;
   }
 
-  /** Starts it again on the same data and port. */
+  /** Starts the server again, with the same data and port. */
   async start() {
-    // No variable of this machine but the path: a key would turn real models on.
+    // Only PATH is inherited: the key of a provider in the environment would enable real models.
     const env = {
       PATH: process.env.PATH,
       PORT: String(this.#port),
       DATA_DIR: join(this.#folder, "data"),
       LOG_FORMAT: "json",
       SHUTDOWN_GRACE_SECONDS: "10",
-      // The tests ask more often than people do.
+      // Tests send requests more often than users do.
       RATE_LIMIT_PER_MINUTE: "0",
       CHAT_RATE_LIMIT_PER_MINUTE: "0",
       JWT_SECRET,
       ...this.#settings,
     };
     this.#child = spawn(binary, { cwd: this.#folder, env, stdio: ["ignore", "ignore", "pipe"] });
-    const said = [];
+    const output = [];
     this.#port = await within(`the start of ${binary}`, new Promise((resolve, reject) => {
       const lines = createInterface({ input: this.#child.stderr });
       lines.on("line", (line) => {
-        said.push(line);
+        output.push(line);
         const address = line.startsWith("{") && JSON.parse(line).fields.address;
         if (address) resolve(Number(address.split(":").at(-1)));
       });
-      lines.on("close", () => reject(new Error(`the server did not start:\n${said.join("\n")}`)));
+      lines.on("close", () => reject(new Error(`the server did not start:\n${output.join("\n")}`)));
     }));
   }
 
-  /** Stops it: SIGTERM as an operator does, SIGKILL as a crash does. */
+  /** Stops the server: with SIGTERM like an operator, or with SIGKILL to simulate a crash. */
   async stop(signal = "SIGTERM") {
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     const exit = once(this.#child, "exit");
@@ -84,7 +84,7 @@ export class Server {
   }
 }
 
-/** What comes of a promise that must not take for ever. */
+/** Waits for a promise. Rejects after `limit` milliseconds with an error that names `what`. */
 export function within(what, promise, limit = LIMIT) {
   let timer;
   const late = new Promise((_, reject) => {

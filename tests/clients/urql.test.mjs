@@ -1,4 +1,4 @@
-// @urql/core with graphcache, as docs/clients.md sets it up.
+// Tests the set-up of docs/clients.md for @urql/core with graphcache.
 
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
@@ -12,7 +12,7 @@ import { CHAT, REPLY, SEND_MESSAGE } from "./set-up/reply.mjs";
 import { Session } from "./set-up/session.mjs";
 import { createClient } from "./set-up/urql.mjs";
 
-/** Reads a subscription until its end; answers every result. */
+/** Reads a subscription to its end and returns all results. */
 const collect = (source, each = () => {}) =>
   within("the reply", new Promise((resolve) => {
     const results = [];
@@ -39,7 +39,7 @@ test("urql", async (t) => {
     return data.sendMessage;
   };
 
-  await t.test("the cache follows a reply through a lost connection", async () => {
+  await t.test("the cache is updated through lost connections", async () => {
     const { chat, reply } = await send({ newChat: { modelId: "demo" }, content: "Hello" });
     const shown = [];
     const watched = client.query(CHAT, { id: chat.id }).subscribe(({ data }) => {
@@ -55,29 +55,29 @@ test("urql", async (t) => {
     });
     assert.equal(cuts, 2);
     const { content } = await stored(server.url, tokens.accessToken, reply.id);
-    assert.deepEqual(shown.at(-1), ["COMPLETE", content], "the message of the query is the one of the subscription");
+    assert.deepEqual(shown.at(-1), ["COMPLETE", content], "the subscription updates the message of the query");
     for (const [, text] of shown) assert.ok(content.startsWith(text), JSON.stringify(text));
-    assert.ok(shown.length > 20, `it grows: ${shown.length}`);
+    assert.ok(shown.length > 20, `number of updates: ${shown.length}`);
     watched.unsubscribe();
     const cached = await client.query(CHAT, { id: chat.id }, { requestPolicy: "cache-only" });
     assert.equal(cached.data.chat.messages.edges.at(-1).node.content, content);
 
     const next = await send({ chatId: chat.id, content: "And again" });
     const after = await client.query(CHAT, { id: chat.id });
-    assert.equal(after.data.chat.messages.edges.length, 4, "the list is read again");
+    assert.equal(after.data.chat.messages.edges.length, 4, "the list is fetched again");
     assert.equal(after.data.chat.messages.edges.at(-1).node.id, next.reply.id);
     await collect(client.subscription(REPLY, { messageId: next.reply.id }));
   });
 
-  await t.test("a dead token is refreshed and the query asked again", async () => {
-    const dead = shortLived(await register(server.url), -10);
-    dead.accessTokenExpiresAt = new Date(Date.now() + 600_000).toISOString();
-    const other = createClient(server.url, new Session(server.url, dead), introspection, { logger });
+  await t.test("after a rejected token, the client refreshes it and repeats the query", async () => {
+    const rejected = shortLived(await register(server.url), -10);
+    rejected.accessTokenExpiresAt = new Date(Date.now() + 600_000).toISOString();
+    const other = createClient(server.url, new Session(server.url, rejected), introspection, { logger });
     const { data, error } = await other.client.query("{ me { id username chats(first: 1) { nodes { id } } } }", {});
     assert.equal(error, undefined, String(error));
     assert.match(data.me.username, /^reader-/);
     other.close();
   });
 
-  assert.deepEqual(warnings, [], "graphcache finds nothing odd");
+  assert.deepEqual(warnings, [], "graphcache logs no warnings");
 });

@@ -1,4 +1,4 @@
-// Runs a command beside a server of its own: node with-server.mjs COMMAND… The command finds it in DUOLOGUE_URL.
+// Starts a server and runs a command with its address in DUOLOGUE_URL: node with-server.mjs COMMAND…
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";

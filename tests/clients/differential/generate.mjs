@@ -1,5 +1,5 @@
-// Writes documents and what graphql-js answers to them, a line of JSON each:  node generate.mjs SEED COUNT
-// Half of the documents are valid by construction; of the others a part is broken on purpose, token by token.
+// Generates documents and the results of graphql-js for them, as one line of JSON each: node generate.mjs SEED COUNT
+// Documents are valid by construction; then the tokens of about a third of them are changed at random.
 
 import { execute, GraphQLError, parse, validate, specifiedRules, getNamedType, isAbstractType, isCompositeType, isEnumType, isInputObjectType, isListType, isNonNullType, isScalarType, isObjectType, Lexer, Source, TokenKind } from "graphql";
 import { root, schema } from "./schema.mjs";
@@ -26,7 +26,7 @@ class Generator {
     this.budget = 40;
   }
 
-  // A literal, or a variable that may stand there.
+  // A literal or a variable, as the type allows.
   value(type, hasDefault, depth = 0) {
     if (chance(0.3)) return this.variable(type, hasDefault);
     return this.literal(type, depth, true);
@@ -68,7 +68,7 @@ class Generator {
       definition.mayBeNull = false;
       if (chance(0.5)) {
         const inner = type.ofType;
-        // A nullable variable may stand at a non-null place that has a default, or if it has one itself.
+        // A nullable variable is allowed in a non-null position if the position or the variable has a default value.
         if (!hasDefault || chance(0.5)) definition.default = this.literalOf(inner, 0, false);
         definition.declared = inner.toString();
       }
@@ -78,7 +78,7 @@ class Generator {
       if (definition.declared.endsWith("!") || definition.default !== undefined) definition.mayBeNull = false;
     }
     this.variables.set(fresh, definition);
-    // One without a default of its own may be used again only where the place has one.
+    // A variable without a default value can be used again only in positions with one.
     if (isNonNullType(type) && hasDefault && definition.default === undefined && !definition.declared.endsWith("!")) definition.wanted = `${wanted} with default`;
     return `$${fresh}`;
   }
@@ -108,7 +108,8 @@ class Generator {
       const isRequired = v.declared.endsWith("!") && v.default === undefined;
       const mistake = chance(0.03);
       if (mistake) {
-        // A null where a default made a nullable variable fit is an error of the field to graphql-js, of the request here.
+        // An explicit null for a nullable variable with a default value is a field error in graphql-js, but a request error
+        // in duologue, so it is not generated.
         const mayNull = v.mayBeNull || v.declared.endsWith("!");
         if (chance(0.3)) values[name] = pick([...(mayNull ? [null] : []), "wrong", 1.5, 3000000000, true, [], {}, { x: "a" }, { x: 1, z: 2 }]);
         continue;
@@ -136,7 +137,8 @@ class Generator {
     const fields = Object.values(parent.getFields()).filter((field) => depth > 0 || !isCompositeType(getNamedType(field.type)));
     if (fields.length === 0) return "__typename";
     const field = pick(fields);
-    // Mostly the key of a field is always the same, so that keys meet; with arguments they must not.
+    // Fields mostly keep their name as response key, so that equal keys are merged. Fields with arguments get unique
+    // aliases, because different arguments cannot be merged.
     const args = field.args.map((arg) => {
       const isRequired = isNonNullType(arg.type) && arg.defaultValue === undefined;
       return isRequired || chance(0.4) ? `${arg.name}: ${this.value(arg.type, arg.defaultValue !== undefined)}` : undefined;

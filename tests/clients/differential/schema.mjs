@@ -1,4 +1,4 @@
-// The toy schema of the differential test. tests/it/document/toy.rs has the same one, resolver by resolver.
+// The schema of the differential test. tests/it/document/toy.rs implements the same schema with the same resolvers.
 
 import { buildSchema } from "graphql";
 
@@ -68,7 +68,7 @@ function thing(n) {
   };
 }
 
-// An element of a list that may hold null: sometimes null, sometimes an error.
+// An item of a list with nullable items: sometimes null, sometimes an error.
 const item = (n, k) => (fails(n, k, 6) ? null : fails(n, k, 10) ? new Error("failed") : thing(n));
 const sure = (n, k) => (fails(n, k, 12) ? new Error("failed") : thing(n));
 const stone = (n) => ({

@@ -1,4 +1,4 @@
-"""What schemathesis has to know of this schema: values that reach further than random ones, and what no answer may be."""
+"""Hooks for schemathesis: values that reach more code than random ones, and the check of responses."""
 
 import os
 
@@ -24,8 +24,8 @@ schemathesis.graphql.scalar("Microdollars", st.integers().map(nodes.Int))
 
 
 @schemathesis.check
-def no_fault(_context, response, _case):
-    """Whatever is asked, the answer is GraphQL and no fault of the server's."""
+def no_internal_error(_context, response, _case):
+    """Every response is a GraphQL response and not an internal error."""
     assert response.status_code < 500, response.text
     codes = {error["extensions"]["code"] for error in response.json().get("errors", [])}
     assert not codes & {"INTERNAL", "TIMEOUT", "UNAVAILABLE"}, response.text
