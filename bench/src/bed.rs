@@ -147,7 +147,7 @@ async fn listening(port: u16, log: &Path) -> Result<()> {
     let start = Instant::now();
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {
         if start.elapsed() > START_LIMIT {
-            return Err(format!("nothing listens; its log says: {}", std::fs::read_to_string(log)?).into());
+            return Err(format!("the process does not listen; its log: {}", std::fs::read_to_string(log)?).into());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

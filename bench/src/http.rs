@@ -37,18 +37,18 @@ impl Http {
         self.ask(request).await?.map_err(Into::into)
     }
 
-    /// Sends a request and returns the response body, or the reason for its refusal.
+    /// Sends a request and returns the response body, or the reason why it was refused.
     async fn ask(&mut self, request: &[u8]) -> Result<Result<&str, String>> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let (start, end) = loop {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
-                return Err("the connection ended".into());
+                return Err("the connection was closed".into());
             }
             let Some(head) = self.buffer.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
             let text = std::str::from_utf8(&self.buffer[..head])?.to_ascii_lowercase();
             let length = text.lines().find_map(|line| line.strip_prefix("content-length:"));
-            let length: usize = length.ok_or("an answer without its length")?.trim().parse()?;
+            let length: usize = length.ok_or("a response without content-length")?.trim().parse()?;
             if self.buffer.len() >= head + 4 + length {
                 break (head + 4, head + 4 + length);
             }

@@ -76,7 +76,7 @@ fn measure(server: PathBuf, workloads: &[&str]) -> Result<()> {
     if process::can_pin() {
         process::pin_self(process::LOAD_CORE)?;
     } else {
-        writeln!(io::stderr(), "bench: no second core or no taskset: servers and load share what there is")?;
+        writeln!(io::stderr(), "bench: no second core or no taskset: all processes share the available cores")?;
     }
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let say = |what: &str| writeln!(io::stderr(), "bench: {what}");

@@ -89,7 +89,7 @@ pub async fn w3(bed: &Bed) -> Result<Vec<Row>> {
         seen.push(delays);
     }
     let millis = |values: &mut Vec<u64>, share| permille(values, share) as f64 / 1_000.0;
-    let [raw, duologue] = seen.as_mut_slice() else { return Err("two servers were measured".into()) };
+    let [raw, duologue] = seen.as_mut_slice() else { return Err("expected two servers".into()) };
     let mut rows = Vec::new();
     for (workload, figure, share, target, is_first) in [
         ("W3 50 streams, 50 tokens/s", "first token p99 ms", 990, Some(2.0), true),
@@ -129,12 +129,12 @@ pub async fn w4(bed: &Bed) -> Result<Vec<Row>> {
             tokens += one??;
         }
         if tokens != FAST_STREAMS * 4_000 {
-            return Err(format!("{tokens} tokens arrived").into());
+            return Err(format!("received {tokens} tokens").into());
         }
         let (elapsed, cpu) = (start.elapsed().as_secs_f64(), (server.process.cpu()? - cpu).as_secs_f64());
         figures.push((tokens as f64 / elapsed, cpu * 1e6 / tokens as f64));
     }
-    let [(raw_rate, raw_cpu), (rate, cpu)] = figures[..] else { return Err("two servers were measured".into()) };
+    let [(raw_rate, raw_cpu), (rate, cpu)] = figures[..] else { return Err("expected two servers".into()) };
     Ok(vec![
         Row::at_least("W4 200 streams, unpaced", "tokens/s", raw_rate, rate, 0.4),
         Row::more("", "CPU µs per token", raw_cpu, cpu),
@@ -176,7 +176,7 @@ pub async fn w5(bed: &Bed) -> Result<Vec<Row>> {
         all.shutdown().await;
     }
     let [(raw_cpu, raw_held, raw_rate), (cpu, held, rate)] = figures[..] else {
-        return Err("two servers were measured".into());
+        return Err("expected two servers".into());
     };
     Ok(vec![
         Row {
@@ -226,7 +226,7 @@ pub async fn w6(bed: &Bed) -> Result<Vec<Row>> {
     let result = Some(Outcome::AtMost(held, 20.0));
     Ok(vec![Row {
         workload: "W6 idle subscriptions",
-        figure: "KiB each, socket included",
+        figure: "KiB each, including the socket",
         raw: Some(raw_held),
         duologue: held,
         result,

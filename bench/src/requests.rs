@@ -131,21 +131,21 @@ pub async fn w7(bed: &Bed) -> Result<Vec<Row>> {
     let (logins, refused) = (in_a_second(flood.latencies.len()), in_a_second(flood.refusals.len()));
     Ok(vec![
         Row {
-            workload: "W7 W1 in a flood of sign-ins",
-            figure: "p99 ms, calm and flooded",
+            workload: "W7 page of chats during a login flood",
+            figure: "p99 ms, without and with the flood",
             raw: Some(before),
             duologue: after,
             result: Some(Outcome::AtMost(after / before, 2.0)),
         },
-        Row::more("", "requests/s, calm and flooded", calm.rate(), flooded.rate()),
+        Row::more("", "requests/s, without and with the flood", calm.rate(), flooded.rate()),
         Row {
             workload: "",
-            figure: "MiB more in the flood",
+            figure: "additional MiB during the flood",
             raw: None,
             duologue: grown,
             result: Some(Outcome::AtMost(grown, 64.0)),
         },
         Row { workload: "", figure: "sign-ins/s", raw: None, duologue: logins, result: None },
-        Row { workload: "", figure: "sign-ins refused/s", raw: None, duologue: refused, result: None },
+        Row { workload: "", figure: "refused sign-ins/s", raw: None, duologue: refused, result: None },
     ])
 }

@@ -46,9 +46,9 @@ pub async fn w8(bed: &Bed) -> Result<Vec<Row>> {
         Row::more(workload, figure, millis(&mut calm), millis(&mut busy))
     };
     Ok(vec![
-        row("W8 sendMessage: calm, and beside 1,000 replies", "p99 ms", 990),
+        row("W8 sendMessage, without load and during 1,000 replies", "p99 ms", 990),
         row("", "p50 ms", 500),
-        row("", "longest, ms", 1_000),
+        row("", "maximum ms", 1_000),
     ])
 }
 

@@ -56,7 +56,7 @@ impl Reader {
         let payload = serde_json::json!({ "Authorization": format!("Bearer {token}") });
         let init = serde_json::json!({ "type": "connection_init", "payload": payload });
         socket.send(Message::Text(init.to_string().into())).await?;
-        let ack = socket.next().await.ok_or("the socket closed")??;
+        let ack = socket.next().await.ok_or("the socket was closed")??;
         if !ack.to_text()?.contains("connection_ack") {
             return Err(format!("no acknowledgement: {ack}").into());
         }
@@ -75,7 +75,7 @@ impl Reader {
 
     /// Sends a message to duologue and returns the id of the reply.
     pub async fn send_message(&mut self, model: &str) -> Result<String> {
-        let Sender { http, token } = self.sender.as_mut().ok_or("only this server has messages")?;
+        let Sender { http, token } = self.sender.as_mut().ok_or("the raw server has no messages")?;
         let new_chat = serde_json::json!({ "modelId": model_id(model) });
         let input = serde_json::json!({ "newChat": new_chat, "content": "Tell me something." });
         let body = serde_json::json!({ "query": SEND, "variables": { "input": input } }).to_string();
@@ -94,7 +94,7 @@ impl Reader {
     /// The next tokens; `None` at the end of the stream.
     pub async fn next(&mut self) -> Result<Option<Tokens>> {
         loop {
-            match self.socket.next().await.ok_or("the socket closed")?? {
+            match self.socket.next().await.ok_or("the socket was closed")?? {
                 Message::Text(frame) if frame.contains(r#""text":""#) => return Ok(Some(Tokens(frame))),
                 Message::Text(frame) if frame.contains(r#""done":true"#) => return Ok(None),
                 Message::Text(frame) if frame.contains(r#""type":"complete""#) => return Ok(None),
@@ -109,7 +109,7 @@ impl Reader {
     }
 }
 
-/// Some tokens of a stream.
+/// Consecutive tokens of a stream.
 pub struct Tokens(Utf8Bytes);
 
 impl Tokens {

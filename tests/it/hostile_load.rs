@@ -306,7 +306,7 @@ async fn measures() {
         server.stop().await;
         let setup = setup.with("RATE_LIMIT_PER_MINUTE", rate_limit);
         println!(
-            "RATE_LIMIT_PER_MINUTE={rate_limit}\n\n| from 20 connections at once | MiB more | p50, p99 ms | answers |\n|---|---:|---:|---:|"
+            "RATE_LIMIT_PER_MINUTE={rate_limit}\n\n| from 20 connections at once | additional MiB | p50, p99 ms | responses |\n|---|---:|---:|---:|"
         );
         for attack in attacks(&chat) {
             let server = setup.start().await;
@@ -317,7 +317,7 @@ async fn measures() {
             let token = text(&json!(eve.token.clone().unwrap()));
             let (peak, (_, p50, p99), answers) = under_attack(&server, &users, &token, &attack, time).await;
             println!(
-                "| {} | {} | {p50:.1}, {p99:.1} (calm {calm_p50:.1}, {calm_p99:.1}) | {answers} |",
+                "| {} | {} | {p50:.1}, {p99:.1} (without attack {calm_p50:.1}, {calm_p99:.1}) | {answers} |",
                 attack.name,
                 peak.saturating_sub(idle)
             );
