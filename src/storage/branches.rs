@@ -6,7 +6,7 @@ use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, QuerySelect as _, Statement};
 
 use crate::entity::ids::{ChatId, MessageId};
-use crate::entity::message::{Column, Model};
+use crate::entity::message::{Column, Entity, Model};
 use crate::storage::chats::Readable;
 use crate::storage::messages::{SIZE, in_chats, placeholders};
 
@@ -29,6 +29,12 @@ pub async fn depths(
 ) -> Result<Vec<MessageDepth>, DbErr> {
     let found = in_chats(readable).filter(Column::Id.is_in(ids.iter().copied()));
     found.select_only().columns([Column::Id, Column::ChatId, Column::Depth]).into_model::<MessageDepth>().all(db).await
+}
+
+/// The jump pointer of a message: an ancestor and its depth.
+pub async fn jump(db: &impl ConnectionTrait, id: MessageId) -> Result<Option<(MessageId, i32)>, DbErr> {
+    let pointer = Entity::find_by_id(id).select_only().columns([Column::JumpId, Column::JumpDepth]);
+    pointer.into_tuple().one(db).await
 }
 
 /// A range of a branch, as in [`super::messages::branch`].

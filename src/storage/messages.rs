@@ -147,12 +147,6 @@ pub async fn branch(db: &impl ConnectionTrait, below: MessageId, from: i32, to: 
     Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
-/// Whether a reply is streaming in a chat.
-pub async fn is_streaming_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<bool, DbErr> {
-    let streaming = Entity::find().filter(Column::ChatId.eq(chat)).filter(streaming());
-    Ok(streaming.select_only().column(Column::Id).into_tuple::<MessageId>().one(db).await?.is_some())
-}
-
 /// Inserts messages, parents before children.
 pub async fn insert(db: &impl ConnectionTrait, messages: &[Model]) -> Result<(), DbErr> {
     let rows = messages.iter().map(|message| ActiveModel::from(message.clone()).reset_all());

@@ -39,21 +39,29 @@ on_both_databases!(a_user_and_a_server_write_so_many_replies_at_once, |database|
     server.kill().await;
 });
 
-on_both_databases!(a_chat_has_one_running_reply, |database| async move {
+on_both_databases!(a_running_reply_has_no_children, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
-    let sent = ada.ask("demo/stalls", "Hi").await;
-    for input in [
-        json!({ "chatId": sent.chat, "content": "And?" }),
-        json!({ "chatId": sent.chat, "content": "And?", "parentId": sent.message }),
-    ] {
-        assert_eq!(ada.run(SEND, json!({ "input": input })).await.code(), "CONFLICT");
+    let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
+    let first = ada.talk(&chat, "Hi").await;
+    let sent = ada.send(json!({ "chatId": chat, "content": "And?", "modelId": "demo/stalls" })).await;
+    let follow = |parent: Option<&str>| {
+        let input = json!({ "chatId": chat, "content": "So?", "parentId": parent, "modelId": "demo/stalls" });
+        let ada = ada.clone();
+        async move { ada.run(SEND, json!({ "input": input })).await }
+    };
+    for parent in [None, Some(sent.reply.as_str())] {
+        assert_eq!(follow(parent).await.code(), "CONFLICT", "{parent:?}");
     }
-    // Of many at once, one gets the chat.
-    ada.mutate("stopReply", "message { id }", json!({ "messageId": sent.reply })).await.data();
-    let input = json!({ "chatId": sent.chat, "content": "And?", "modelId": "demo/stalls" });
-    let tries = (0..8).map(|_| ada.run(SEND, json!({ "input": input })));
-    let answers = futures_util::future::join_all(tries).await;
+    assert_eq!(follow(Some(&sent.message)).await.complaint(), "INVALID_INPUT parentId:NOT_ALLOWED");
+    // The other branches of the chat can go on.
+    let other = follow(Some(&first.reply)).await.data()["sendMessage"].take();
+    assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING");
+    assert_eq!((&other["reply"]["status"], &other["chat"]["messageCount"]), (&json!("STREAMING"), &json!(6)));
+
+    // Of many at once at the end of a branch, one is sent.
+    ada.mutate("stopReply", "message { id }", json!({ "messageId": other["reply"]["id"] })).await.data();
+    let answers = futures_util::future::join_all((0..8).map(|_| follow(None))).await;
     let refused: Vec<_> = answers.iter().filter(|answer| !answer.0["errors"].is_null()).collect();
     assert!(refused.len() == 7 && refused.iter().all(|answer| answer.code() == "CONFLICT"), "{answers:?}");
     server.kill().await;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{ChatAccess, Chats, tree};
+use super::{ChatAccess, Chats};
 use crate::domain::Result;
 use crate::entity::enums::{MessageRole, MessageStatus};
 use crate::entity::ids::{ChatId, MessageId};
@@ -39,8 +39,10 @@ impl Chats {
     }
 }
 
-/// A new, complete message with the position of a root. For a message below `parent`, the caller sets the position. `parent`
-/// is only used for the token estimate of the branch.
+/// A new, complete message with the position of a root; [`tree::append`] sets another one. `parent` is only used for the
+/// token estimate of the branch.
+///
+/// [`tree::append`]: super::tree::append
 pub fn message(
     id: MessageId,
     chat_id: ChatId,
@@ -49,14 +51,13 @@ pub fn message(
     parent: Option<&message::Model>,
     now: DateTime<Utc>,
 ) -> message::Model {
-    let position = tree::root(id);
     message::Model {
         id,
         chat_id,
-        parent_id: position.parent_id,
-        depth: position.depth,
-        jump_id: position.jump.id,
-        jump_depth: position.jump.depth,
+        parent_id: None,
+        depth: 0,
+        jump_id: id,
+        jump_depth: 0,
         is_leaf: true,
         role,
         status: MessageStatus::Complete,

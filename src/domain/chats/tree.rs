@@ -1,59 +1,86 @@
-//! Positions of messages in the tree of a chat.
+//! The tree of a chat: inserting messages, and their jump pointers.
 
 use sea_orm::ConnectionTrait;
 
 use crate::domain::Result;
 use crate::entity::ids::MessageId;
-use crate::entity::message;
+use crate::entity::{chat, message};
 use crate::storage;
-
-/// The columns that describe the position of a message in its tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::domain) struct TreePosition {
-    /// The parent message. None for a root.
-    pub(in crate::domain) parent_id: Option<MessageId>,
-    /// The number of ancestors.
-    pub(in crate::domain) depth: i32,
-    /// A pointer to an ancestor; see [`jump`].
-    pub(in crate::domain) jump: Jump,
-}
 
 /// A pointer to an ancestor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::domain) struct Jump {
+struct Jump {
     /// The ancestor.
-    pub(in crate::domain) id: MessageId,
+    id: MessageId,
     /// Its depth.
-    pub(in crate::domain) depth: i32,
+    depth: i32,
 }
 
-impl Jump {
+/// A message and its pointer.
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    at: Jump,
+    jump: Jump,
+}
+
+impl Node {
     fn of(message: &message::Model) -> Self {
-        Self { id: message.jump_id, depth: message.jump_depth }
+        Self {
+            at: Jump { id: message.id, depth: message.depth },
+            jump: Jump { id: message.jump_id, depth: message.jump_depth },
+        }
     }
 }
 
 /// The jump pointer of a child of `parent`: a skew-binary pointer, after Myers, "An applicative random-access stack"
 /// (1983). With it, any ancestor is reached in at most about 2·log₂(depth) steps. `beyond` is the jump pointer of the
 /// parent's jump target.
-pub(in crate::domain) fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
+fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
     if parent.depth - parent_jump.depth == parent_jump.depth - beyond.depth { beyond } else { parent }
 }
 
-/// The position of a message without a parent.
-pub(in crate::domain) fn root(id: MessageId) -> TreePosition {
-    TreePosition { parent_id: None, depth: 0, jump: Jump { id, depth: 0 } }
-}
-
-/// The position of a new child of `parent`.
+/// Inserts new messages into a chat's tree: the first below `parent` (if none, as a root), each other one below the
+/// message before it. The last one becomes the end of the active branch. The caller holds the lock of the chat and saves
+/// `chat`.
 ///
 /// # Errors
 /// When the database fails.
-pub(in crate::domain) async fn below(db: &impl ConnectionTrait, parent: &message::Model) -> Result<TreePosition> {
-    let target = storage::messages::find_any(db, parent.jump_id).await?;
-    let beyond = target.as_ref().map_or(Jump::of(parent), Jump::of);
-    let jump = jump(Jump { id: parent.id, depth: parent.depth }, Jump::of(parent), beyond);
-    Ok(TreePosition { parent_id: Some(parent.id), depth: parent.depth + 1, jump })
+pub(in crate::domain) async fn append(
+    db: &impl ConnectionTrait,
+    chat: &mut chat::Model,
+    parent: Option<&message::Model>,
+    messages: &mut [message::Model],
+) -> Result<()> {
+    if let Some(parent) = parent {
+        storage::messages::mark_followed(db, parent.id).await?;
+    }
+    let mut above = parent.map(Node::of);
+    for message in messages.iter_mut() {
+        if let Some(above) = above {
+            let jump = jump_below(db, above).await?;
+            (message.parent_id, message.depth) = (Some(above.at.id), above.at.depth + 1);
+            (message.jump_id, message.jump_depth) = (jump.id, jump.depth);
+        }
+        message.is_leaf = false;
+        above = Some(Node::of(message));
+    }
+    if let Some(last) = messages.last_mut() {
+        last.is_leaf = true;
+        chat.leaf_id = Some(last.id);
+    }
+    storage::messages::insert(db, messages).await?;
+    chat.message_count = chat.message_count.saturating_add(i32::try_from(messages.len()).unwrap_or(i32::MAX));
+    Ok(())
+}
+
+/// The jump pointer of a new child of `parent`.
+async fn jump_below(db: &impl ConnectionTrait, parent: Node) -> Result<Jump> {
+    // The jump pointer of a root is the root itself.
+    let beyond = match parent.jump.id == parent.at.id {
+        true => Some(parent.jump),
+        false => storage::branches::jump(db, parent.jump.id).await?.map(|(id, depth)| Jump { id, depth }),
+    };
+    Ok(jump(parent.at, parent.jump, beyond.unwrap_or(parent.jump)))
 }
 
 #[cfg(test)]

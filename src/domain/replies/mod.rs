@@ -1,6 +1,6 @@
 //! Replies: durable jobs with a log, independent of the connections that read them.
 //!
-//! `send` creates the rows and registers the log, `write` runs the model and appends to the log, `end` builds the final
+//! `start` creates the rows and registers the log, `write` runs the model and appends to the log, `end` builds the final
 //! row, `read` serves any number of readers from any position, and `journal` saves everything.
 
 use std::collections::HashMap;
@@ -25,13 +25,15 @@ mod prompt;
 mod read;
 mod running;
 mod send;
+mod start;
 mod write;
 
 use journal::{DatabaseStore, Journal, JournalParts};
 
 pub use read::ReplyEvent;
 pub use running::RunningReplies;
-pub use send::{NewChat, SendMessage, Sent};
+pub use send::{NewChat, SendMessage};
+pub use start::Started;
 
 /// The reply engine. Cheap to clone.
 #[derive(Clone)]

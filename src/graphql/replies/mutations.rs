@@ -17,7 +17,8 @@ pub struct SendMessageInput {
     new_chat: Option<CreateChatInput>,
     /// The text of the message. Not blank, and at most `server { maxMessageLength }` Unicode characters.
     content: String,
-    /// The parent message. If absent, the last message of the active branch.
+    /// The parent message: a message of the assistant. If absent, the last message of the active branch. INVALID_INPUT
+    /// for a message of the user. CONFLICT if the parent is STREAMING; other branches of the chat are not affected.
     parent_id: Option<ID>,
     /// The ID of the model of this reply. If absent, the chat's model.
     model_id: Option<ID>,
@@ -58,7 +59,7 @@ pub struct ReplyMutations;
 #[Object]
 impl ReplyMutations {
     /// Sends a message and starts the reply to it. The reply is generated whether or not a client reads it; only
-    /// `stopReply` stops it. CONFLICT if another reply in the chat is STREAMING.
+    /// `stopReply` stops it. The new branch becomes the active one. CONFLICT if the parent is STREAMING.
     async fn send_message(
         &self,
         ctx: &Context<'_>,
