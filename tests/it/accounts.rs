@@ -1,4 +1,4 @@
-//! Accounts, on both databases: who gets in, who stays in, and what ends it.
+//! Accounts in the domain: registration, sign-in, credentials, and the end of sessions.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ mod self_service;
 
 const PASSWORD: &str = "velvet otter counts 41 lanterns";
 
-/// A clock that stands until it is moved.
+/// A clock that changes only when a test advances it.
 struct StoppedClock(Mutex<DateTime<Utc>>);
 
 impl Clock for StoppedClock {
@@ -114,7 +114,7 @@ fn is_wrong(outcome: &Result<SignedIn>) -> bool {
     matches!(outcome, Err(Error::InvalidCredentials))
 }
 
-on_both_databases!(a_registered_user_is_signed_in_and_known, |home| async move {
+on_both_databases!(a_registered_user_is_signed_in_and_stored, |home| async move {
     let kit = Kit::new(home).await;
     let mut registration = registration(" Ada ", "Ada@Lovelace.example");
     registration.user.full_name = Some(" Ada Lovelace ".to_owned());
@@ -128,7 +128,7 @@ on_both_databases!(a_registered_user_is_signed_in_and_known, |home| async move {
     assert_eq!(ada.refresh_token_expires_at, kit.clock.now() + TimeDelta::days(7));
 
     let who = kit.who(&ada.access_token).await;
-    assert_eq!(kit.accounts.me(&who).await.unwrap(), Some(ada.user.clone()), "stored as it was answered");
+    assert_eq!(kit.accounts.me(&who).await.unwrap(), Some(ada.user.clone()), "the stored user equals the returned one");
     assert_eq!(kit.accounts.current_session(&who).await.unwrap(), Some(ada.session.clone()));
     assert!(who.viewer().unwrap().permissions.all().is_empty());
     let roles = kit.accounts.roles_of(&[ada.user.id]).await.unwrap();
@@ -141,7 +141,7 @@ on_both_databases!(a_registered_user_is_signed_in_and_known, |home| async move {
     }
 });
 
-on_both_databases!(every_mistake_of_a_registration_is_reported_at_once, |home| async move {
+on_both_databases!(all_errors_of_a_registration_are_reported_together, |home| async move {
     let kit = Kit::new(home).await;
     let mut bad = registration("a b", "nowhere");
     bad.user.password = "password".to_owned();
@@ -176,9 +176,9 @@ on_both_databases!(names_are_unique_without_regard_to_case, |home| async move {
     assert_eq!(register("Ada", "ADA@example.com").await, [taken("username"), taken("email")]);
 });
 
-on_both_databases!(of_many_who_want_one_name_at_once_one_gets_it, |home| async move {
+on_both_databases!(one_of_several_concurrent_registrations_gets_the_username, |home| async move {
     let kit = Kit::new(home).await;
-    // Three, so that the last hash has its turn before who waits for it is turned away.
+    // Only three, so that the last one gets its turn for hashing before the wait times out.
     let tries = futures_util::future::join_all((0..3).map(|_| kit.register("ada"))).await;
     let (got, refused): (Vec<_>, Vec<_>) = tries.into_iter().partition(Result::is_ok);
     assert_eq!((got.len(), refused.len()), (1, 2));
@@ -188,14 +188,14 @@ on_both_databases!(of_many_who_want_one_name_at_once_one_gets_it, |home| async m
     }
 });
 
-on_both_databases!(closed_registration_is_closed, |home| async move {
+on_both_databases!(closed_registration_is_forbidden, |home| async move {
     let kit = Kit::with(home, &["--registration-open", "false"]).await;
     assert!(matches!(kit.register("ada").await, Err(Error::Forbidden)));
     kit.accounts.create_user(new_user("ada", "ada@example.com"), false).await.unwrap();
     assert!(kit.login("ada", PASSWORD).await.is_ok());
 });
 
-on_both_databases!(a_wrong_login_is_one_answer_whatever_is_wrong, |home| async move {
+on_both_databases!(every_failed_sign_in_has_the_same_error, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let long = "a".repeat(100_000);
@@ -228,7 +228,7 @@ async fn deactivate(kit: &Kit, who: &SignedIn) {
     transaction.commit().await.unwrap();
 }
 
-on_both_databases!(a_session_that_ends_fails_at_once_everywhere_in_the_process, |home| async move {
+on_both_databases!(an_ended_session_fails_immediately_in_the_whole_process, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let other = kit.login("ada", PASSWORD).await.unwrap();
@@ -243,7 +243,7 @@ on_both_databases!(a_session_that_ends_fails_at_once_everywhere_in_the_process, 
     assert!(!other.viewer.session_ended.is_cancelled());
 });
 
-on_both_databases!(what_another_node_ends_fails_within_a_second_or_two, |home| async move {
+on_both_databases!(a_session_that_another_node_ends_fails_within_two_seconds, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let elsewhere = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
@@ -253,7 +253,7 @@ on_both_databases!(what_another_node_ends_fails_within_a_second_or_two, |home| a
     assert!(kit.is_dead(&ada.access_token).await);
 });
 
-on_both_databases!(credentials_are_anonymous_dead_or_a_viewer, |home| async move {
+on_both_databases!(credentials_are_absent_invalid_or_of_a_viewer, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     assert!(matches!(kit.accounts.authenticate(None).await, Requester::Anonymous));
@@ -270,7 +270,7 @@ on_both_databases!(credentials_are_anonymous_dead_or_a_viewer, |home| async move
     }
 });
 
-on_both_databases!(a_busy_database_makes_nobody_dead, |home| async move {
+on_both_databases!(credentials_are_not_invalid_while_the_database_is_unavailable, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let fresh = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
@@ -280,11 +280,11 @@ on_both_databases!(a_busy_database_makes_nobody_dead, |home| async move {
     assert!(matches!(who.viewer(), Err(Error::Unavailable { .. })));
 });
 
-on_both_databases!(use_is_noted_to_the_minute, |home| async move {
+on_both_databases!(the_last_use_is_recorded_once_a_minute, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     kit.advance(TimeDelta::seconds(61));
-    // A process that has not seen the session within the last second.
+    // Another process, without a cached session.
     let elsewhere = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
     let who = elsewhere.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
     kit.tracker.close();
@@ -293,7 +293,7 @@ on_both_databases!(use_is_noted_to_the_minute, |home| async move {
     assert_eq!(kit.accounts.me(&who).await.unwrap().unwrap().last_seen_at, Some(kit.clock.now()));
 });
 
-on_both_databases!(the_first_admin_is_made_once, |home| async move {
+on_both_databases!(the_default_admin_is_created_once, |home| async move {
     let kit = Kit::new(home).await;
     let admin = || DefaultAdmin {
         username: "root".to_owned(),
@@ -312,7 +312,7 @@ on_both_databases!(the_first_admin_is_made_once, |home| async move {
     assert!(account_of(None, &ada.user).is_none());
 });
 
-on_both_databases!(an_operator_makes_users_by_the_same_rules, |home| async move {
+on_both_databases!(users_that_an_operator_creates_follow_the_same_rules, |home| async move {
     let kit = Kit::new(home).await;
     let mut weak = new_user("ada", "ada@example.com");
     weak.password = "password".to_owned();

@@ -1,4 +1,4 @@
-//! What admins do to others: the limits of each, the last admin, and what the audit log says of it.
+//! Administration: the limits of permissions, roles, the last admin, reading chats, and the audit log.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn entries(by: &User, filter: Value) -> Vec<Value> {
     data["admin"]["auditLog"]["nodes"].as_array().unwrap().clone()
 }
 
-on_both_databases!(nobody_reaches_beyond_their_own_permissions, |database| async move {
+on_both_databases!(an_admin_cannot_exceed_their_own_permissions, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let admin = admin_role(&root).await;
@@ -42,7 +42,7 @@ on_both_databases!(nobody_reaches_beyond_their_own_permissions, |database| async
     let reader = with_permissions(&root, "reader", &["CHATS_READ"]).await;
     let plain = root.sign_up("plain").await;
 
-    // Granting: by a role, by a new role, by a changed role, to a new user, to oneself.
+    // Grants of permissions that the admin lacks: by a role, a new role, a changed role, to a new user, and to oneself.
     assert_eq!(set_roles(&clerk, &plain.id, &[&admin]).await.code(), "FORBIDDEN");
     assert_eq!(set_roles(&clerk, &clerk.id, &[&mine, &admin]).await.code(), "FORBIDDEN");
     let beyond = json!({ "name": "More", "permissions": ["USERS_WRITE", "AUDIT_READ"] });
@@ -51,7 +51,7 @@ on_both_databases!(nobody_reaches_beyond_their_own_permissions, |database| async
     assert_eq!(clerk.mutate("updateRole", "role { id }", beyond).await.code(), "FORBIDDEN");
     let input = json!({ "username": "puppet", "email": "p@example.com", "password": PASSWORD, "roleIds": [admin] });
     assert_eq!(clerk.mutate("createUser", "user { id }", input).await.code(), "FORBIDDEN");
-    // Touching who may do more.
+    // Changes of users with permissions that the admin lacks.
     for user in [&root.id, &reader.id] {
         assert_eq!(set_roles(&clerk, user, &[]).await.code(), "FORBIDDEN");
         assert_eq!(set_active(&clerk, user, false).await.code(), "FORBIDDEN");
@@ -62,12 +62,12 @@ on_both_databases!(nobody_reaches_beyond_their_own_permissions, |database| async
         }
     }
     assert_eq!(clerk.mutate("deleteRole", "roleId", json!({ "roleId": admin })).await.code(), "CONFLICT");
-    // Oneself: an admin's rights are no way around the own password.
+    // One's own account requires the password, also for admins.
     assert_eq!(set_active(&clerk, &clerk.id, false).await.code(), "CONFLICT");
     for (field, selection) in [("deleteUser", "userId"), ("issuePasswordReset", "resetToken")] {
         assert_eq!(clerk.mutate(field, selection, json!({ "userId": clerk.id })).await.code(), "CONFLICT");
     }
-    // What they have, they may give; it holds at once for a live session, and so does its end.
+    // An admin can grant own permissions. Granting and removing take effect immediately in existing sessions.
     assert_eq!(plain.run("{ admin { id } }", json!({})).await.data()["admin"], Value::Null);
     let given = set_roles(&clerk, &plain.id, &[&mine]).await.data();
     assert_eq!(given["setUserRoles"]["user"]["id"], plain.id);
@@ -77,7 +77,7 @@ on_both_databases!(nobody_reaches_beyond_their_own_permissions, |database| async
     server.stop().await;
 });
 
-on_both_databases!(roles_have_rules, |database| async move {
+on_both_databases!(roles_are_validated, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let role = new_role(&root, "Ärzte", &["USERS_READ"]).await;
@@ -112,14 +112,14 @@ on_both_databases!(roles_have_rules, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(the_last_admin_stays, |database| async move {
+on_both_databases!(the_last_admin_cannot_be_removed, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let mut one = root(&server).await;
     let admin = admin_role(&one).await;
     assert_eq!(set_roles(&one, &one.id, &[]).await.code(), "CONFLICT");
     for round in 0..6 {
         let two = new_user(&one, &format!("second{round}"), &[&admin]).await;
-        // At once, each takes the other's place away, or gives up their own.
+        // Concurrently, both admins demote or deactivate each other, or both give up their own role.
         let answers = match round % 3 {
             0 => tokio::join!(set_roles(&one, &two.id, &[]), set_roles(&two, &one.id, &[])),
             1 => tokio::join!(set_active(&one, &two.id, false), set_active(&two, &one.id, false)),
@@ -127,7 +127,7 @@ on_both_databases!(the_last_admin_stays, |database| async move {
         };
         let refused: Vec<_> =
             [&answers.0, &answers.1].into_iter().filter(|answer| !answer.0["errors"].is_null()).collect();
-        assert_eq!(refused.len(), 1, "one goes, one stays: {answers:?}");
+        assert_eq!(refused.len(), 1, "exactly one is refused: {answers:?}");
         assert!(["CONFLICT", "FORBIDDEN", "UNAUTHENTICATED"].contains(&refused[0].code()), "{refused:?}");
         let roles = one.run("{ admin { roles { id } } }", json!({})).await;
         if !roles.0["data"]["admin"]["roles"].is_array() {
@@ -138,7 +138,7 @@ on_both_databases!(the_last_admin_stays, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(accounts_are_made_closed_opened_and_removed, |database| async move {
+on_both_databases!(accounts_are_created_deactivated_activated_and_deleted, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let ada = new_user(&root, "Ada", &[]).await;
@@ -191,7 +191,7 @@ on_both_databases!(accounts_are_made_closed_opened_and_removed, |database| async
     server.stop().await;
 });
 
-on_both_databases!(an_admin_reads_a_whole_chat_and_no_more, |database| async move {
+on_both_databases!(an_admin_can_read_a_chat_but_not_change_it, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let reader = with_permissions(&root, "reader", &["CHATS_READ"]).await;
@@ -209,13 +209,13 @@ on_both_databases!(an_admin_reads_a_whole_chat_and_no_more, |database| async mov
     assert_eq!(parent["children"], json!([{ "id": sent.reply }]));
     assert_eq!(parent["siblings"], json!([{ "id": sent.message }]));
     assert_eq!(parent["chat"]["id"], sent.chat);
-    assert_eq!(parent["idempotencyKey"], Value::Null, "its owner's only");
+    assert_eq!(parent["idempotencyKey"], Value::Null, "visible to the owner only");
     let next =
         "query($id: ID!, $after: String) { admin { chat(id: $id) { messages(after: $after) { nodes { id } } } } }";
     let after = json!({ "id": sent.chat, "after": chat["messages"]["pageInfo"]["endCursor"] });
     let rest = reader.data(next, after).await;
     assert_eq!(rest["admin"]["chat"]["messages"]["nodes"], json!([{ "id": sent.reply }]));
-    // A page of many owners' chats, newest first, and one user's.
+    // The chats of all users, newest first, and those of one user.
     let eve = root.sign_up("eve").await;
     let hers = eve.new_chat(json!({})).await;
     let list = "query($user: ID) { admin { chats(userId: $user) { nodes { id lastMessage { id } } totalCount } } }";
@@ -225,7 +225,7 @@ on_both_databases!(an_admin_reads_a_whole_chat_and_no_more, |database| async mov
         json!([{ "id": hers, "lastMessage": null }, { "id": sent.chat, "lastMessage": { "id": sent.reply } }])
     );
     assert_eq!(reader.data(list, json!({ "user": eve.id })).await["admin"]["chats"]["totalCount"], 1);
-    // Nowhere else is it theirs.
+    // Other fields do not give access to the chat.
     let elsewhere = "query($chat: ID!, $message: ID!) { chat(id: $chat) { id } node(id: $message) { id } }";
     let seen = reader.data(elsewhere, json!({ "chat": sent.chat, "message": sent.message })).await;
     assert_eq!(seen, json!({ "chat": null, "node": null }));
@@ -236,7 +236,7 @@ on_both_databases!(an_admin_reads_a_whole_chat_and_no_more, |database| async mov
     ] {
         assert_eq!(reader.mutate(field, selection, input).await.code(), "NOT_FOUND", "{field}");
     }
-    // All of it was written down.
+    // Every access is in the audit log.
     let reads = entries(&root, json!({ "actorId": reader.id, "action": "chat.read" })).await;
     assert_eq!(reads.len(), 3, "twice by its id, once through a list");
     assert!(reads.iter().all(|entry| entry["subjectId"] == sent.chat && entry["detail"]["ownerId"] == ada.id));
@@ -245,7 +245,7 @@ on_both_databases!(an_admin_reads_a_whole_chat_and_no_more, |database| async mov
     server.stop().await;
 });
 
-on_both_databases!(the_audit_log_says_who_did_what_and_no_secret, |database| async move {
+on_both_databases!(the_audit_log_contains_actions_and_no_secrets, |database| async move {
     let setup = with_admin(Setup::new(&database).with("LOGIN_LOCKOUT_ATTEMPTS", "0"));
     let server = setup.start().await;
     let root = root(&server).await;
@@ -284,7 +284,7 @@ on_both_databases!(the_audit_log_says_who_did_what_and_no_secret, |database| asy
     assert_eq!(find("user.login").len(), 2);
     assert_eq!(find("session.reuse_detected")[0]["subjectId"], third.session_id);
     assert_eq!(find("user.roles_set")[0]["detail"]["before"]["roles"], json!(["Staff", "user"]));
-    // A minute may end in between: then there are two entries of one source and account.
+    // Failures of one account and network have one entry per minute, so there are two if the minute changes.
     let failed = find("user.login_failed");
     let of = |subject: Value| {
         let of_subject = failed.iter().filter(move |entry| entry["subjectId"] == subject);
@@ -306,7 +306,7 @@ on_both_databases!(the_audit_log_says_who_did_what_and_no_secret, |database| asy
         "duo_reset_",
         "eyJ",
     ] {
-        assert!(!written.contains(secret), "{secret} stands in the log");
+        assert!(!written.contains(secret), "{secret} is in the audit log");
     }
     let entry = text(&find("role.deleted")[0]["id"]);
     let node = "query($id: ID!) { node(id: $id) { ... on AuditEntry { action createdAt } } }";
@@ -316,7 +316,7 @@ on_both_databases!(the_audit_log_says_who_did_what_and_no_secret, |database| asy
     server.stop().await;
 });
 
-on_both_databases!(the_audit_log_is_bounded, |database| async move {
+on_both_databases!(the_audit_log_is_limited_in_age_and_in_failures, |database| async move {
     run(database.url(), Step::Up(None)).await.unwrap();
     let db = Database::connect(database.url(), 2).await.unwrap();
     let (ids, now) = (IdGenerator::default(), SystemClock.now());
@@ -340,7 +340,7 @@ on_both_databases!(the_audit_log_is_bounded, |database| async move {
     };
     assert_eq!(left().await.len(), 8);
     log.sweep(100, &CancellationToken::new()).await.unwrap();
-    assert_eq!(left().await.len(), 6, "the old ones are gone");
+    assert_eq!(left().await.len(), 6, "expired entries are deleted");
     log.sweep(2, &CancellationToken::new()).await.unwrap();
     let failed = || ("user.login_failed".to_owned(), 2);
     assert_eq!(left().await, [("role.deleted".to_owned(), 1), failed(), failed()]);

@@ -1,4 +1,4 @@
-//! What clients send that they should not.
+//! Invalid input: texts, ids, times, list arguments and variables.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use crate::support::database::on_both_databases;
 use crate::support::server::Setup;
 use crate::support::staff::{root, with_admin};
 
-on_both_databases!(messages_that_break_a_rule_are_refused, |database| async move {
+on_both_databases!(invalid_messages_are_rejected, |database| async move {
     let server = Setup::new(&database).with("MAX_MESSAGE_LENGTH", "20").start().await;
     let ada = server.sign_up("ada").await;
     let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
@@ -25,12 +25,12 @@ on_both_databases!(messages_that_break_a_rule_are_refused, |database| async move
         let answer = ada.try_send(json!({ "chatId": chat, "content": content })).await.unwrap();
         assert_eq!(answer.complaint(), format!("INVALID_INPUT {complaint}"), "{content:?}");
     }
-    // One below the limit, and what looks odd but is text.
+    // Texts at and below the limit, and unusual but valid texts.
     for content in
         ["é".repeat(20).as_str(), "é".repeat(19).as_str(), "👩‍👩‍👧‍👦\r\n\tשלום", "'; DROP TABLE x --", "\u{feff}\u{202e}x"]
     {
         let sent = ada.talk(&chat, content).await;
-        assert_eq!(ada.message(&sent.message, "content").await["content"], content, "kept as it is");
+        assert_eq!(ada.message(&sent.message, "content").await["content"], content, "the text is stored unchanged");
     }
 
     let key = "k".repeat(256);
@@ -75,12 +75,16 @@ on_both_databases!(messages_that_break_a_rule_are_refused, |database| async move
 
     let find = "query($id: ID!) { chat(id: $id) { messageCount messages { totalCount } } }";
     let count = ada.data(find, json!({ "id": chat })).await["chat"].take();
-    assert_eq!(count, json!({ "messageCount": 10, "messages": { "totalCount": 10 } }), "what was refused left nothing");
+    assert_eq!(
+        count,
+        json!({ "messageCount": 10, "messages": { "totalCount": 10 } }),
+        "rejected messages are not stored"
+    );
     assert_eq!(ada.data("{ me { chats { totalCount } } }", json!({})).await["me"]["chats"]["totalCount"], 1);
     server.stop().await;
 });
 
-on_both_databases!(accounts_that_break_a_rule_are_refused, |database| async move {
+on_both_databases!(invalid_accounts_are_rejected, |database| async move {
     let server = Setup::new(&database).start().await;
     let nobody = server.client();
     let register = |username: &str, email: &str, full_name: Value| {
@@ -115,7 +119,7 @@ on_both_databases!(accounts_that_break_a_rule_are_refused, |database| async move
     server.stop().await;
 });
 
-on_both_databases!(lists_that_are_asked_for_wrongly_say_so, |database| async move {
+on_both_databases!(invalid_list_arguments_are_rejected, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let cursor = |place: Value| URL_SAFE_NO_PAD.encode(place.to_string());
@@ -151,7 +155,7 @@ on_both_databases!(lists_that_are_asked_for_wrongly_say_so, |database| async mov
     server.stop().await;
 });
 
-on_both_databases!(moments_are_of_years_that_can_be_shown, |database| async move {
+on_both_databases!(times_are_limited_to_years_that_can_be_formatted, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let make = async |at: &str| {
@@ -170,7 +174,10 @@ on_both_databases!(moments_are_of_years_that_can_be_shown, |database| async move
         let made = make(given).await.data()["createPersonalAccessToken"]["personalAccessToken"].take();
         assert_eq!(made["expiresAt"], shown);
         let stored = root.data("{ me { personalAccessTokens { expiresAt } } }", json!({})).await;
-        assert_eq!(stored["me"]["personalAccessTokens"][0]["expiresAt"], shown, "what is stored is what was answered");
+        assert_eq!(
+            stored["me"]["personalAccessTokens"][0]["expiresAt"], shown,
+            "the stored time equals the returned one"
+        );
     }
     let log =
         "query($from: DateTime, $to: DateTime) { admin { auditLog(filter: { from: $from, to: $to }) { totalCount } } }";
@@ -180,7 +187,7 @@ on_both_databases!(moments_are_of_years_that_can_be_shown, |database| async move
     server.stop().await;
 });
 
-on_both_databases!(what_is_no_id_is_told_so_wherever_one_is_wanted, |database| async move {
+on_both_databases!(malformed_ids_are_rejected_in_every_argument, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let odd = format!("{}é_01h455vb4pex5vsknk084sn02q", "x".repeat(62));
@@ -202,7 +209,7 @@ on_both_databases!(what_is_no_id_is_told_so_wherever_one_is_wanted, |database| a
     server.stop().await;
 });
 
-on_both_databases!(what_is_far_too_long_or_odd_is_told_so, |database| async move {
+on_both_databases!(oversized_and_unusual_texts_are_validated, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let (root, nobody) = (root(&server).await, server.client());
     let long = "A".repeat(900_000);
@@ -240,7 +247,7 @@ on_both_databases!(what_is_far_too_long_or_odd_is_told_so, |database| async move
         let input = json!({ "login": login, "password": password });
         assert_eq!(nobody.mutate("login", "user { id }", input).await.code(), "INVALID_CREDENTIALS", "{login:.20}");
     }
-    // Folded, this letter is two.
+    // The lower case of this character has two code points.
     let role = |name: String| json!({ "name": name, "permissions": ["USERS_READ"] });
     let answer = root.mutate("createRole", "role { id }", role("İ".repeat(64))).await;
     assert_eq!(answer.complaint(), "INVALID_INPUT name:TOO_LONG");
@@ -261,7 +268,7 @@ on_both_databases!(what_is_far_too_long_or_odd_is_told_so, |database| async move
     server.stop().await;
 });
 
-on_both_databases!(what_variables_hold_is_checked_before_anything_executes, |database| async move {
+on_both_databases!(variables_are_checked_before_execution, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let ada = root(&server).await;
     let token = "mutation($token: CreatePersonalAccessTokenInput!) {

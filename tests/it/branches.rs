@@ -1,4 +1,4 @@
-//! The tree of a chat: branches, their pages and their cursors.
+//! The message tree of a chat: branches, their pages and their cursors.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -17,7 +17,7 @@ async fn run(client: &Client, chat: &str, arguments: &str) -> Answer {
     client.run(&document.replace("messages()", "messages"), json!({ "id": chat })).await
 }
 
-/// A page: the ids, the cursors, whether there is more before and after it, and the length of the branch.
+/// A page: the ids, the cursors, whether there are previous and next pages, and the length of the branch.
 async fn page(client: &Client, chat: &str, arguments: &str) -> (Vec<String>, [String; 2], [bool; 2], i64) {
     let found = run(client, chat, arguments).await.data()["chat"]["messages"].take();
     let nodes: Vec<String> = found["nodes"].as_array().unwrap().iter().map(|node| text(&node["id"])).collect();
@@ -29,14 +29,14 @@ async fn page(client: &Client, chat: &str, arguments: &str) -> (Vec<String>, [St
     (nodes, cursors, more, found["totalCount"].as_i64().unwrap())
 }
 
-/// Sends below a message and waits for the end of the reply.
+/// Sends a message below another one and waits for the end of the reply.
 async fn branch_off(client: &Client, chat: &str, parent: &str, content: &str) -> Sent {
     let sent = client.send(json!({ "chatId": chat, "parentId": parent, "content": content })).await;
     assert_eq!(client.ended(&sent.reply).await, "COMPLETE");
     sent
 }
 
-on_both_databases!(a_branch_is_paged_from_its_end_and_from_its_beginning, |database| async move {
+on_both_databases!(a_branch_is_paged_backwards_and_forwards, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
@@ -48,7 +48,7 @@ on_both_databases!(a_branch_is_paged_from_its_end_and_from_its_beginning, |datab
     let (ids, _, more, total) = page(&ada, &chat, "").await;
     assert_eq!((ids.as_slice(), more, total), (&all[6..], [true, false], 26), "the newest 20");
 
-    // Backwards through it all, by sevens.
+    // Backwards, in pages of seven.
     let (mut seen, mut before) = (Vec::new(), String::new());
     loop {
         let (mut ids, [start, _], [has_previous, has_next], _) = page(&ada, &chat, &format!("last: 7 {before}")).await;
@@ -61,7 +61,7 @@ on_both_databases!(a_branch_is_paged_from_its_end_and_from_its_beginning, |datab
         }
     }
     assert_eq!(seen, all);
-    // Forwards too.
+    // Forwards.
     let (mut seen, mut after) = (Vec::new(), String::new());
     loop {
         let (ids, [_, end], [has_previous, has_next], _) = page(&ada, &chat, &format!("first: 7 {after}")).await;
@@ -80,7 +80,7 @@ on_both_databases!(a_branch_is_paged_from_its_end_and_from_its_beginning, |datab
     let (ids, ..) = page(&ada, &chat, &format!("after: \"{start}\", before: \"{end}\", last: 2")).await;
     assert_eq!(ids, all[6..8]);
 
-    // A cursor stays where it is when the talk goes on.
+    // New messages do not affect a cursor.
     let next = ada.talk(&chat, "more").await;
     let (ids, _, more, _) = page(&ada, &chat, &format!("last: 100, before: \"{end}\"")).await;
     assert_eq!((ids.as_slice(), more), (&all[..8], [false, true]));
@@ -89,7 +89,7 @@ on_both_databases!(a_branch_is_paged_from_its_end_and_from_its_beginning, |datab
     server.stop().await;
 });
 
-on_both_databases!(sending_below_an_older_message_makes_a_branch, |database| async move {
+on_both_databases!(sending_below_an_older_message_creates_a_branch, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
@@ -103,12 +103,13 @@ on_both_databases!(sending_below_an_older_message_makes_a_branch, |database| asy
     let other = branch_off(&ada, &chat, &one.reply, "other").await;
     let second = [&one.message, &one.reply, &other.message, &other.reply];
     let (ids, _, _, total) = page(&ada, &chat, "").await;
-    assert_eq!((ids.iter().collect::<Vec<_>>(), total), (second.to_vec(), 4), "it is the active one now");
+    assert_eq!((ids.iter().collect::<Vec<_>>(), total), (second.to_vec(), 4), "the new branch is active");
     let of = "query($id: ID!) { chat(id: $id) { messageCount lastMessage { id } } }";
     let shown = ada.data(of, json!({ "id": chat })).await;
     assert_eq!(shown["chat"], json!({ "messageCount": 8, "lastMessage": { "id": other.reply } }));
 
-    // Any message of the other branch shows it, without selecting it; where both go, the newest is meant.
+    // `branch` with a message of the inactive branch returns that branch without activating it. With a shared message,
+    // it returns the newest branch.
     for through in [&two.message, &two.reply, &three.reply] {
         let (ids, _, _, total) = page(&ada, &chat, &format!("branch: \"{through}\"")).await;
         assert_eq!((ids.iter().collect::<Vec<_>>(), total), (first.to_vec(), 6), "{through}");
@@ -116,14 +117,18 @@ on_both_databases!(sending_below_an_older_message_makes_a_branch, |database| asy
     let (ids, ..) = page(&ada, &chat, &format!("branch: \"{}\"", one.reply)).await;
     assert_eq!(ids.iter().collect::<Vec<_>>(), second);
     let (ids, ..) = page(&ada, &chat, "").await;
-    assert_eq!(ids.iter().collect::<Vec<_>>(), second, "nothing was selected");
+    assert_eq!(ids.iter().collect::<Vec<_>>(), second, "the active branch is the same");
 
-    // A cursor pages its own branch, as long as that is another than the active one.
+    // A cursor of a message outside of the active branch continues in the branch of that message.
     let (ids, _, more, total) = page(&ada, &chat, &format!("last: 3, before: \"{old_end}\"")).await;
     assert_eq!((ids.iter().collect::<Vec<_>>(), more, total), (first[2..5].to_vec(), [true, true], 6));
     let (_, [_, shared], ..) = page(&ada, &chat, &format!("first: 2, branch: \"{}\"", two.message)).await;
     let (ids, ..) = page(&ada, &chat, &format!("first: 9, after: \"{shared}\"")).await;
-    assert_eq!(ids.iter().collect::<Vec<_>>(), second[2..], "from a shared message on, the active one");
+    assert_eq!(
+        ids.iter().collect::<Vec<_>>(),
+        second[2..],
+        "a cursor of a shared message continues in the active branch"
+    );
     let both = format!("first: 9, after: \"{shared}\", branch: \"{}\"", two.message);
     assert_eq!(page(&ada, &chat, &both).await.0.iter().collect::<Vec<_>>(), first[2..]);
 
@@ -137,14 +142,14 @@ on_both_databases!(sending_below_an_older_message_makes_a_branch, |database| asy
     assert_eq!(ada.message(&one.message, fields).await["siblings"], json!([id(&one.message)]));
     assert_eq!(ada.message(&three.reply, fields).await["children"], json!([]));
 
-    // Below the end of the branch that sleeps, it becomes the active one again.
+    // A message at the end of the inactive branch activates it.
     let four = branch_off(&ada, &chat, &three.reply, "four").await;
     let (ids, _, _, total) = page(&ada, &chat, "").await;
     assert_eq!((ids.last(), total), (Some(&four.reply), 8));
     server.stop().await;
 });
 
-on_both_databases!(a_deep_branch_finds_every_page, |database| async move {
+on_both_databases!(the_branch_through_each_message_of_a_deep_chat_is_found, |database| async move {
     let provider = FakeProvider::start().await;
     let server = Setup::new(&database).with("MODELS_FILE", provider.models_file()).start().await;
     let ada = server.sign_up("ada").await;
@@ -154,7 +159,7 @@ on_both_databases!(a_deep_branch_finds_every_page, |database| async move {
         let sent = ada.talk(&chat, &number.to_string()).await;
         all.extend([sent.message, sent.reply]);
     }
-    // Off the middle, a short way; then every message shows the branch that goes through it.
+    // A short branch starts in the middle. `branch` with each message returns the newest branch through it.
     let off = branch_off(&ada, &chat, &all[41], "off").await;
     for (depth, message) in all.iter().enumerate() {
         let (ids, _, _, total) = page(&ada, &chat, &format!("first: 100, branch: \"{message}\"")).await;
@@ -165,7 +170,7 @@ on_both_databases!(a_deep_branch_finds_every_page, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(what_is_not_of_the_chat_is_refused, |database| async move {
+on_both_databases!(messages_and_cursors_of_other_chats_are_rejected, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let mine = ada.ask("demo/fast", "mine").await;
@@ -184,7 +189,7 @@ on_both_databases!(what_is_not_of_the_chat_is_refused, |database| async move {
             assert_eq!(
                 (ids.len(), more, total),
                 (0, [false, false], 0),
-                "one dead id does not spoil the chat: {cursors:?}"
+                "an unknown id is an empty page, not an error: {cursors:?}"
             );
         }
     }
@@ -213,7 +218,7 @@ on_both_databases!(what_is_not_of_the_chat_is_refused, |database| async move {
     server.stop().await;
 });
 
-/// Trees of every shape: what the storage finds for many at once is what a walk finds for each.
+/// The newest leaf below a message, computed recursively, to compare with the result of the storage.
 fn leaf_below(
     rows: &[duologue::entity::message::Model],
     id: duologue::entity::ids::MessageId,
@@ -222,7 +227,7 @@ fn leaf_below(
     below.map(|row| leaf_below(rows, row.id)).max().unwrap_or(id)
 }
 
-on_both_databases!(many_branches_are_found_at_once, |database| async move {
+on_both_databases!(many_branches_are_found_in_one_batch, |database| async move {
     use duologue::entity::ids::{ChatId, MessageId};
     use duologue::storage::{Database, branches as tree, messages};
 
@@ -233,7 +238,7 @@ on_both_databases!(many_branches_are_found_at_once, |database| async move {
     let chat_id: ChatId = ada.new_chat(json!({ "modelId": "demo/unicode" })).await.parse().unwrap();
     let storage = Database::connect(database.url(), 2).await.unwrap();
     let template = messages::find_any(storage.reader(), sent.message.parse().unwrap()).await.unwrap().unwrap();
-    // A trunk of ten, from each of which old branches go off; more leaves than are tried first hang at its end.
+    // A trunk of ten messages with older branches at each, and 40 leaves at its end, more than one query reads.
     let id = |n: u128| MessageId(uuid::Uuid::from_u128(chat_id.0.as_u128() + 1 + n));
     let mut rows = vec![duologue::entity::message::Model { id: id(0), chat_id, jump_id: id(0), ..template }];
     let mut grow = |parent: usize| {
@@ -286,7 +291,7 @@ on_both_databases!(many_branches_are_found_at_once, |database| async move {
         assert_eq!(of_part, alone);
         assert_eq!(ancestors.iter().find(|(of, _)| *of == number).unwrap().1, alone[0].id);
     }
-    // Nothing is read beyond the first message that exceeds the bytes.
+    // No row is read after the first one beyond the limit of bytes.
     assert_eq!(tree::branches(db, &parts, 0).await.unwrap().len(), 1);
     assert_eq!(tree::branches(db, &[], 0).await.unwrap(), []);
     storage.close().await;

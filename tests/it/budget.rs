@@ -1,4 +1,4 @@
-//! What one request may use, whatever it asks for.
+//! The budget of one request: bytes, rows, and the estimates of complexity.
 
 use async_graphql::{Executor as _, Request};
 use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
@@ -10,7 +10,7 @@ use crate::support::database::{TestDatabase, on_both_databases};
 use crate::support::server::Setup;
 use crate::support::staff::{root, with_admin};
 
-/// The longest message, in the letters that take most bytes.
+/// A message of maximum length, with characters of four bytes.
 fn long_message() -> String {
     "🏃".repeat(8_000)
 }
@@ -28,7 +28,7 @@ fn aliases(field: &str, count: usize) -> String {
     (0..count).map(|n| format!("a{n}: {field} ")).collect()
 }
 
-/// Gives a message copies with the same parent, past the API, which would take a reply for each.
+/// Inserts copies of a message with the same parent, directly into the database.
 async fn copies(database: &TestDatabase, message: &str, count: usize) {
     use duologue::entity::ids::MessageId;
     use duologue::storage::{Database, messages};
@@ -48,17 +48,17 @@ async fn copies(database: &TestDatabase, message: &str, count: usize) {
     database.close().await;
 }
 
-/// The code of a refusal over HTTP, after a look whether a socket refuses the same.
+/// The error code over HTTP. Asserts that the code over a WebSocket is the same.
 async fn refusal(client: &Client, document: &str, variables: Value) -> String {
     let answer = client.run(document, variables.clone()).await;
-    assert!(answer.0.get("data").is_none(), "it is answered");
+    assert!(answer.0.get("data").is_none(), "it is executed");
     let mut socket = client.socket().await;
     socket.subscribe("1", document, variables).await;
     assert_eq!(socket.failure("1").await.code(), answer.code());
     answer.code().to_owned()
 }
 
-on_both_databases!(an_answer_has_so_many_bytes, |database| async move {
+on_both_databases!(the_size_of_a_response_is_limited, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let chat = long_chat(&ada, 4).await;
@@ -68,14 +68,14 @@ on_both_databases!(an_answer_has_so_many_bytes, |database| async move {
     let answer = ada.data(&contents(20), json!({ "id": chat })).await;
     assert_eq!(answer["chat"]["messages"]["nodes"][0]["a19"], long_message());
     assert_eq!(refusal(&ada, &contents(80), json!({ "id": chat })).await, "QUERY_TOO_COMPLEX");
-    // Of parts, copies are made.
+    // Parts are copied for each alias.
     let parts = format!(
         "query($id: ID!) {{ chat(id: $id) {{ messages {{ nodes {{ {} }} }} }} }}",
         aliases("parts { ... on TextPart { text } }", 50)
     );
     assert_eq!(refusal(&ada, &parts, json!({ "id": chat })).await, "QUERY_TOO_COMPLEX");
 
-    // What a mutation did stays, and the field that is too large is an error.
+    // A mutation keeps its effects, and the fields beyond the budget are errors.
     let title = format!(
         "mutation($id: ID!) {{ updateChat(input: {{ chatId: $id, title: \"New\" }}) {{ chat {{ title messages {{ nodes {{ {} }} }} }} }} }}",
         aliases("content", 80)
@@ -97,10 +97,10 @@ on_both_databases!(rows_are_not_read_beyond_the_budget, |database| async move {
     copies(&database, &sent.message, 300).await;
     let of = |selection: &str| format!("query($id: ID!) {{ node(id: $id) {{ ... on Message {{ {selection} }} }} }}");
     let id = json!({ "id": sent.message });
-    // 100 messages of 32 KB are within it.
+    // 100 messages of 32 KB are within the budget.
     let answer = ada.data(&of("siblings { content }"), id.clone()).await;
     assert_eq!(answer["node"]["siblings"].as_array().unwrap().len(), 100);
-    // A million are not.
+    // A million messages are not.
     let answer = refusal(&ada, &of("siblings { siblings { siblings { id } } }"), id.clone()).await;
     assert_eq!(answer, "QUERY_TOO_COMPLEX");
     let all = of("siblings { content a: siblings { content b: chat { c: messages { nodes { id } } } } }");
@@ -108,7 +108,7 @@ on_both_databases!(rows_are_not_read_beyond_the_budget, |database| async move {
     server.kill().await;
 });
 
-on_both_databases!(what_was_used_is_charged, |database| async move {
+on_both_databases!(actual_use_counts_against_the_rate_limit, |database| async move {
     let setup = Setup::new(&database).with("RATE_LIMIT_PER_MINUTE", "100");
     let server = setup.start().await;
     let ada = server.sign_up("ada").await;
@@ -132,7 +132,7 @@ on_both_databases!(what_was_used_is_charged, |database| async move {
     server.kill().await;
 });
 
-/// The complexity of a document: the least limit that lets it through.
+/// The complexity of a document: the lowest limit that accepts it.
 async fn estimate(document: &str) -> u64 {
     let passes = async |complexity| {
         let limits = Limits { complexity, ..Limits::default() };
@@ -151,18 +151,18 @@ async fn estimate(document: &str) -> u64 {
     above
 }
 
-/// How many values an answer has; that of the whole is none.
+/// The number of values in a response, without the outermost value.
 fn values(value: &Value) -> u64 {
     match value {
         Value::Object(fields) => fields.values().map(|value| 1 + values(value)).sum(),
-        // A list is one value whatever it holds, and its scalars are counted with it.
+        // A list is one value, including its scalars.
         Value::Array(items) => items.iter().map(|item| if item.is_object() { values(item) } else { 1 }).sum(),
         _ => 0,
     }
 }
 
-// No list has more entries than its estimate takes, and where the domain has a limit, a list may reach it.
-on_both_databases!(estimates_hold_against_the_longest_lists, |database| async move {
+// The estimate of a list is at least its maximum length, and lists can reach the limits of the domain.
+on_both_databases!(estimates_cover_the_longest_lists, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let admin = root(&server).await;
     let sent = admin.talk(&admin.new_chat(json!({ "modelId": "demo/unicode" })).await, "Hi").await;

@@ -1,4 +1,4 @@
-//! Chats: making, changing, listing and letting go.
+//! Chats: create, update, list and delete.
 
 use std::time::Instant;
 
@@ -37,7 +37,7 @@ async fn some_character(client: &Client) -> String {
     text(&found["characters"]["nodes"][0]["id"])
 }
 
-on_both_databases!(a_chat_is_made_and_changed, |database| async move {
+on_both_databases!(a_chat_is_created_and_updated, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let bare = create(&ada, json!({})).await.data()["createChat"]["chat"].take();
@@ -48,7 +48,7 @@ on_both_databases!(a_chat_is_made_and_changed, |database| async move {
     );
     assert_eq!((&bare["messageCount"], &bare["messages"]), (&json!(0), &json!({ "totalCount": 0, "nodes": [] })));
     assert_eq!((&bare["isPinned"], &bare["isArchived"]), (&json!(false), &json!(false)));
-    assert_eq!(find(&ada, &text(&bare["id"])).await, bare, "stored as it was answered");
+    assert_eq!(find(&ada, &text(&bare["id"])).await, bare, "the stored chat equals the returned one");
 
     let character = some_character(&ada).await;
     let input = json!({ "chatId": bare["id"], "title": "Ünïcode 👋🏽", "modelId": "demo/fast", "characterId": character, "isPinned": true, "isArchived": true });
@@ -60,7 +60,7 @@ on_both_databases!(a_chat_is_made_and_changed, |database| async move {
     );
     assert_eq!(find(&ada, &text(&bare["id"])).await, changed);
 
-    // Absent is left, null is cleared.
+    // An absent field is unchanged, null clears it.
     let left =
         update(&ada, json!({ "chatId": bare["id"], "isPinned": false })).await.data()["updateChat"]["chat"].take();
     assert_eq!(
@@ -75,7 +75,7 @@ on_both_databases!(a_chat_is_made_and_changed, |database| async move {
         (&Value::Null, &Value::Null, &json!("demo/fast"))
     );
 
-    // What cannot be null says so, all at once, and changes nothing.
+    // All fields that cannot be null are reported together, and nothing is changed.
     let bad = json!({ "chatId": bare["id"], "title": "Other", "modelId": null, "isPinned": null, "isArchived": null });
     let complaint = update(&ada, bad).await.complaint();
     assert_eq!(complaint, "INVALID_INPUT modelId:REQUIRED isPinned:REQUIRED isArchived:REQUIRED");
@@ -83,7 +83,7 @@ on_both_databases!(a_chat_is_made_and_changed, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(what_a_chat_names_must_be_there, |database| async move {
+on_both_databases!(objects_that_a_chat_refers_to_must_exist, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let chat = ada.new_chat(json!({})).await;
@@ -102,7 +102,7 @@ on_both_databases!(what_a_chat_names_must_be_there, |database| async move {
     }
     update(&ada, json!({ "chatId": chat, "title": "é".repeat(200) })).await.data();
 
-    // Somebody else's chat and one that is not there never differ.
+    // A chat of another user and a chat that does not exist have the same results.
     for id in [chat.as_str(), "chat_01h455vb4pex5vsknk084sn02q"] {
         assert_eq!(find(&eve, id).await, Value::Null);
         assert_eq!(update(&eve, json!({ "chatId": id, "title": "Mine" })).await.code(), "NOT_FOUND");
@@ -118,7 +118,7 @@ on_both_databases!(what_a_chat_names_must_be_there, |database| async move {
     server.stop().await;
 });
 
-/// The titles of a page, its cursors, and whether there is more before and after it.
+/// The titles of a page, its cursors, and whether there are previous and next pages.
 async fn page(user: &User, arguments: &str) -> (String, [String; 2], [bool; 2]) {
     let document = format!(
         "{{ me {{ chats({arguments}) {{ nodes {{ title }} edges {{ cursor node {{ title }} }}
@@ -161,7 +161,7 @@ on_both_databases!(chats_are_listed_by_latest_activity, |database| async move {
     let (titles, cursors, _) = page(&ada, "first: 0").await;
     assert_eq!((titles.as_str(), cursors), ("", [String::new(), String::new()]));
 
-    // A page is not shaken by what moves to the front meanwhile.
+    // A chat that moves to the front does not affect later pages.
     ada.talk(&ids[1], "Hi").await;
     assert_eq!(page(&ada, "first: 2").await.0, "BG");
     assert_eq!(page(&ada, &format!("first: 9, after: \"{start}\"")).await.0, "CA");
@@ -182,7 +182,7 @@ on_both_databases!(chats_are_listed_by_latest_activity, |database| async move {
         .data();
     update(&ada, json!({ "chatId": ids[2], "isArchived": true })).await.data();
     assert_eq!(found("{ query: \"äpfel\" }").await, "50% ÄPFEL_");
-    assert_eq!(found("{ query: \"%\" }").await, "50% ÄPFEL_", "a sign of patterns means itself");
+    assert_eq!(found("{ query: \"%\" }").await, "50% ÄPFEL_", "wildcards are literal characters");
     assert_eq!(found("{ query: \"_\", isPinned: false }").await, "");
     assert_eq!(found("{ isPinned: true }").await, "50% ÄPFEL_");
     assert_eq!(found("{ isArchived: true }").await, "C");
@@ -213,7 +213,7 @@ async fn message_count(rows: &DatabaseConnection) -> u64 {
     message::Entity::find().count(rows).await.unwrap()
 }
 
-/// Adds messages below one another, as many talks would.
+/// Adds a long branch of messages directly to the database.
 async fn lengthen(rows: &DatabaseConnection, chat: &str, count: i32) -> MessageId {
     let chat_id: ChatId = chat.parse().unwrap();
     let row = chat::Entity::find_by_id(chat_id).one(rows).await.unwrap().unwrap();
@@ -239,7 +239,7 @@ async fn lengthen(rows: &DatabaseConnection, chat: &str, count: i32) -> MessageI
     leaf
 }
 
-on_both_databases!(a_deleted_chat_is_gone_at_once_and_swept_later, |database| async move {
+on_both_databases!(a_deleted_chat_is_hidden_at_once_and_its_rows_are_deleted_later, |database| async move {
     let setup = Setup::new(&database);
     let server = setup.start().await;
     let ada = server.sign_up("ada").await;
@@ -270,11 +270,11 @@ on_both_databases!(a_deleted_chat_is_gone_at_once_and_swept_later, |database| as
     assert_eq!(listed["me"]["chats"], json!({ "totalCount": 1, "nodes": [{ "id": kept.chat }] }));
     let send = json!({ "chatId": long, "content": "Hi" });
     assert_eq!(ada.try_send(send).await.unwrap().code(), "NOT_FOUND");
-    // Its reply ends, and who reads it learns that.
+    // The reply ends, and its readers receive the end.
     while socket.event("1").await.is_some_and(|event| event["__typename"] != "ReplyFinished") {}
     server.stop().await;
 
-    // A start goes on sweeping.
+    // The deletion of rows continues after a restart.
     let server = setup.start().await;
     let start = Instant::now();
     while message_count(&rows).await > 2 {
@@ -283,7 +283,7 @@ on_both_databases!(a_deleted_chat_is_gone_at_once_and_swept_later, |database| as
     }
     assert_eq!(find(&ada.at(server.address), &kept.chat).await["messageCount"], 2);
     let deleted = chat::Entity::find().filter(chat::Column::DeletedAt.is_not_null());
-    assert!(deleted.count(&rows).await.unwrap() <= 1, "the chats go last");
+    assert!(deleted.count(&rows).await.unwrap() <= 1, "chats are deleted after their messages");
     rows.close().await.unwrap();
     server.stop().await;
 });

@@ -1,5 +1,5 @@
-//! A server that is killed at any moment under load: what was answered is there, what was saved is kept, and nothing streams
-//! that nobody writes.
+//! Kills the server at random times under load: acknowledged messages and saved text are kept, and no reply remains
+//! STREAMING.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -20,20 +20,20 @@ use crate::support::database::{TestDatabase, on_both_databases};
 use crate::support::server::Setup;
 use crate::support::socket::{Reading, Socket};
 
-/// Rounds on each database; `DUOLOGUE_CRASH_ROUNDS` asks for others.
+/// Rounds on each database, unless `DUOLOGUE_CRASH_ROUNDS` is set.
 const ROUNDS: usize = 8;
-/// Clients that send as fast as they are answered.
+/// Clients that each send a message after the previous response.
 const WRITERS: usize = 4;
 
-/// What the clients know when the server dies.
+/// The state of the clients when the server is killed.
 #[derive(Default)]
 struct Known {
     answered: Vec<(Sent, String)>,
-    /// What readers had seen, by the reply's id.
+    /// The parts of replies that readers received, by the id of the reply.
     seen: HashMap<String, Reading>,
 }
 
-on_both_databases!(a_killed_server_keeps_what_it_answered, |database| async move {
+on_both_databases!(a_killed_server_keeps_every_acknowledged_message, |database| async move {
     let rounds = std::env::var("DUOLOGUE_CRASH_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let setup = Setup::new(&database).with("MAX_REPLIES_PER_USER", "1000");
     let mut server = setup.start().await;
@@ -55,14 +55,14 @@ on_both_databases!(a_killed_server_keeps_what_it_answered, |database| async move
         assert_sound(&rows).await;
         let known = std::mem::take(&mut *known.lock().unwrap());
         interrupted += check(&ada.at(server.address), &known, &saved).await;
-        assert_eq!(streaming(&rows).await, 0, "nothing streams that nobody writes");
+        assert_eq!(streaming(&rows).await, 0, "no reply remains STREAMING");
     }
-    assert!(interrupted > 0, "the server never died while it wrote");
+    assert!(interrupted > 0, "no reply ran when the server was killed");
     rows.close().await.unwrap();
     server.stop().await;
 });
 
-/// Sends, and reads the first reply, until the server is gone.
+/// Sends messages and reads the first reply, until the server is killed.
 async fn write(user: &Client, known: &Mutex<Known>, name: String) {
     let mut socket: Option<Socket> = None;
     for number in 0.. {
@@ -76,7 +76,7 @@ async fn write(user: &Client, known: &Mutex<Known>, name: String) {
             let Some(mut opened) = user.try_socket().await else { return };
             opened.read("1", &sent.reply, None).await;
             let mut reading = Reading::default();
-            // Some of it is read, so that the others have the server to themselves for the rest.
+            // Only a part is read, so that most of the load consists of messages.
             for _ in 0..10 {
                 let Some(event) = opened.try_event().await else { return };
                 reading.take(event);
@@ -88,7 +88,7 @@ async fn write(user: &Client, known: &Mutex<Known>, name: String) {
     }
 }
 
-/// Compares what clients know with what the restarted server says; answers how many replies were interrupted.
+/// Compares the state of the clients with the restarted server. Returns the number of interrupted replies.
 async fn check(user: &Client, known: &Known, saved: &HashMap<String, String>) -> usize {
     let fields =
         "query($ids: [ID!]!) { nodes(ids: $ids) { ... on Message { id status content position error { code } } } }";
@@ -109,9 +109,12 @@ async fn check(user: &Client, known: &Known, saved: &HashMap<String, String>) ->
                 other => panic!("{other}: {sent:?}"),
             }
             let checkpoint = saved.get(&sent.reply).map_or("", String::as_str);
-            assert!(stored.starts_with(checkpoint), "what was saved is kept: {checkpoint:?}, now {stored:?}");
+            assert!(stored.starts_with(checkpoint), "saved text is lost: {checkpoint:?}, now {stored:?}");
             if let Some(seen) = known.seen.get(&sent.reply) {
-                assert!(stored.starts_with(&seen.text) || seen.text.starts_with(&stored), "the same text");
+                assert!(
+                    stored.starts_with(&seen.text) || seen.text.starts_with(&stored),
+                    "the received text differs from the stored text"
+                );
                 read_on(user, &sent.reply, seen, &stored).await;
             }
         }
@@ -119,7 +122,7 @@ async fn check(user: &Client, known: &Known, saved: &HashMap<String, String>) ->
     interrupted
 }
 
-/// A reader that comes back gets the rest, or learns that it holds more than was saved.
+/// Resumes a reply: the reader receives the rest, or a final message that is shorter than the text it received before.
 async fn read_on(user: &Client, reply: &str, seen: &Reading, stored: &str) {
     let mut socket = user.socket().await;
     socket.read("1", reply, Some(seen.position)).await;
@@ -142,7 +145,7 @@ async fn connect(database: &TestDatabase) -> DatabaseConnection {
     sea_orm::Database::connect(database.url()).await.unwrap()
 }
 
-/// The text that each running reply has in the database, by the reply's id.
+/// The saved text of each running reply, by the id of the reply.
 async fn saved_texts(rows: &DatabaseConnection) -> HashMap<String, String> {
     let chunks = reply_chunk::Entity::find().order_by_asc(reply_chunk::Column::Start).all(rows).await.unwrap();
     let mut saved: HashMap<String, String> = HashMap::new();
@@ -167,13 +170,13 @@ async fn assert_sound(rows: &DatabaseConnection) {
     assert!(ask("PRAGMA foreign_key_check").await.unwrap().is_empty());
 }
 
-on_both_databases!(the_talk_goes_on_right_after_a_crash, |database| async move {
+on_both_databases!(a_chat_continues_immediately_after_a_crash, |database| async move {
     let setup = Setup::new(&database);
     let server = setup.start().await;
     let ada = server.sign_up("ada").await;
     let cut = ada.ask("demo/stalls", "one").await;
     ada.has_written(&cut.reply, 10).await;
-    // Until a checkpoint has saved it.
+    // Wait until a checkpoint has saved the text.
     let rows = connect(&database).await;
     let start = std::time::Instant::now();
     while !saved_texts(&rows).await.values().any(|saved| saved.starts_with("You wrote:")) {
@@ -193,12 +196,12 @@ on_both_databases!(the_talk_goes_on_right_after_a_crash, |database| async move {
     assert_eq!(reply["usage"]["isEstimate"], true);
     assert!(reply["usage"]["outputTokens"].as_i64().unwrap() > 0);
     let next = ada.send(json!({ "chatId": cut.chat, "content": "two", "modelId": "demo/fast" })).await;
-    assert_eq!(ada.ended(&next.reply).await, "COMPLETE", "no lease keeps the chat busy");
+    assert_eq!(ada.ended(&next.reply).await, "COMPLETE", "the chat accepts messages");
     rows.close().await.unwrap();
     server.stop().await;
 });
 
-on_both_databases!(a_reply_whose_server_left_no_trace_is_ended, |database| async move {
+on_both_databases!(a_reply_of_a_server_without_a_lease_is_ended, |database| async move {
     let setup = Setup::new(&database);
     let server = setup.start().await;
     let ada = server.sign_up("ada").await;
@@ -206,7 +209,7 @@ on_both_databases!(a_reply_whose_server_left_no_trace_is_ended, |database| async
     ada.ended(&sent.reply).await;
     server.stop().await;
 
-    // As a server leaves it that gave its lease back while the database failed, with a clock that was ahead.
+    // The state after a server with a fast clock released its lease while the database was unavailable.
     let rows = connect(&database).await;
     let id: MessageId = sent.reply.parse().unwrap();
     let mut row = message::Entity::find_by_id(id).one(&rows).await.unwrap().unwrap().into_active_model();
@@ -216,16 +219,16 @@ on_both_databases!(a_reply_whose_server_left_no_trace_is_ended, |database| async
     row.update(&rows).await.unwrap();
     rows.close().await.unwrap();
 
-    // On SQLite before it serves; on PostgreSQL when it has held its own lease for a while.
+    // On SQLite, the reply ends before the server accepts requests; on PostgreSQL, after the server has held its lease.
     let server = setup.start().await;
     assert_eq!(ada.at(server.address).ended(&sent.reply).await, "INTERRUPTED");
     server.stop().await;
 });
 
-on_both_databases!(a_client_that_goes_away_in_the_middle_leaves_no_orphan, |database| async move {
+on_both_databases!(a_client_that_disconnects_during_a_request_leaves_no_unfinished_reply, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
-    // Some are cut before the server reads them, some in the middle, some when all is done.
+    // Requests are cancelled before the server reads them, while it executes them, and afterwards.
     for wait in 0..30 {
         let input = json!({ "newChat": { "modelId": "demo/fast" }, "content": format!("Message {wait}") });
         let sending = ada.try_send(input);
@@ -234,12 +237,12 @@ on_both_databases!(a_client_that_goes_away_in_the_middle_leaves_no_orphan, |data
     let start = std::time::Instant::now();
     let rows = connect(&database).await;
     while streaming(&rows).await > 0 {
-        assert!(start.elapsed().as_secs() < 40, "a reply is left that nobody writes");
+        assert!(start.elapsed().as_secs() < 40, "a reply remains STREAMING");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let replies = message::Entity::find().filter(message::Column::Depth.eq(1)).all(&rows).await.unwrap();
-    assert!(!replies.is_empty(), "some got through");
-    assert!(replies.iter().all(|reply| reply.status == MessageStatus::Complete), "and were written to their end");
+    assert!(!replies.is_empty(), "no message was stored");
+    assert!(replies.iter().all(|reply| reply.status == MessageStatus::Complete), "a stored reply is not complete");
     rows.close().await.unwrap();
     server.stop().await;
 });

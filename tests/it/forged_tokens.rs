@@ -1,4 +1,4 @@
-//! Tokens that are not ours, or not for this: all refused, and none told from another.
+//! Forged and unsuitable tokens: all are rejected with the same error.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -32,7 +32,7 @@ fn with(value: &Value, key: &str, other: Value) -> Value {
     value
 }
 
-on_both_databases!(forged_tokens_are_refused_alike, |database| async move {
+on_both_databases!(forged_tokens_are_rejected_with_the_same_error, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let token = ada.token.clone().unwrap();
@@ -64,7 +64,7 @@ on_both_databases!(forged_tokens_are_refused_alike, |database| async move {
         ("a foreign key by jku", forge(&with(&header, "jku", json!("http://127.0.0.1:9/keys")), &claims, "attacker")),
         ("a foreign key by x5u", forge(&with(&header, "x5u", json!("http://127.0.0.1:9/cert")), &claims, "attacker")),
         (
-            "a foreign key inside",
+            "an embedded foreign key",
             forge(&with(&header, "jwk", json!({ "kty": "oct", "k": "YXR0YWNrZXI" })), &claims, "attacker"),
         ),
         ("another secret", forge(&header, &claims, "another-secret-of-32-bytes-length")),
@@ -77,16 +77,16 @@ on_both_databases!(forged_tokens_are_refused_alike, |database| async move {
         ("not yet valid", claims_with("nbf", json!(now + 3600))),
         ("another user's", claims_with("sub", json!(eve.id))),
         ("another user's session", claims_with("sid", json!(eve.session_id))),
-        ("a session that never was", claims_with("sid", json!("sess_01h455vb4pex5vsknk084sn02q"))),
+        ("an unknown session", claims_with("sid", json!("sess_01h455vb4pex5vsknk084sn02q"))),
         ("a session of another type", claims_with("sid", json!(ada.id))),
         ("a changed signature", format!("{message}.{}", signature.chars().rev().collect::<String>())),
         ("padded", format!("{token}=")),
-        ("the other alphabet", STANDARD.encode(&token)),
+        ("standard base64", STANDARD.encode(&token)),
         ("a refresh token", ada.refresh_token.clone()),
         ("no such personal access token", format!("duo_pat_{}", "A".repeat(43))),
         ("an empty personal access token", "duo_pat_".to_owned()),
         ("too long", format!("{token}{}", "A".repeat(5000))),
-        ("nothing like it", "x".to_owned()),
+        ("not a token", "x".to_owned()),
     ];
     let document = "{ me { id } currentSession { id } }";
     let answer_to = async |token: &str| {
@@ -107,11 +107,11 @@ on_both_databases!(forged_tokens_are_refused_alike, |database| async move {
         let mut socket = Socket::open(&server.client().with_token(token)).await.unwrap();
         assert_eq!(socket.end().await, (4403, "Forbidden".to_owned()), "{what}");
     }
-    assert_eq!(ada.data("{ me { id } }", json!({})).await["me"]["id"], ada.id, "nobody was signed out");
+    assert_eq!(ada.data("{ me { id } }", json!({})).await["me"]["id"], ada.id, "the session is not affected");
     server.stop().await;
 });
 
-on_both_databases!(a_rotated_secret_still_verifies_until_it_is_retired, |database| async move {
+on_both_databases!(a_rotated_secret_verifies_until_it_is_removed, |database| async move {
     let setup = Setup::new(&database);
     let server = setup.start().await;
     let ada = server.sign_up("ada").await;

@@ -1,4 +1,4 @@
-//! The checks of graphql-cop, one a test: what it remarks on, and what is accepted (docs/security.md says why).
+//! The checks of graphql-cop, one per test. docs/security.md explains the accepted findings.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::server::{Server, Setup};
 
 struct Cop {
     server: Server,
-    // The server stops before its database goes.
+    // Dropped after the server.
     _database: TestDatabase,
 }
 
@@ -21,7 +21,7 @@ impl Answer {
         serde_json::from_str(&self.text).unwrap()
     }
 
-    /// Nothing was executed, and the client is to blame.
+    /// Whether the request was not executed because of a client error.
     fn is_refused(&self) -> bool {
         let codes = ["QUERY_TOO_COMPLEX", "INVALID_DOCUMENT", "INVALID_INPUT"];
         let (answer, is_server_fault) = (self.json(), self.status >= 500);
@@ -92,7 +92,7 @@ async fn field_duplication() {
     let answer = cop.run(&query).await.json();
     assert_eq!(answer["errors"][0]["extensions"]["code"], "RATE_LIMITED", "each selection counts");
     assert!(answer.get("data").is_none());
-    // Without limits on how often, one field is run, however often it is asked for.
+    // With the default rate limit: fields with the same response key are executed once.
     let cop = Cop::new(&[]).await;
     assert_eq!(cop.run(&query).await.json(), json!({ "data": { "__typename": "Query" } }));
     assert!(cop.run(&format!("query cop {{ {} }}", "__typename ".repeat(20_000))).await.is_refused());
@@ -112,13 +112,13 @@ async fn mutations_over_get() {
         let answer = cop.get("?query=mutation+cop+%7B__typename%7D", accept).await;
         assert!(answer.status == 405 && answer.json().get("data").is_none(), "{}", answer.text);
     }
-    // Accepted: a query over GET changes nothing and carries no credentials by itself.
+    // Accepted: a query over GET changes nothing, and browsers add no credentials to it.
     let answer = cop.get("?query=query+cop+%7B__typename%7D", "application/json").await;
     assert_eq!(answer.json()["data"]["__typename"], "Query");
 }
 
 #[tokio::test]
-async fn forms_of_other_sites() {
+async fn requests_from_forms_of_other_sites() {
     let cop = Cop::new(&[]).await;
     let boundary = "--x\r\ncontent-disposition: form-data; name=\"query\"\r\n\r\n{__typename}\r\n--x--\r\n";
     for (content_type, body) in [
@@ -131,7 +131,7 @@ async fn forms_of_other_sites() {
         let answer = cop.post(content_type, body.to_owned()).await;
         assert!(answer.status == 415 && answer.json().get("data").is_none(), "{content_type}: {}", answer.text);
     }
-    // In the address, beside a body that is no query.
+    // The mutation is in the address, and the body is empty.
     let answer = cop
         .send(|http, url| http.post(format!("{url}?query=mutation+cop+%7B__typename%7D")).header("content-length", "0"))
         .await;
@@ -177,14 +177,17 @@ async fn faults() {
     }
 }
 
-/// Accepted: both are on unless an operator turns them off.
+/// Accepted: both are enabled by default and can be disabled.
 #[tokio::test]
 async fn playground_and_introspection() {
     let schema = "query cop { __schema { types { name } } }";
     let cop = Cop::new(&[]).await;
     let page = cop.get("", "text/html").await;
-    // A build without the pages has none to show.
-    assert!(page.status < 500 && !page.text.contains("graphiql.min"), "no well-known bundle");
+    // A build without the pages has no playground.
+    assert!(
+        page.status < 500 && !page.text.contains("graphiql.min"),
+        "the page does not load a public GraphiQL bundle"
+    );
     assert!(cop.run(schema).await.json()["data"]["__schema"].is_object());
 
     let cop = Cop::new(&[("PLAYGROUND", "false"), ("INTROSPECTION", "false")]).await;

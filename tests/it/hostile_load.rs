@@ -1,7 +1,7 @@
-//! What hostile clients cost everybody else: memory, descriptors and waiting.
+//! The cost of hostile clients for other clients: memory, file descriptors and latency.
 //!
-//! The short form runs with every test and measures nothing that depends on the machine. The long form is run by hand, on a
-//! machine without other work, and prints the table of `docs/performance.md`:
+//! The short tests run with all others, and do not measure time. The long test is run by hand on a machine without
+//! other load, and prints the table of `docs/performance.md`:
 //!
 //! ```sh
 //! cargo test --test it -- --ignored --nocapture hostile_load
@@ -24,7 +24,7 @@ use crate::support::server::{Server, Setup};
 /// Connections of each attack.
 const CONNECTIONS: usize = 20;
 
-/// Fills the chats of a user, past the API: `chats` chats of `length` messages of `bytes` bytes.
+/// Creates `count` chats of a user with `length` messages of `bytes` bytes each, directly in the database.
 async fn fill(database: &TestDatabase, user: &User, count: usize, length: i32, bytes: usize) -> String {
     let first = user.ask("demo/unicode", "Hi").await;
     user.ended(&first.reply).await;
@@ -64,12 +64,12 @@ fn aliases(field: &str, count: usize) -> String {
     (0..count).map(|n| format!("a{n}: {field} ")).collect()
 }
 
-/// A request body that goes on for as long as it is asked to.
+/// A request body.
 fn body(document: &str, variables: Value) -> String {
     json!({ "query": document, "variables": variables }).to_string()
 }
 
-/// What the system says of a process's memory, in MiB.
+/// A memory figure of a process in `/proc/<pid>/status`, in MiB.
 fn memory(pid: u32, what: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find(|line| line.starts_with(what)).unwrap_or_default();
@@ -88,7 +88,7 @@ fn post(token: &str, body: &str) -> String {
     )
 }
 
-/// A WebSocket whose handshake is sent, and part of a message that never ends.
+/// A WebSocket that sends the start of a message and never its end.
 async fn unfinished_socket(server: &Server, bytes: u16) -> TcpStream {
     let mut connection = TcpStream::connect(server.address).await.unwrap();
     let handshake = "GET /graphql HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
@@ -131,7 +131,7 @@ on_both_databases!(connections_that_do_not_read_are_closed_and_others_served, |d
         held.push(silent);
         held.push(unfinished_socket(&server, 60_000).await);
     }
-    // Another user, who is new here, too.
+    // Existing and new users are served.
     ada.data("{ me { chats { nodes { id } } } }", json!({})).await;
     server.sign_up("bob").await.data("{ me { id } }", json!({})).await;
     until("the connections stay open", || descriptors(&server) <= before + 8).await;
@@ -139,11 +139,11 @@ on_both_databases!(connections_that_do_not_read_are_closed_and_others_served, |d
     server.kill().await;
 });
 
-/// One way to ask for too much.
+/// A request with a high cost.
 struct Attack {
     name: &'static str,
     body: String,
-    /// Whether it is answered, and not refused.
+    /// Whether it is executed, not refused.
     is_answered: bool,
     is_read: bool,
 }
@@ -173,7 +173,7 @@ fn attacks(chat: &str) -> Vec<Attack> {
     let attack = |name, body, is_answered| Attack { name, body, is_answered, is_read: true };
     vec![
         attack(
-            "siblings of siblings, to the fourth",
+            "siblings, nested four times",
             body(
                 &format!(
                     "query($id: ID!) {{ chat(id: $id) {{ lastMessage {{ {siblings} id {} }} }} }}",
@@ -189,17 +189,17 @@ fn attacks(chat: &str) -> Vec<Attack> {
         attack("a literal of 120 kB in a tree of fragments", body(&literals, json!({})), false),
         attack("introspection", body(introspection, json!({})), true),
         attack("1 MB of numbers", body("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", numbers), false),
-        Attack { is_read: false, ..attack("7.7 MB that nobody reads", body(&content(80), id), true) },
+        Attack { is_read: false, ..attack("7.7 MB that are not read", body(&content(80), id), true) },
     ]
 }
 
-/// The most that one request makes the server grow, as `docs/performance.md` has it, in MiB.
+/// The maximum memory that one request may add, in MiB, as documented in `docs/performance.md`.
 const LARGEST_REQUEST: u64 = 48;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::print_stdout, reason = "the figures")]
-async fn one_request_takes_so_much_memory_and_no_more() {
-    // SQLite's file would count as memory of the process as far as it is mapped.
+async fn the_memory_of_one_request_is_limited() {
+    // PostgreSQL, because the mapped part of SQLite's file counts as memory of the process.
     let Some(database) = TestDatabase::create(Engine::Postgres).await else { return };
     let setup = Setup::new(&database);
     let mut server = setup.start().await;
@@ -207,7 +207,7 @@ async fn one_request_takes_so_much_memory_and_no_more() {
     fill(&database, &eve, 95, 20, 100).await;
     let chat = fill(&database, &eve, 1, 20, 32_000).await;
     for attack in attacks(&chat) {
-        // A server that has no freed memory left.
+        // A new server, which has no freed memory to reuse.
         server.kill().await;
         server = setup.start().await;
         let eve = eve.at(server.address);
@@ -222,10 +222,11 @@ async fn one_request_takes_so_much_memory_and_no_more() {
     server.kill().await;
 }
 
-/// Latencies of a small request, in milliseconds, one after the other: how many, at the median, and at the 99th percentile.
+/// Sends small requests one after another. Returns their number, and the median and 99th percentile of their latencies
+/// in milliseconds.
 async fn latencies(users: &[Client], time: Duration) -> (usize, f64, f64) {
     let (start, mut all) = (Instant::now(), Vec::new());
-    // Each has an allowance of their own.
+    // Each user has a separate allowance of the rate limit.
     for user in users.iter().cycle() {
         if start.elapsed() >= time {
             break;
@@ -286,7 +287,7 @@ async fn under_attack(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures for minutes, and wants a machine without other work"]
+#[ignore = "measures for minutes, and needs a machine without other load"]
 #[expect(clippy::print_stdout, reason = "the figures")]
 async fn measures() {
     let time = Duration::from_secs(8);

@@ -1,4 +1,4 @@
-//! Idempotency keys: a repeat answers the same and starts nothing.
+//! Idempotency keys: a repeated request returns the first result and has no further effect.
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::support::server::Setup;
 
 const PARALLEL: usize = 20;
 
-on_both_databases!(of_many_uses_of_one_key_one_counts, |database| async move {
+on_both_databases!(concurrent_requests_with_one_key_execute_once, |database| async move {
     let provider = FakeProvider::start().await;
     let server = Setup::new(&database).with("MODELS_FILE", provider.models_file()).start().await;
     let ada = server.sign_up("ada").await;
@@ -24,7 +24,7 @@ on_both_databases!(of_many_uses_of_one_key_one_counts, |database| async move {
         let all: Vec<_> = answers.into_iter().map(sent).collect();
         assert!(all.iter().all(|one| *one == all[0]), "{all:?}");
         assert_eq!(ada.ended(&all[0].reply).await, "COMPLETE");
-        assert_eq!(sent(ada.run(SEND, json!({ "input": input })).await), all[0], "later too");
+        assert_eq!(sent(ada.run(SEND, json!({ "input": input })).await), all[0], "also after the reply has ended");
         assert_eq!(provider.calls(), round + 1);
         let chat = ada.data("query($id: ID!) { chat(id: $id) { messageCount } }", json!({ "id": all[0].chat })).await;
         assert_eq!(chat["chat"]["messageCount"], 2);
@@ -32,7 +32,7 @@ on_both_databases!(of_many_uses_of_one_key_one_counts, |database| async move {
     let chats = ada.data("{ me { chats { totalCount } } }", json!({})).await;
     assert_eq!(chats["me"]["chats"]["totalCount"], 2);
 
-    // Another user's key is another key.
+    // Keys of different users are independent.
     let eve = server.sign_up("eve").await;
     let hers = sent(eve.run(SEND, json!({ "input": inputs[0] })).await);
     eve.ended(&hers.reply).await;
@@ -40,7 +40,7 @@ on_both_databases!(of_many_uses_of_one_key_one_counts, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(a_key_stands_for_one_input, |database| async move {
+on_both_databases!(a_key_is_bound_to_its_input, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let first = json!({ "newChat": { "modelId": "demo/fast" }, "content": "Hi", "idempotencyKey": "k" });
@@ -58,11 +58,11 @@ on_both_databases!(a_key_stands_for_one_input, |database| async move {
         let answer = ada.run(SEND, json!({ "input": other })).await;
         assert_eq!(answer.complaint(), "CONFLICT idempotencyKey:TAKEN", "{other}");
     }
-    assert_eq!(ada.send(first).await, made, "the first input still answers");
+    assert_eq!(ada.send(first).await, made, "the first input still returns the first result");
     let chat = ada.data("query($id: ID!) { chat(id: $id) { messageCount } }", json!({ "id": made.chat })).await;
     assert_eq!(chat["chat"]["messageCount"], 2);
 
-    // `createChat` has keys of its own, with the same rules.
+    // Keys of `createChat` are separate, with the same rules.
     let create = |title: &str| {
         let input = json!({ "title": title, "idempotencyKey": "k" });
         ada.mutate("createChat", "chat { id }", input)
@@ -75,7 +75,7 @@ on_both_databases!(a_key_stands_for_one_input, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(a_call_that_fails_stores_nothing, |database| async move {
+on_both_databases!(a_failed_request_stores_nothing_and_does_not_use_the_key, |database| async move {
     let server = Setup::new(&database).with("MAX_REPLIES_PER_USER", "1").start().await;
     let ada = server.sign_up("ada").await;
     let send = |input: Value| {
@@ -89,7 +89,7 @@ on_both_databases!(a_call_that_fails_stores_nothing, |database| async move {
         input["content"] = json!("Hi");
         input
     };
-    // Each fails in another place of the work: before the transaction and inside of it, early and late.
+    // Each input fails at another point: before the transaction, and early and late inside it.
     for (input, code) in [
         (json!({ "newChat": { "title": "" } }), "INVALID_INPUT"),
         (json!({ "chatId": "chat_01h455vb4pex5vsknk084sn02q" }), "NOT_FOUND"),
@@ -102,13 +102,13 @@ on_both_databases!(a_call_that_fails_stores_nothing, |database| async move {
         assert_eq!(answer.code(), code, "{input}");
     }
     let chats = ada.data("{ me { chats { totalCount } } }", json!({})).await;
-    assert_eq!(chats["me"]["chats"]["totalCount"], 1, "no chat is left of what failed");
+    assert_eq!(chats["me"]["chats"]["totalCount"], 1, "failed requests leave no chat");
     ada.mutate("stopReply", "message { id }", json!({ "messageId": running.reply })).await.data();
     let made = sent(send(key(json!({ "newChat": { "modelId": "demo/fast" } }))).await);
     assert_eq!(ada.ended(&made.reply).await, "COMPLETE");
     assert_eq!(text(&ada.message(&made.message, "idempotencyKey").await["idempotencyKey"]), "k");
 
-    // A key whose chat is gone answers that it is gone; it never makes a second one.
+    // The key of a deleted chat is NOT_FOUND; it does not create another chat.
     ada.mutate("deleteChat", "chatId", json!({ "chatId": made.chat })).await.data();
     assert_eq!(send(key(json!({ "newChat": { "modelId": "demo/fast" } }))).await.code(), "NOT_FOUND");
     server.stop().await;

@@ -1,10 +1,10 @@
-//! The floors of the house: an import only ever points down, and each library stays on its floor.
+//! Tests that modules import only modules of lower layers, and that each library is used only in its layers.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// The floors from the top; those of one row do not know each other, `graphql` apart: its types know each other in circles.
-const FLOORS: [&[&str]; 7] = [
+/// The layers, from top to bottom. Modules of the same layer do not import each other.
+const LAYERS: [&[&str]; 7] = [
     &["main"],
     &["app"],
     &["http"],
@@ -14,18 +14,18 @@ const FLOORS: [&[&str]; 7] = [
     &["entity", "config", "clock", "lifecycle"],
 ];
 
-/// Modules that a module may not name although they are on a lower floor: resolvers see only the domain.
+/// Modules of lower layers that a module must not import: resolvers import only the domain.
 const HIDDEN: [(&str, &[&str]); 1] = [("graphql", &["storage", "llm"])];
 
-/// Libraries, and the modules that may name them.
+/// Libraries, and the modules that may use them.
 const LIBRARIES: [(&str, &[&str]); 3] = [
     ("async_graphql", &["main", "app", "http", "graphql"]),
     ("axum", &["main", "app", "http"]),
     ("sea_orm", &["main", "app", "domain", "storage", "entity", "config"]),
 ];
 
-fn floor_of(module: &str) -> Option<usize> {
-    FLOORS.iter().position(|floor| floor.contains(&module))
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|layer| layer.contains(&module))
 }
 
 fn sources() -> Vec<PathBuf> {
@@ -51,13 +51,13 @@ fn module_of(path: &Path) -> String {
     below.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 
-/// The text without line comments, in which paths point wherever they like.
+/// The source text without line comments, which may contain any path.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// The modules that paths after `prefix` name: `prefix::a::…`, and each head of `prefix::{a, b::c}`.
+/// The modules in paths that start with `prefix`: `a` in `prefix::a::…`, and `a` and `b` in `prefix::{a, b::c}`.
 fn modules_named(code: &str, prefix: &str) -> BTreeSet<String> {
     let mut named = BTreeSet::new();
     for (at, _) in code.match_indices(prefix) {
@@ -89,74 +89,79 @@ fn modules_named(code: &str, prefix: &str) -> BTreeSet<String> {
     named
 }
 
+/// The first segment of a path.
 fn head(path: &str) -> Option<String> {
     let head: String = path.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
     (!head.is_empty()).then_some(head)
 }
 
 #[test]
-fn every_path_points_down() {
-    let mut wrong = Vec::new();
+fn imports_point_downwards() {
+    let mut violations = Vec::new();
     for path in sources() {
         let module = module_of(&path);
         if module == "lib" {
             continue;
         }
-        let floor = floor_of(&module).unwrap_or_else(|| panic!("{module} is on no floor"));
+        let layer = layer_of(&module).unwrap_or_else(|| panic!("{module} is in no layer"));
         let code = code(&path);
         let own = if module == "main" { "duologue::" } else { "crate::" };
         for named in modules_named(&code, own) {
-            let points_down = match floor_of(&named) {
-                Some(other) => other > floor || named == module,
-                // Macros and what stands in lib.rs itself.
+            let is_lower = match layer_of(&named) {
+                Some(other) => other > layer || named == module,
+                // Macros and items of lib.rs itself.
                 None => true,
             };
-            // `config` knows the plain data beside it; nothing beside it knows `config`.
-            let beside = floor_of(&named) == Some(floor) && module == "config";
-            if !(points_down || beside || module == "main") {
-                wrong.push(format!("{}: {own}{named}", path.display()));
+            // `config` may import the other modules of its layer, but they do not import `config`.
+            let is_same_layer = layer_of(&named) == Some(layer) && module == "config";
+            if !(is_lower || is_same_layer || module == "main") {
+                violations.push(format!("{}: {own}{named}", path.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "these paths point up, or beside:\n{}", wrong.join("\n"));
+    assert!(
+        violations.is_empty(),
+        "these paths import a module of a higher layer or of the same layer:\n{}",
+        violations.join("\n")
+    );
 }
 
 #[test]
-fn resolvers_see_only_the_domain() {
-    let mut wrong = Vec::new();
+fn resolvers_import_only_the_domain() {
+    let mut violations = Vec::new();
     for path in sources() {
         let (module, code) = (module_of(&path), code(&path));
         for (_, hidden) in HIDDEN.into_iter().filter(|(name, _)| *name == module) {
             let named = modules_named(&code, "crate::");
-            wrong.extend(
+            violations.extend(
                 hidden.iter().filter(|name| named.contains(**name)).map(|name| format!("{}: {name}", path.display())),
             );
         }
     }
-    assert!(wrong.is_empty(), "these paths bypass the domain:\n{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "these paths bypass the domain:\n{}", violations.join("\n"));
 }
 
 #[test]
-fn each_library_stays_on_its_floor() {
-    let mut wrong = Vec::new();
+fn libraries_are_used_only_in_their_layers() {
+    let mut violations = Vec::new();
     for path in sources() {
         let (module, code) = (module_of(&path), code(&path));
         for (library, allowed) in LIBRARIES {
             let is_named = !modules_named(&code, &format!("{library}::")).is_empty();
             if is_named && !allowed.contains(&module.as_str()) {
-                wrong.push(format!("{}: {library}", path.display()));
+                violations.push(format!("{}: {library}", path.display()));
             }
         }
     }
-    assert!(wrong.is_empty(), "these files name a library of another floor:\n{}", wrong.join("\n"));
+    assert!(violations.is_empty(), "these files use a library of another layer:\n{}", violations.join("\n"));
 }
 
 #[test]
-fn the_scan_sees_every_form_of_a_path() {
+fn the_scan_finds_every_form_of_a_path() {
     let code = "use crate::domain::{Error, Result};\nuse crate::{app, http::{router, serve}, entity::ids};\n\
                 pub(in crate::storage) fn f(_: &crate::graphql::User) {}\nmycrate::no();\nuse crate::{\n    llm,\n    config::{self},\n};";
     let named: Vec<String> = modules_named(code, "crate::").into_iter().collect();
     assert_eq!(named, ["app", "config", "domain", "entity", "graphql", "http", "llm", "storage"]);
     assert_eq!(modules_named("use sea_orm::{DbErr}; x::async_graphql_axum::y", "sea_orm::").len(), 1);
-    assert!(floor_of("http") < floor_of("graphql") && floor_of("domain") < floor_of("storage"));
+    assert!(layer_of("http") < layer_of("graphql") && layer_of("domain") < layer_of("storage"));
 }

@@ -1,4 +1,4 @@
-//! How many replies run at once, and how much one request may ask for.
+//! Limits of concurrent replies, and of single requests.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,7 @@ async fn refusal(user: &User) -> (String, i64) {
     (answer.code().to_owned(), wait)
 }
 
-on_both_databases!(a_user_and_a_server_write_so_many_replies_at_once, |database| async move {
+on_both_databases!(running_replies_are_limited_per_user_and_per_server, |database| async move {
     let setup = Setup::new(&database).with("MAX_REPLIES_PER_USER", "2").with("MAX_REPLIES", "3");
     let server = setup.start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
@@ -28,14 +28,14 @@ on_both_databases!(a_user_and_a_server_write_so_many_replies_at_once, |database|
     let (code, wait) = refusal(&eve).await;
     assert!(code == "UNAVAILABLE" && wait >= 1, "{code} {wait}");
 
-    // Each end makes room for one.
+    // Each reply that ends allows another one.
     eve.mutate("stopReply", "message { id }", json!({ "messageId": hers.reply })).await.data();
     assert_eq!(refusal(&ada).await.0, "RATE_LIMITED");
     ada.mutate("stopReply", "message { id }", json!({ "messageId": running[0].reply })).await.data();
     let next = ada.ask("demo/fast", "Hi").await;
     assert_eq!(ada.ended(&next.reply).await, "COMPLETE");
     let chats = ada.data("{ me { chats { totalCount } } }", json!({})).await;
-    assert_eq!(chats["me"]["chats"]["totalCount"], 3, "what was refused left nothing");
+    assert_eq!(chats["me"]["chats"]["totalCount"], 3, "refused requests leave no chat");
     server.kill().await;
 });
 
@@ -54,12 +54,12 @@ on_both_databases!(a_running_reply_has_no_children, |database| async move {
         assert_eq!(follow(parent).await.code(), "CONFLICT", "{parent:?}");
     }
     assert_eq!(follow(Some(&sent.message)).await.complaint(), "INVALID_INPUT parentId:NOT_ALLOWED");
-    // The other branches of the chat can go on.
+    // Messages to other branches of the chat are accepted.
     let other = follow(Some(&first.reply)).await.data()["sendMessage"].take();
     assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING");
     assert_eq!((&other["reply"]["status"], &other["chat"]["messageCount"]), (&json!("STREAMING"), &json!(6)));
 
-    // Of many at once at the end of a branch, one is sent.
+    // Of several concurrent messages at the end of a branch, one is accepted.
     ada.mutate("stopReply", "message { id }", json!({ "messageId": other["reply"]["id"] })).await.data();
     let answers = futures_util::future::join_all((0..8).map(|_| follow(None))).await;
     let refused: Vec<_> = answers.iter().filter(|answer| !answer.0["errors"].is_null()).collect();
@@ -67,12 +67,12 @@ on_both_databases!(a_running_reply_has_no_children, |database| async move {
     server.kill().await;
 });
 
-/// The code of the only error, or "" for what was executed.
+/// The code of the only error, or "" without an error.
 fn code(errors: &Value) -> &str {
     errors[0]["extensions"]["code"].as_str().unwrap_or_default()
 }
 
-on_both_databases!(a_request_may_ask_for_so_much_over_either_transport, |database| async move {
+on_both_databases!(requests_are_limited_over_http_and_websocket, |database| async move {
     let setup = Setup::new(&database)
         .with("MAX_REQUEST_BYTES", "2000")
         .with("MAX_DOCUMENT_TOKENS", "60")

@@ -1,4 +1,4 @@
-//! Locks after failed sign-ins, on both databases.
+//! The lockout after failed sign-ins and wrong current passwords.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const OTHER_PASSWORD: &str = "41 lanterns counted by a velvet otter";
 const HOME: &str = "192.0.2.7";
 const ELSEWHERE: &str = "198.51.100.9";
 
-/// A clock that stands until it is moved.
+/// A clock that changes only when a test advances it.
 struct StoppedClock(Mutex<DateTime<Utc>>);
 
 impl Clock for StoppedClock {
@@ -51,7 +51,7 @@ impl Kit {
         *self.clock.0.lock().unwrap() += by;
     }
 
-    /// Registered from home.
+    /// Registers a user from the network `HOME`.
     async fn register(&self, name: &str) -> SignedIn {
         let (username, email) = (name.to_owned(), format!("{name}@example.com"));
         let user = NewUser { username, email, password: PASSWORD.to_owned(), full_name: None };
@@ -63,7 +63,7 @@ impl Kit {
         self.accounts.login(credentials, &client(ip)).await
     }
 
-    /// So many wrong passwords, each told to be wrong.
+    /// Signs in with wrong passwords, and asserts that each attempt is INVALID_CREDENTIALS.
     async fn fail(&self, login: &str, ip: &str, times: usize) {
         for n in 0..times {
             let outcome = self.login(login, "wrong", ip).await;
@@ -71,7 +71,7 @@ impl Kit {
         }
     }
 
-    /// Changes the password of who is signed in, from whatever network their access token travelled to.
+    /// Changes the password of a signed-in user, from the network of `ip`.
     async fn change(&self, who: &SignedIn, current: &str, ip: &str) -> Result<user::Model> {
         self.accounts.change_password(&who.viewer, current.to_owned(), OTHER_PASSWORD.to_owned(), &client(ip)).await
     }
@@ -99,7 +99,7 @@ fn client(ip: &str) -> Client {
     Client { ip: ip.parse().unwrap(), user_agent: None }
 }
 
-/// For how long somebody is locked out, in seconds.
+/// The remaining time of the lock, in seconds.
 fn locked<T: std::fmt::Debug>(outcome: Result<T>) -> u64 {
     match outcome {
         Err(Error::LockedOut { retry_after }) => retry_after.as_secs(),
@@ -107,25 +107,28 @@ fn locked<T: std::fmt::Debug>(outcome: Result<T>) -> u64 {
     }
 }
 
-on_both_databases!(so_many_failures_lock_and_one_less_does_not, |home| async move {
+on_both_databases!(ten_failures_lock_and_nine_do_not, |home| async move {
     let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await;
     kit.fail("ada", ELSEWHERE, 9).await;
-    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(), "nine do not, and are made up for");
+    assert!(
+        kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(),
+        "nine failures do not lock, and a sign-in resets them"
+    );
     kit.fail("ada", ELSEWHERE, 10).await;
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "the right password is no way round");
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "the right password does not help");
     assert_eq!(locked(kit.login(" ADA", "wrong", ELSEWHERE).await), 900);
     assert_eq!((kit.audited("user.locked_out").await, kit.audited("user.login_failed").await), (1, 1));
     assert_eq!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap()[0].1, kit.clock.now() + TimeDelta::minutes(15));
 
     kit.advance(TimeDelta::seconds(899));
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "what is refused does not make it longer");
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "refused attempts do not extend the lock");
     kit.advance(TimeDelta::seconds(1));
     assert!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap().is_empty());
     assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
 });
 
-on_both_databases!(a_lock_is_of_one_source_and_one_account, |home| async move {
+on_both_databases!(a_lock_applies_to_one_network_and_one_account, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
     kit.register("ada").await;
     kit.register("eve").await;
@@ -141,7 +144,7 @@ on_both_databases!(a_lock_is_of_one_source_and_one_account, |home| async move {
     drop(kit.home);
 });
 
-on_both_databases!(who_is_not_there_locks_just_the_same, |home| async move {
+on_both_databases!(unknown_users_are_locked_like_known_ones, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3", "--login-lockout-minutes", "1"]).await;
     kit.fail("nobody", ELSEWHERE, 3).await;
     assert_eq!(locked(kit.login("NOBODY", PASSWORD, ELSEWHERE).await), 60);
@@ -152,7 +155,7 @@ on_both_databases!(who_is_not_there_locks_just_the_same, |home| async move {
     kit.fail("nobody", ELSEWHERE, 1).await;
 });
 
-on_both_databases!(of_many_tries_at_once_no_more_are_told_than_one_after_another, |home| async move {
+on_both_databases!(concurrent_attempts_get_no_more_results_than_sequential_ones, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
     kit.register("ada").await;
     let tries = futures_util::future::join_all((0..12).map(|_| kit.login("ada", "wrong", ELSEWHERE))).await;
@@ -163,10 +166,10 @@ on_both_databases!(of_many_tries_at_once_no_more_are_told_than_one_after_another
     assert_eq!(tries.iter().filter(refused).count(), 9);
 });
 
-on_both_databases!(of_many_tries_on_many_nodes_no_more_are_told_than_one_after_another, |home| async move {
+on_both_databases!(concurrent_attempts_on_many_nodes_get_no_more_results_than_sequential_ones, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "2"]).await;
     let ada = kit.register("ada").await;
-    // Each node hashes by itself: the tries are counted at the same time.
+    // Each node hashes independently, so the attempts are counted concurrently.
     let nodes: Vec<Accounts> =
         (0..6).map(|_| accounts(&kit.database, &kit.clock, &["--login-lockout-attempts", "2"])).collect();
     let told = |outcomes: &[Result<()>]| {
@@ -182,8 +185,8 @@ on_both_databases!(of_many_tries_on_many_nodes_no_more_are_told_than_one_after_a
         let outcomes = futures_util::future::join_all(nodes.iter().map(attempt)).await;
         assert_eq!(told(&outcomes), 2, "{outcomes:?}");
     }
-    // Twice ten failures from everywhere: the account is slow, and one try passes, whatever the number of networks and
-    // nodes.
+    // After twenty failures from many networks, sign-ins to the account are delayed: one attempt passes, whatever the
+    // number of networks and nodes.
     for source in 5..10 {
         kit.fail("ada", &format!("203.0.113.{source}"), 2).await;
     }
@@ -195,7 +198,11 @@ on_both_databases!(of_many_tries_on_many_nodes_no_more_are_told_than_one_after_a
     };
     let outcomes = futures_util::future::join_all(nodes.iter().enumerate().map(attempt)).await;
     assert_eq!(told(&outcomes), 1, "{outcomes:?}");
-    assert!(kit.login("ada", PASSWORD, HOME).await.is_ok(), "the owner, at home: {:?}", ada.user.id);
+    assert!(
+        kit.login("ada", PASSWORD, HOME).await.is_ok(),
+        "the network of the owner is not affected: {:?}",
+        ada.user.id
+    );
 });
 
 on_both_databases!(wrong_current_passwords_count_with_failed_sign_ins, |home| async move {
@@ -206,26 +213,26 @@ on_both_databases!(wrong_current_passwords_count_with_failed_sign_ins, |home| as
         let outcome = kit.change(&ada, "wrong", ELSEWHERE).await;
         assert!(matches!(outcome, Err(Error::InvalidCredentials)), "{n}: {outcome:?}");
     }
-    assert_eq!(locked(kit.change(&ada, PASSWORD, ELSEWHERE).await), 900, "the right password is no way round");
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "and one lock is for both");
+    assert_eq!(locked(kit.change(&ada, PASSWORD, ELSEWHERE).await), 900, "the right password does not help");
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "the lock applies to both");
     assert_eq!(
         locked(kit.accounts.deactivate_account(&ada.viewer, PASSWORD.to_owned(), &client(ELSEWHERE)).await),
         900
     );
-    // Of each account, network and minute one entry: two sign-ins, and two wrong current passwords, of which the last locked.
+    // One entry for each account, network and minute: two sign-ins, two wrong current passwords, and the lock.
     for (action, entries) in [("user.login_failed", 1), ("user.password_check_failed", 1), ("user.locked_out", 1)] {
         assert_eq!(kit.audited(action).await, entries, "{action}");
     }
-    assert!(kit.change(&ada, PASSWORD, HOME).await.is_ok(), "the owner, at home");
+    assert!(kit.change(&ada, PASSWORD, HOME).await.is_ok(), "the network of the owner is not affected");
 
     kit.advance(TimeDelta::minutes(15));
     let ada = kit.login("ada", OTHER_PASSWORD, ELSEWHERE).await.unwrap();
     let tries = futures_util::future::join_all((0..12).map(|_| kit.change(&ada, "wrong", ELSEWHERE))).await;
     let told = tries.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count();
-    assert_eq!(told, 4, "of many at once no more: {tries:?}");
+    assert_eq!(told, 4, "concurrent attempts: {tries:?}");
 });
 
-on_both_databases!(another_name_is_no_way_round, |home| async move {
+on_both_databases!(a_change_of_the_username_does_not_reset_failures, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
     let ada = kit.register("ada").await;
     for (name, failure) in [("ada2", "sign-in"), ("ada3", "password"), ("ada4", "sign-in")] {
@@ -242,7 +249,7 @@ on_both_databases!(another_name_is_no_way_round, |home| async move {
     assert!(kit.login("ada5", PASSWORD, HOME).await.is_ok());
 });
 
-on_both_databases!(an_attack_from_everywhere_slows_strange_networks_and_not_known_ones, |home| async move {
+on_both_databases!(an_attack_from_many_networks_delays_unknown_networks_only, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "1"]).await;
     kit.register("ada").await;
     for login in ["ada", "nobody"] {
@@ -251,20 +258,20 @@ on_both_databases!(an_attack_from_everywhere_slows_strange_networks_and_not_know
         }
         assert_eq!(locked(kit.login(login, PASSWORD, ELSEWHERE).await), 10, "{login}");
     }
-    assert!(kit.login("ada", PASSWORD, HOME).await.is_ok(), "ada registered from there");
+    assert!(kit.login("ada", PASSWORD, HOME).await.is_ok(), "the user registered from this network");
     assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 10);
 
     kit.advance(TimeDelta::seconds(10));
     kit.fail("ada", "203.0.113.11", 1).await;
     kit.advance(TimeDelta::seconds(9));
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "one try for all of them");
+    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "one attempt for all unknown networks");
     kit.advance(TimeDelta::seconds(1));
     assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
     kit.fail("ada", "203.0.113.12", 1).await;
-    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(), "which is known from now on");
+    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(), "the network is known after the sign-in");
 });
 
-on_both_databases!(who_may_lifts_every_lock, |home| async move {
+on_both_databases!(unlocking_requires_a_permission_and_removes_every_lock, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "1"]).await;
     let ada = kit.register("ada").await;
     let admin = NewUser {
@@ -292,19 +299,19 @@ on_both_databases!(who_may_lifts_every_lock, |home| async move {
     assert_eq!(kit.audited("user.unlocked").await, 1);
 });
 
-on_both_databases!(zero_locks_nobody, |home| async move {
+on_both_databases!(zero_attempts_disable_the_lockout, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "0"]).await;
     kit.register("ada").await;
     kit.fail("ada", ELSEWHERE, 12).await;
     assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
 });
 
-on_both_databases!(unknown_users_inactive_ones_and_wrong_passwords_take_the_same_time, |home| async move {
+on_both_databases!(unknown_users_deactivated_users_and_wrong_passwords_take_the_same_time, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "0"]).await;
     kit.register("ada").await;
     let gone = kit.register("gone").await;
     deactivate(&kit, &gone).await;
-    // In turns, so that whatever else the machine does falls on all of them.
+    // Alternately, so that other load of the machine affects all three.
     let logins = ["ada", "nobody", "gone"];
     let mut times = logins.map(|_| Vec::new());
     for _ in 0..20 {

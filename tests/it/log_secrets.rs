@@ -1,5 +1,5 @@
-//! No secret is in the log, at no level: not what clients send over HTTP and WebSocket, not what the server gives them,
-//! not the keys of providers.
+//! Tests that the log contains no secrets, at any level: neither secrets that clients send over HTTP and WebSocket, nor
+//! those that the server returns, nor the keys of providers.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ on_both_databases!(no_secret_is_in_the_log_at_any_level, |database| async move {
         secrets.extend([user.token.clone().unwrap(), user.refresh_token.clone()]);
     }
 
-    // Over HTTP, in a query string too.
+    // Over HTTP.
     let made =
         ada.mutate("createPersonalAccessToken", "secret", json!({ "name": "ci", "scopes": ["READ"] })).await.data();
     let program = text(&made["createPersonalAccessToken"]["secret"]);

@@ -1,4 +1,4 @@
-//! The integration tests: one binary, one file a subject.
+//! The integration tests: one binary, with one file for each subject.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod accounts;

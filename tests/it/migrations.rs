@@ -1,4 +1,4 @@
-//! Migrations go up, down and up again, on both databases.
+//! Tests of the migrations: up, down and up again, concurrent runs, and migrations of existing data.
 
 use duologue::entity::{audit_entry, user};
 use duologue::storage::Database;
@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait as _, EntityTrait as _, QueryOrder as _};
 
 use crate::support::database::on_both_databases;
 
-on_both_databases!(up_down_up, |database| async move {
+on_both_databases!(migrations_run_up_down_and_up, |database| async move {
     run(database.url(), Step::Up(None)).await.unwrap();
     let all = status(database.url()).await.unwrap();
     assert!(!all.is_empty() && all.iter().all(|(_, applied)| *applied), "{all:?}");
@@ -15,7 +15,7 @@ on_both_databases!(up_down_up, |database| async move {
     run(database.url(), Step::Down(1)).await.unwrap();
     let pending: Vec<bool> = status(database.url()).await.unwrap().iter().map(|(_, applied)| !applied).collect();
     assert_eq!(pending.iter().filter(|pending| **pending).count(), 1);
-    assert_eq!(pending.last(), Some(&true), "the newest is taken back first");
+    assert_eq!(pending.last(), Some(&true), "the newest is reverted first");
 
     run(database.url(), Step::Down(u32::try_from(all.len()).unwrap())).await.unwrap();
     assert!(status(database.url()).await.unwrap().iter().all(|(_, applied)| !applied));
@@ -24,7 +24,7 @@ on_both_databases!(up_down_up, |database| async move {
     assert!(status(database.url()).await.unwrap().iter().all(|(_, applied)| *applied));
 });
 
-on_both_databases!(usernames_leave_the_audit_log, |database| async move {
+on_both_databases!(usernames_are_removed_from_the_audit_log, |database| async move {
     let all = status(database.url()).await.unwrap();
     let before = all.iter().position(|(name, _)| name.ends_with("audit_usernames")).unwrap();
     run(database.url(), Step::Up(Some(u32::try_from(before).unwrap()))).await.unwrap();
@@ -45,7 +45,7 @@ on_both_databases!(usernames_leave_the_audit_log, |database| async move {
     rows.close().await;
 });
 
-on_both_databases!(started_at_once_they_wait_for_one_another, |database| async move {
+on_both_databases!(concurrent_migrations_wait_for_one_another, |database| async move {
     run(database.url(), Step::Up(Some(1))).await.unwrap();
     let (one, two) = tokio::join!(run(database.url(), Step::Up(None)), run(database.url(), Step::Up(None)));
     if database.url().starts_with("postgres") {
@@ -57,12 +57,12 @@ on_both_databases!(started_at_once_they_wait_for_one_another, |database| async m
     assert!(status(database.url()).await.unwrap().iter().all(|(_, applied)| *applied));
 });
 
-on_both_databases!(full_names_that_are_there_are_folded, |database| async move {
+on_both_databases!(existing_full_names_get_a_search_key, |database| async move {
     let all = status(database.url()).await.unwrap();
     let before = all.iter().position(|(name, _)| name.ends_with("full_name_keys")).unwrap();
     run(database.url(), Step::Up(Some(u32::try_from(before).unwrap()))).await.unwrap();
     let rows = sea_orm::Database::connect(database.url()).await.unwrap();
-    // More than one batch, and somebody without a name.
+    // More rows than one batch, and one without a name.
     for n in 0..502 {
         let (id, name) = match database.url().starts_with("postgres") {
             true => (format!("'00000000-0000-7000-8000-{n:012}'"), if n == 0 { "NULL" } else { "'ÉLODIE Ünal'" }),

@@ -1,4 +1,4 @@
-//! Everything by its id, the models, and the server's own data.
+//! `node` and `nodes`, characters, models, and the data of the server.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::support::server::Setup;
 const NODES: &str = "query($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }";
 const NODE: &str = "query($id: ID!) { node(id: $id) { __typename id } }";
 
-on_both_databases!(every_type_is_found_by_its_id_by_who_may_see_it, |database| async move {
+on_both_databases!(node_returns_an_object_of_every_type_to_its_readers, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let sent = ada.ask("demo/tools", "one two").await;
@@ -18,7 +18,7 @@ on_both_databases!(every_type_is_found_by_its_id_by_who_may_see_it, |database| a
     let call = ada.message(&sent.reply, "parts { ... on ToolCall { id } }").await["parts"][1]["id"].take();
     let seen = ada.data("{ characters { nodes { id } } me { roles { id } } }", json!({})).await;
     let (character, role) = (&seen["characters"]["nodes"][0]["id"], &seen["me"]["roles"][0]["id"]);
-    // Each with its type, and whether others see it too.
+    // Each id with its type, and whether other users can read it.
     let all = [
         (json!(ada.id), "User", true),
         (json!(ada.session_id), "Session", false),
@@ -37,13 +37,13 @@ on_both_databases!(every_type_is_found_by_its_id_by_who_may_see_it, |database| a
         assert_eq!(mine["nodes"][place], whole);
         assert_eq!(ada.data(NODE, json!({ "id": id })).await["node"], whole);
         assert_eq!(hers["nodes"][place], if *is_public { whole } else { Value::Null }, "{kind}");
-        // The same id of nobody: as if it were somebody else's.
+        // An id that does not exist is null, like an object of another user.
         let prefix = text(id).split('_').next().unwrap().to_owned();
         let nobodys = format!("{prefix}_01h455vb4pex5vsknk084sn02q");
         assert_eq!(ada.data(NODE, json!({ "id": nobodys })).await["node"], Value::Null, "{nobodys}");
     }
 
-    // Another type's prefix on a good number is another thing.
+    // A valid id with the prefix of another type does not exist.
     let number = sent.chat.trim_start_matches("chat_");
     assert_eq!(ada.data(NODE, json!({ "id": format!("msg_{number}") })).await["node"], Value::Null);
     for id in [
@@ -76,7 +76,7 @@ on_both_databases!(every_type_is_found_by_its_id_by_who_may_see_it, |database| a
     server.stop().await;
 });
 
-on_both_databases!(characters_are_listed_and_found, |database| async move {
+on_both_databases!(characters_are_listed_and_filtered, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let fields = "id name description greeting systemPrompt isPublic tags owner { id } createdAt";
@@ -115,7 +115,7 @@ on_both_databases!(characters_are_listed_and_found, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(the_server_tells_its_models, |database| async move {
+on_both_databases!(models_and_server_data_are_listed, |database| async move {
     let provider = FakeProvider::start().await;
     let setup = Setup::new(&database).with("MODELS_FILE", provider.models_file()).with("MAX_MESSAGE_LENGTH", "77");
     let server = setup.start().await;

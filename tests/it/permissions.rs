@@ -1,5 +1,5 @@
-//! Who may ask for what: every field of the roots, of `Admin` and of `User`, for nobody, for anybody, for the owner,
-//! for who has each permission alone, and for a program with every permission.
+//! Access control of every field of the root types, of `Admin` and of `User`: the result for an anonymous client,
+//! another user, the owner, a user with each single permission, and a personal access token with all permissions.
 
 mod described;
 
@@ -13,36 +13,37 @@ use crate::support::database::{TestDatabase, on_both_databases};
 use crate::support::server::Setup;
 use crate::support::staff::{log_in, new_role, root, with_admin, with_permissions};
 
-/// The types whose every field stands in the table.
+/// The types whose fields are all in the table.
 const TYPES: [&str; 5] = ["Query", "Mutation", "Subscription", "Admin", "User"];
 
-/// What comes of a field: `seen` for a value, `null` for null without an error, else the code of its error.
+/// The result of a field: `seen` for a value, `null` for null without an error, otherwise the code of its error.
 type Outcome = &'static str;
 
-/// Who gets what.
+/// The expected result of a field for each caller.
 #[derive(Clone, Copy)]
 enum Rule {
-    /// Everybody gets the same.
+    /// The same result for all callers.
     Everybody(Outcome),
-    /// Who is signed in gets this.
+    /// The result for signed-in users; UNAUTHENTICATED for others.
     SignedIn(Outcome),
-    /// The owner gets the one, who else is signed in the other.
+    /// The result for the owner, and for other users.
     Owner(Outcome, Outcome),
-    /// The owner and who has the permission get the one, who else is signed in the other.
+    /// The permission, the result for the owner and for users with the permission, and the result for other users.
     OwnerOr(&'static str, Outcome, Outcome),
-    /// Who has the permission gets the one, who else is signed in the other.
+    /// The permission, the result for users with the permission, and for other users.
     Needs(&'static str, Outcome, Outcome),
-    /// Who has the permission gets this, who has another one FORBIDDEN; nobody else has an `admin` to ask.
+    /// The permission, and the result for users with it. Users with other permissions get FORBIDDEN. For all others,
+    /// `admin` is null.
     Admin(&'static str, Outcome),
 }
 use Rule::{Admin, Everybody, Needs, Owner, OwnerOr, SignedIn};
 
 const DENIED: Outcome = "FORBIDDEN";
-/// Where something was let through, and found nothing or mistakes, it changed nothing: the table has one server.
+// Callers with access send unknown ids or invalid input, so that the rows of the table do not affect each other.
 const PASSED: Outcome = "NOT_FOUND";
 const REFUSED: Outcome = "INVALID_INPUT";
 
-/// The type and the field, how it is asked for, and who gets what. `$name` stands for an id of the fixture.
+/// The type and the field, its selection, and the expected results. `$name` is replaced by an id of the fixture.
 const TABLE: &[(&str, &str, Rule)] = &[
     ("Query.node", r#"node(id: "$chat") { id }"#, Owner("seen", "null")),
     ("Query.node", r#"node(id: "$reply") { id }"#, Owner("seen", "null")),
@@ -183,12 +184,12 @@ const TABLE: &[(&str, &str, Rule)] = &[
         Needs("ROLES_WRITE", PASSED, DENIED),
     ),
     ("Subscription.reply", r#"reply(messageId: "$reply") { position }"#, Owner("seen", PASSED)),
-    // The last two end what the others use; whoever asks for them signs in again before.
+    // These end the session of the caller, caller signs in again before.
     ("Mutation.logout", "logout { sessionId }", SignedIn("seen")),
     ("Mutation.logoutEverywhere", "logoutEverywhere { sessionCount }", SignedIn("seen")),
 ];
 
-/// The mutations that require a session: FORBIDDEN with a personal access token, whatever it carries.
+/// The mutations that require a session: FORBIDDEN with a personal access token, whatever its scopes are.
 const IN_SESSION: &[&str] = &[
     "Mutation.logout",
     "Mutation.logoutEverywhere",
@@ -210,40 +211,40 @@ const IN_SESSION: &[&str] = &[
     "Mutation.deleteRole",
 ];
 
-/// Who asks.
+/// The credentials of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Who {
+enum Caller {
     Anonymous,
-    Stranger,
+    OtherUser,
     Owner,
     With(&'static str),
     /// A personal access token with every scope, of a user with every permission.
-    Program,
+    AccessToken,
 }
 
 impl Rule {
-    fn expected(self, field: &str, who: Who) -> Outcome {
-        let has = |permission| who == Who::With(permission) || who == Who::Program;
-        match (self, who) {
-            (_, Who::Program) if IN_SESSION.contains(&field) => DENIED,
-            (_, Who::Program) if field == "Query.currentSession" => "null",
-            (Everybody("admin"), Who::Program) => "seen",
-            (Everybody("me"), Who::Anonymous) => "null",
+    fn expected(self, field: &str, caller: Caller) -> Outcome {
+        let has = |permission| caller == Caller::With(permission) || caller == Caller::AccessToken;
+        match (self, caller) {
+            (_, Caller::AccessToken) if IN_SESSION.contains(&field) => DENIED,
+            (_, Caller::AccessToken) if field == "Query.currentSession" => "null",
+            (Everybody("admin"), Caller::AccessToken) => "seen",
+            (Everybody("me"), Caller::Anonymous) => "null",
             (Everybody("me"), _) => "seen",
-            (Everybody("admin"), Who::With(_)) => "seen",
-            (Everybody("admin") | Admin(..), Who::Anonymous | Who::Stranger | Who::Owner) => "null",
+            (Everybody("admin"), Caller::With(_)) => "seen",
+            (Everybody("admin") | Admin(..), Caller::Anonymous | Caller::OtherUser | Caller::Owner) => "null",
             (Everybody(outcome), _) => outcome,
-            (_, Who::Anonymous) => "UNAUTHENTICATED",
+            (_, Caller::Anonymous) => "UNAUTHENTICATED",
             (SignedIn(outcome), _) => outcome,
             (Owner(own, other), _) => {
-                if who == Who::Owner {
+                if caller == Caller::Owner {
                     own
                 } else {
                     other
                 }
             }
             (OwnerOr(permission, own, other), _) => {
-                if who == Who::Owner || has(permission) {
+                if caller == Caller::Owner || has(permission) {
                     own
                 } else {
                     other
@@ -268,18 +269,18 @@ impl Rule {
 }
 
 #[test]
-fn every_field_stands_in_the_table() {
+fn every_field_is_in_the_table() {
     let fields: BTreeSet<String> = described::fields().into_keys().collect();
     let listed: BTreeSet<String> = TABLE.iter().map(|(field, ..)| (*field).to_owned()).collect();
     let missing: Vec<_> = fields.difference(&listed).collect();
     let gone: Vec<_> = listed.difference(&fields).collect();
-    assert!(missing.is_empty(), "say in the table who may ask for these: {missing:?}");
-    assert!(gone.is_empty(), "these are no fields any more: {gone:?}");
+    assert!(missing.is_empty(), "add these fields to the table: {missing:?}");
+    assert!(gone.is_empty(), "these fields do not exist: {gone:?}");
 }
 
 struct Fixture {
     ids: Vec<(&'static str, String)>,
-    people: Vec<(Who, Client)>,
+    callers: Vec<(Caller, Client)>,
 }
 
 impl Fixture {
@@ -307,31 +308,31 @@ impl Fixture {
             ("$noToken", "pat_01h455vb4pex5vsknk084sn02q".to_owned()),
         ];
         let nobody = Client::new(root.address);
-        let mut people = vec![(Who::Anonymous, nobody.clone())];
-        people.push((Who::Stranger, (*nobody.sign_up("stranger").await).clone()));
+        let mut callers = vec![(Caller::Anonymous, nobody.clone())];
+        callers.push((Caller::OtherUser, (*nobody.sign_up("stranger").await).clone()));
         for (_, permission) in Permission::ALL {
             let user = with_permissions(root, &permission.to_lowercase(), &[permission]).await;
-            people.push((Who::With(permission), (*user).clone()));
+            callers.push((Caller::With(permission), (*user).clone()));
         }
-        let program = json!({ "name": "all", "scopes": ["READ", "WRITE", "ADMIN"] });
-        let program = root.mutate("createPersonalAccessToken", "secret", program).await.data();
-        people.push((Who::Program, root.with_token(&text(&program["createPersonalAccessToken"]["secret"]))));
-        // The owner is the last, for a chat may go.
-        people.push((Who::Owner, (*owner).clone()));
-        Self { ids, people }
+        let token = json!({ "name": "all", "scopes": ["READ", "WRITE", "ADMIN"] });
+        let token = root.mutate("createPersonalAccessToken", "secret", token).await.data();
+        callers.push((Caller::AccessToken, root.with_token(&text(&token["createPersonalAccessToken"]["secret"]))));
+        // The owner comes last, because the owner can delete the chat.
+        callers.push((Caller::Owner, (*owner).clone()));
+        Self { ids, callers }
     }
 
-    fn name(who: Who) -> String {
-        match who {
-            Who::Anonymous => "nobody".to_owned(),
-            Who::Stranger => "stranger".to_owned(),
-            Who::Owner => "owner".to_owned(),
-            Who::With(permission) => permission.to_lowercase(),
-            Who::Program => "root".to_owned(),
+    fn name(caller: Caller) -> String {
+        match caller {
+            Caller::Anonymous => "nobody".to_owned(),
+            Caller::OtherUser => "stranger".to_owned(),
+            Caller::Owner => "owner".to_owned(),
+            Caller::With(permission) => permission.to_lowercase(),
+            Caller::AccessToken => "root".to_owned(),
         }
     }
 
-    async fn outcome(&self, who: Who, client: &Client, field: &str, document: &str) -> String {
+    async fn outcome(&self, caller: Caller, client: &Client, field: &str, document: &str) -> String {
         let selection =
             self.ids.iter().rev().fold(document.to_owned(), |text, (name, id)| {
                 text.replace(&format!("\"{name}\""), &format!("\"{id}\""))
@@ -351,8 +352,8 @@ impl Fixture {
             let mut socket = client.socket().await;
             socket.subscribe("1", &document, json!({})).await;
             first(socket.next().await)
-        } else if name.starts_with("logout") && !matches!(who, Who::Anonymous | Who::Program) {
-            log_in(client, &Self::name(who)).await.run(&document, json!({})).await
+        } else if name.starts_with("logout") && !matches!(caller, Caller::Anonymous | Caller::AccessToken) {
+            log_in(client, &Self::name(caller)).await.run(&document, json!({})).await
         } else {
             client.run(&document, json!({})).await
         };
@@ -360,7 +361,7 @@ impl Fixture {
     }
 }
 
-/// The first answer of a subscription.
+/// The first response of a subscription.
 fn first(mut message: Value) -> Answer {
     match text(&message["type"]).as_str() {
         "next" => Answer(message["payload"].take()),
@@ -374,7 +375,11 @@ fn read(answer: &Answer, path: &[&str]) -> String {
         let at: Vec<String> = answer.0["errors"][0]["path"].as_array().unwrap().iter().map(text).collect();
         assert!(path.starts_with(&at.iter().map(String::as_str).collect::<Vec<_>>()), "{}", answer.0);
         if answer.code() == DENIED && path[0] == "admin" {
-            assert!(answer.0["data"]["admin"]["id"] == "admin" && at == path, "on that field alone: {}", answer.0);
+            assert!(
+                answer.0["data"]["admin"]["id"] == "admin" && at == path,
+                "the error must affect this field only: {}",
+                answer.0
+            );
         }
         return answer.code().to_owned();
     }
@@ -383,15 +388,16 @@ fn read(answer: &Answer, path: &[&str]) -> String {
     if value.is_null() { "null" } else { "seen" }.to_owned()
 }
 
-on_both_databases!(each_gets_what_the_table_says, |database: TestDatabase| async move {
+on_both_databases!(each_caller_gets_the_result_in_the_table, |database: TestDatabase| async move {
     let server = with_admin(Setup::new(&database).with("LOGIN_LOCKOUT_ATTEMPTS", "0")).start().await;
     let fixture = Fixture::new(&root(&server).await).await;
     let mut wrong = Vec::new();
     for (field, document, rule) in TABLE {
-        for (who, client) in &fixture.people {
-            let (expected, got) = (rule.expected(field, *who), fixture.outcome(*who, client, field, document).await);
+        for (caller, client) in &fixture.callers {
+            let (expected, got) =
+                (rule.expected(field, *caller), fixture.outcome(*caller, client, field, document).await);
             if got != expected {
-                wrong.push(format!("{field} for {who:?}: {got} instead of {expected}"));
+                wrong.push(format!("{field} for {caller:?}: {got} instead of {expected}"));
             }
         }
     }

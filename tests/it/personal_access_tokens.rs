@@ -1,4 +1,4 @@
-//! Programs that act for users: what their tokens carry, and what never.
+//! Personal access tokens: scopes, mutations that they cannot execute, revocation and limits.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ async fn token(user: &User, scopes: Value) -> Token {
     Token { id: text(&made["personalAccessToken"]["id"]), client: user.with_token(&text(&made["secret"])) }
 }
 
-on_both_databases!(a_token_reads_and_writes_as_its_scopes_say, |database| async move {
+on_both_databases!(a_token_can_do_what_its_scopes_allow, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let reads = token(&ada, json!(["READ"])).await;
@@ -37,7 +37,7 @@ on_both_databases!(a_token_reads_and_writes_as_its_scopes_say, |database| async 
         me["me"]["personalAccessTokens"].as_array().unwrap().iter().map(|one| text(&one["id"])).collect();
     assert_eq!(listed, [writes.id.clone(), reads.id.clone()], "newest first");
 
-    // Every mutation there is, named by introspection: each is refused before it looks at its input.
+    // Every mutation of the schema is refused before its input is checked.
     let fields = ada.data("{ __schema { mutationType { fields { name args { name } type { fields { name type { kind ofType { kind } } } } } } } }", json!({})).await;
     let fields = fields["__schema"]["mutationType"]["fields"].as_array().unwrap().clone();
     assert!(fields.len() > 15);
@@ -73,13 +73,13 @@ on_both_databases!(a_token_reads_and_writes_as_its_scopes_say, |database| async 
     let mut socket = reads.client.socket().await;
     socket.read("1", &sent.reply, None).await;
     while socket.event("1").await.is_some() {}
-    // Over the socket too.
+    // Over a WebSocket.
     socket.subscribe("2", "mutation { logout { sessionId } }", json!({})).await;
     assert_eq!(socket.failure("2").await.code(), "FORBIDDEN");
     server.stop().await;
 });
 
-on_both_databases!(what_touches_the_safety_of_an_account_needs_a_session, |database| async move {
+on_both_databases!(mutations_for_the_security_of_an_account_require_a_session, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let all = token(&ada, json!(["READ", "WRITE", "ADMIN"])).await;
@@ -116,7 +116,7 @@ async fn admin(server: &Server) -> User {
     server.client().signed_in(&payload.data()["login"])
 }
 
-on_both_databases!(the_rights_of_an_admin_travel_with_the_scope_alone, |database| async move {
+on_both_databases!(admin_permissions_require_the_admin_scope, |database| async move {
     let setup = Setup::new(&database)
         .with("DEFAULT_ADMIN_USERNAME", "root")
         .with("DEFAULT_ADMIN_EMAIL", "root@example.com")
@@ -130,7 +130,7 @@ on_both_databases!(the_rights_of_an_admin_travel_with_the_scope_alone, |database
     server.stop().await;
 });
 
-on_both_databases!(a_revoked_token_is_dead_at_once, |database| async move {
+on_both_databases!(a_revoked_token_is_invalid_immediately, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let made = token(&ada, json!(["READ"])).await;
@@ -155,7 +155,7 @@ on_both_databases!(a_revoked_token_is_dead_at_once, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(tokens_have_rules_and_a_limit, |database| async move {
+on_both_databases!(tokens_are_validated_and_limited_in_number, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let make = async |input: Value| ada.mutate("createPersonalAccessToken", TOKEN, input).await;

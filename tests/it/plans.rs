@@ -1,4 +1,4 @@
-//! No query reads a whole table: what each one does is asked of the database itself, while the storage runs it.
+//! Tests that no query scans a whole table, with the query plan of each statement that the storage executes.
 
 use std::sync::Mutex;
 
@@ -21,10 +21,10 @@ use crate::support::database::{TestDatabase, on_both_databases};
 
 const NOW: &str = "'2026-11-01T00:00:00+00:00'";
 
-/// A connection that has every statement explained before it runs it.
+/// A connection that checks the query plan of each statement before it executes the statement.
 struct Explained {
     db: DatabaseConnection,
-    walks: Mutex<Vec<String>>,
+    scans: Mutex<Vec<String>>,
 }
 
 impl Explained {
@@ -34,7 +34,7 @@ impl Explained {
         options.max_connections(1);
         let db = Database::connect(options).await.unwrap();
         fill(&db).await;
-        Self { db, walks: Mutex::default() }
+        Self { db, scans: Mutex::default() }
     }
 
     async fn explain(&self, statement: &Statement) {
@@ -54,19 +54,19 @@ impl Explained {
         };
         let column = if backend == DbBackend::Sqlite { "detail" } else { "QUERY PLAN" };
         let lines: Vec<String> = rows.iter().map(|row| row.try_get("", column).unwrap()).collect();
-        if lines.iter().enumerate().any(|(place, line)| is_walk(line, lines.get(place + 1))) {
-            self.walks.lock().unwrap().push(format!("{}\n{}", statement.sql, lines.join("\n")));
+        if lines.iter().enumerate().any(|(place, line)| is_scan(line, lines.get(place + 1))) {
+            self.scans.lock().unwrap().push(format!("{}\n{}", statement.sql, lines.join("\n")));
         }
     }
 
-    /// That nothing since the last time read a whole table, or an index without a condition.
-    fn no_walk(&self, what: &str) {
-        let walks = std::mem::take(&mut *self.walks.lock().unwrap());
-        assert!(walks.is_empty(), "{what} reads what it does not need:\n{}", walks.join("\n\n"));
+    /// Asserts that no statement since the last call scanned a whole table, or an index without a condition.
+    fn assert_no_scan(&self, what: &str) {
+        let scans = std::mem::take(&mut *self.scans.lock().unwrap());
+        assert!(scans.is_empty(), "{what} scans a table or an index:\n{}", scans.join("\n\n"));
     }
 }
 
-/// 20,000 messages in 1,000 chats of 20 owners: enough for PostgreSQL to prefer its indexes by what it counted.
+/// Inserts 20,000 messages in 1,000 chats of 20 owners, enough for PostgreSQL's planner to prefer indexes.
 async fn fill(db: &DatabaseConnection) {
     let is_sqlite = db.get_database_backend() == DbBackend::Sqlite;
     let key = |number: &str| match is_sqlite {
@@ -80,7 +80,7 @@ async fn fill(db: &DatabaseConnection) {
     };
     let (first, last) = match is_sqlite {
         true => ("PRAGMA foreign_keys = OFF", "PRAGMA foreign_keys = ON"),
-        // Plans that know no value, as those of prepared statements.
+        // Generic plans, like those of prepared statements.
         false => ("SET session_replication_role = replica", "ANALYZE; SET plan_cache_mode = force_generic_plan"),
     };
     let (chat, owner) = (key("1000 + c.i"), key("c.i % 20"));
@@ -103,8 +103,8 @@ async fn fill(db: &DatabaseConnection) {
     }
 }
 
-/// Whether a line of a plan reads the whole of a table that grows, or of an index without a condition of its own.
-fn is_walk(line: &str, next: Option<&String>) -> bool {
+/// Whether a line of a plan scans a whole table that grows, or an index without a condition.
+fn is_scan(line: &str, next: Option<&String>) -> bool {
     const GROWING: [&str; 4] = ["messages", "chats", "m", "c"];
     const PARTIAL: [&str; 3] = ["messages_running", "messages_streaming", "chats_deleted"];
     let line = line.trim().trim_start_matches("->").trim();
@@ -188,86 +188,86 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     let (id, chat) = (message.id, message.chat_id);
     for readable in [Readable::Of(owner), Readable::All] {
         messages::find_all(db, readable, &[id, MessageId(uuid(5))]).await.unwrap();
-        db.no_walk("find_all");
+        db.assert_no_scan("find_all");
         messages::find_within(db, readable, &[id, MessageId(uuid(5))], 1_000).await.unwrap();
-        db.no_walk("find_within");
+        db.assert_no_scan("find_within");
         branches::depths(db, readable, &[id, MessageId(uuid(5))]).await.unwrap();
-        db.no_walk("depths");
+        db.assert_no_scan("depths");
         messages::children(db, readable, &[id, MessageId(uuid(5))], 50, 1_000).await.unwrap();
-        db.no_walk("children");
+        db.assert_no_scan("children");
         messages::roots(db, readable, &[chat, ChatId(uuid(5))], 50, 1_000).await.unwrap();
-        db.no_walk("roots");
+        db.assert_no_scan("roots");
     }
     messages::find(db, owner, id).await.unwrap();
-    db.no_walk("find");
+    db.assert_no_scan("find");
     messages::find_by_call(db, owner, ToolCallId(uuid(6))).await.unwrap();
-    db.no_walk("find_by_call");
+    db.assert_no_scan("find_by_call");
     messages::branch(db, id, 0, 3).await.unwrap();
-    db.no_walk("branch");
+    db.assert_no_scan("branch");
     let part = branches::BranchPart { below: id, from: 0, to: 3 };
     branches::branches(db, &[part, part], 1_000).await.unwrap();
-    db.no_walk("branches");
+    db.assert_no_scan("branches");
     branches::ancestors(db, &[(id, 0), (MessageId(uuid(5)), 1)]).await.unwrap();
-    db.no_walk("ancestors");
+    db.assert_no_scan("ancestors");
     branches::newest_leaves_below(db, &[id, MessageId(uuid(5))]).await.unwrap();
-    db.no_walk("newest_leaves_below");
+    db.assert_no_scan("newest_leaves_below");
     branches::jump(db, id).await.unwrap();
-    db.no_walk("jump");
+    db.assert_no_scan("jump");
     messages::mark_followed(db, id).await.unwrap();
-    db.no_walk("mark_followed");
+    db.assert_no_scan("mark_followed");
     messages::finish(db, Some(boot), &message).await.unwrap();
-    db.no_walk("finish");
+    db.assert_no_scan("finish");
     messages::request_stop(db, id).await.unwrap();
-    db.no_walk("request_stop");
+    db.assert_no_scan("request_stop");
     messages::request_stop_in(db, chat).await.unwrap();
-    db.no_walk("request_stop_in");
+    db.assert_no_scan("request_stop_in");
     messages::request_stop_of(db, owner).await.unwrap();
-    db.no_walk("request_stop_of");
+    db.assert_no_scan("request_stop_of");
     messages::find_any_of(db, &[id]).await.unwrap();
-    db.no_walk("find_any_of");
+    db.assert_no_scan("find_any_of");
     messages::stop_requests(db, boot).await.unwrap();
-    db.no_walk("stop_requests");
+    db.assert_no_scan("stop_requests");
     messages::lock_owned(db, boot, &[id]).await.unwrap();
-    db.no_walk("lock_owned");
+    db.assert_no_scan("lock_owned");
     for owner in [None, Some(boot)] {
         for after in [None, Some(id)] {
             messages::find_running(db, owner, after, 100).await.unwrap();
-            db.no_walk("find_running");
+            db.assert_no_scan("find_running");
         }
     }
     reply_chunks::after(db, id, 0).await.unwrap();
-    db.no_walk("after");
+    db.assert_no_scan("after");
     reply_chunks::of_all(db, &[id]).await.unwrap();
-    db.no_walk("of_all");
+    db.assert_no_scan("of_all");
     reply_chunks::delete(db, &[id]).await.unwrap();
-    db.no_walk("delete");
+    db.assert_no_scan("delete");
     messages::running_owners(db).await.unwrap();
-    db.no_walk("running_owners");
+    db.assert_no_scan("running_owners");
 });
 
 on_both_databases!(chats_are_read_by_index, |database| async move {
     let db = &Explained::connect(&database).await;
     let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(2)));
     chats::find(db, owner, chat).await.unwrap();
-    db.no_walk("find");
+    db.assert_no_scan("find");
     chats::lock_all(db, &[chat, ChatId(uuid(5))]).await.unwrap();
     chats::touch(db, &[chat, ChatId(uuid(5))], DateTime::UNIX_EPOCH).await.unwrap();
-    db.no_walk("touch");
+    db.assert_no_scan("touch");
     chats::lock(db, owner, chat).await.unwrap();
-    db.no_walk("lock");
+    db.assert_no_scan("lock");
     chats::find_all(db, Readable::Of(owner), &[chat, ChatId(uuid(5))]).await.unwrap();
-    db.no_walk("find_all");
+    db.assert_no_scan("find_all");
     let place = chats::ChatCursor { active_at: DateTime::UNIX_EPOCH, id: chat };
     for after in [None, Some(place)] {
         let window = Window { after, before: None, limit: 20, from_end: false };
         chats::page(db, Readable::Of(owner), &Filter::default(), window).await.unwrap();
-        db.no_walk("page");
+        db.assert_no_scan("page");
     }
     chats::count(db, Readable::Of(owner), &Filter::default()).await.unwrap();
-    db.no_walk("count");
+    db.assert_no_scan("count");
     chats::mark_all_deleted(db, owner, DateTime::UNIX_EPOCH).await.unwrap();
-    db.no_walk("mark_all_deleted");
+    db.assert_no_scan("mark_all_deleted");
     chats::find_deleted(db).await.unwrap();
     chats::sweep(db, chat, 100).await.unwrap();
-    db.no_walk("sweep");
+    db.assert_no_scan("sweep");
 });

@@ -1,4 +1,4 @@
-//! What an attacker tries at the real server: floods of sign-ins, old secrets.
+//! Attacks on the real server: floods of sign-ins, locks, old secrets, and origins.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ async fn database() -> TestDatabase {
     TestDatabase::create(Engine::Sqlite).await.unwrap()
 }
 
-/// The answer to a document of an anonymous client from this address, as a trusted proxy tells it.
+/// Executes a document as an anonymous client with this address, which a trusted proxy forwards.
 async fn from(server: &Server, address: &str, query: &str, variables: Value) -> Value {
     let request = reqwest::Client::builder().tls_certs_only([]).build().unwrap();
     let request = request.post(format!("http://{}/graphql", server.address)).header("x-forwarded-for", address);
@@ -25,7 +25,7 @@ fn code(answer: &Value) -> &str {
 const LOGIN: &str = "mutation($input: LoginInput!) { login(input: $input) { accessToken } }";
 
 #[tokio::test]
-async fn a_hundred_aliased_sign_ins_are_a_hundred() {
+async fn a_hundred_aliased_sign_ins_count_as_a_hundred() {
     let database = database().await;
     let server = Setup::new(&database).with("RATE_LIMIT_PER_MINUTE", "20").start().await;
     let logins = |n: usize| {
@@ -48,7 +48,7 @@ async fn a_hundred_aliased_sign_ins_are_a_hundred() {
 }
 
 #[tokio::test]
-async fn messages_to_models_have_a_limit_of_their_own() {
+async fn messages_to_models_have_a_separate_limit() {
     let database = database().await;
     let server = Setup::new(&database).with("CHAT_RATE_LIMIT_PER_MINUTE", "2").start().await;
     let ada = server.sign_up("ada").await;
@@ -60,7 +60,7 @@ async fn messages_to_models_have_a_limit_of_their_own() {
     ada.data("{ me { id } }", json!({})).await;
 }
 
-on_both_databases!(an_admin_sees_and_lifts_a_lock_and_it_never_reached_the_owners_network, |database| async move {
+on_both_databases!(an_admin_sees_and_removes_a_lock_that_does_not_affect_the_owners_network, |database| async move {
     let server = Setup::new(&database)
         .with("TRUSTED_PROXIES", "127.0.0.0/8")
         .with("DEFAULT_ADMIN_USERNAME", "root")
@@ -99,7 +99,7 @@ on_both_databases!(an_admin_sees_and_lifts_a_lock_and_it_never_reached_the_owner
 });
 
 #[tokio::test]
-async fn secrets_rotate_by_a_list() {
+async fn secrets_are_rotated_with_a_list() {
     let [old, new] = ["kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me", "Zr8tQm4xWc1vLp6yHn3bKd9sFg2jTe7u"];
     let database = database().await;
     let start = async |secrets: &str| Setup::new(&database).with("JWT_SECRET", secrets).start().await;
@@ -125,7 +125,7 @@ async fn secrets_rotate_by_a_list() {
     server.stop().await;
 }
 
-/// What a page of this origin gets: the CORS header of a preflight's answer, and the status of its handshake.
+/// The CORS header of a preflight response for this origin, and the status of a WebSocket handshake.
 async fn page(server: &Server, origin: &str) -> (Option<String>, u16) {
     let http = server.client().http;
     let address = format!("http://{}/graphql", server.address);
@@ -141,7 +141,7 @@ async fn page(server: &Server, origin: &str) -> (Option<String>, u16) {
 }
 
 #[tokio::test]
-async fn pages_of_this_machine_may_call_in_development_only() {
+async fn loopback_origins_are_allowed_in_development_only() {
     let database = database().await;
     let local = ["http://localhost:5173", "http://127.0.0.1:3000", "http://[::1]:3000"];
     let development = Setup::new(&database).start().await;

@@ -1,4 +1,4 @@
-//! Providers that answer in unusual forms, as their users see it.
+//! Replies from providers with unusual streams.
 
 use duologue::entity::message;
 use sea_orm::EntityTrait as _;
@@ -12,7 +12,7 @@ use crate::support::socket::read_all;
 
 const USAGE: &str = "status finishReason usage { inputTokens outputTokens cachedInputTokens isEstimate cost }";
 
-on_both_databases!(every_word_arrives_at_the_right_cost_whatever_its_form, |database| async move {
+on_both_databases!(unusual_streams_arrive_complete_with_the_right_cost, |database| async move {
     let provider = FakeProvider::answering(
         "openai",
         &[
@@ -38,14 +38,14 @@ on_both_databases!(every_word_arrives_at_the_right_cost_whatever_its_form, |data
         ada.message(&sent.reply, USAGE).await,
         json!({
             "status": "COMPLETE", "finishReason": "STOP",
-            // 7 tokens at a dollar a million and 108 at two: the total has those of reasoning.
+            // 7 tokens at 1 dollar per million, and 108 at 2 dollars: the total includes reasoning tokens.
             "usage": { "inputTokens": 7, "outputTokens": 108, "cachedInputTokens": 7, "isEstimate": false, "cost": 223 },
         })
     );
     server.stop().await;
 });
 
-on_both_databases!(a_reply_is_never_complete_without_a_part_of_it, |database| async move {
+on_both_databases!(a_reply_with_a_missing_part_is_never_complete, |database| async move {
     let provider = FakeProvider::answering(
         "openai",
         &[
@@ -65,7 +65,7 @@ on_both_databases!(a_reply_is_never_complete_without_a_part_of_it, |database| as
     server.stop().await;
 });
 
-on_both_databases!(a_reply_that_is_cut_has_an_estimated_usage, |database| async move {
+on_both_databases!(a_truncated_reply_has_an_estimated_usage, |database| async move {
     let words = "word ".repeat(12_000);
     let delta = json!({ "choices": [{ "index": 0, "delta": { "content": words } }] }).to_string();
     let completion = vec![delta.as_str(); 40];
@@ -82,14 +82,14 @@ on_both_databases!(a_reply_that_is_cut_has_an_estimated_usage, |database| async 
         let end = user.message(&sent.reply, &format!("{USAGE} position")).await;
         let usage = &end["usage"];
         assert_eq!((&end["finishReason"], &usage["isEstimate"]), (&json!("LENGTH"), &json!(true)), "{kind}");
-        // 34 of 60,000 bytes fit in 2 MiB; four bytes are a token, which costs two millionths of a dollar.
+        // 34 chunks of 60,000 bytes fit in 2 MiB. Four bytes are estimated as one token, which costs 2 microdollars.
         assert_eq!((&end["position"], &usage["outputTokens"]), (&json!(34 * 60_000), &json!(34 * 15_000)), "{kind}");
         assert!(usage["cost"].as_i64().unwrap() >= 34 * 30_000, "{kind}: {usage}");
         server.stop().await;
     }
 });
 
-on_both_databases!(tool_results_count_toward_the_longest_reply, |database| async move {
+on_both_databases!(tool_results_count_toward_the_maximum_reply_length, |database| async move {
     let start = |index: u32, block: Value| {
         json!({ "type": "content_block_start", "index": index, "content_block": block }).to_string()
     };
@@ -113,7 +113,7 @@ on_both_databases!(tool_results_count_toward_the_longest_reply, |database| async
     server.stop().await;
 });
 
-on_both_databases!(signed_reasoning_is_kept_for_the_next_round_and_no_client_sees_it, |database| async move {
+on_both_databases!(signed_reasoning_is_kept_for_the_next_round_and_hidden_from_clients, |database| async move {
     let provider = FakeProvider::answering(
         "anthropic",
         &[
@@ -135,7 +135,7 @@ on_both_databases!(signed_reasoning_is_kept_for_the_next_round_and_no_client_see
     let sent = ada.ask("fake/model", "Hi").await;
     let reading = read_all(&ada, &sent.reply).await;
     let end = reading.message.unwrap();
-    assert_eq!(end["position"], "Hm.".len() + 2, "a call and its result take one place each");
+    assert_eq!(end["position"], "Hm.".len() + 2, "a call and its result count one position each");
     assert_eq!(reading.position, i64::try_from("Hm.".len() + 2).unwrap());
     let seen = format!("{end}{:?}", reading.events);
     assert!(seen.contains("look") && !seen.contains("EqQB") && !seen.contains("EmwK"), "{seen}");

@@ -1,4 +1,4 @@
-//! Reading a reply: from any position, while it is written and after, by any number of readers, the same text.
+//! Reading a reply from any position, while it is written and afterwards, with one and with many readers.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::support::socket::{Reading, read_all};
 const CUTS: u32 = 100;
 const READERS: usize = 50;
 
-/// Reads on from where `reading` stands, takes a few events, of the last one a part only, and is cut.
-async fn read_a_little(client: &Client, reply: &str, reading: &mut Reading) {
+/// Reads a few events from the position of `reading` on, keeps only a part of the last one, and closes the connection.
+async fn read_and_cut(client: &Client, reply: &str, reading: &mut Reading) {
     let mut socket = client.socket().await;
     socket.read("1", reply, Some(reading.position)).await;
     for _ in 0..getrandom::u32().unwrap() % 4 {
@@ -23,7 +23,7 @@ async fn read_a_little(client: &Client, reply: &str, reading: &mut Reading) {
             None => return,
         }
     }
-    // What of an event had reached the client is for the client to say: it may keep any part of its text.
+    // A client may resume from any position within an event.
     if let Some(mut event) = socket.event("1").await {
         if event["__typename"] == "ReplyText" {
             let whole = text(&event["text"]);
@@ -38,7 +38,7 @@ async fn read_a_little(client: &Client, reply: &str, reading: &mut Reading) {
 async fn read_in_pieces(client: &Client, reply: &str, cuts: u32) -> Reading {
     let mut reading = Reading::default();
     for _ in 0..cuts {
-        read_a_little(client, reply, &mut reading).await;
+        read_and_cut(client, reply, &mut reading).await;
         if reading.message.is_some() {
             return reading;
         }
@@ -51,13 +51,13 @@ async fn read_in_pieces(client: &Client, reply: &str, cuts: u32) -> Reading {
     reading
 }
 
-on_both_databases!(cut_a_hundred_times_a_reader_has_it_all, |database| async move {
+on_both_databases!(a_reader_that_is_cut_a_hundred_times_gets_the_whole_reply, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let long = ada.ask("demo/long", "Tell me all.").await;
     let unicode = ada.ask("demo/unicode", "In every script.").await;
 
-    // While it is written: one is cut all the time, fifty read in peace, one comes late.
+    // While the reply is written: one reader is cut repeatedly, fifty read without interruption, and one starts late.
     let late = async {
         ada.has_written(&long.reply, 1000).await;
         let mut socket = ada.socket().await;
@@ -82,19 +82,19 @@ on_both_databases!(cut_a_hundred_times_a_reader_has_it_all, |database| async mov
         assert_eq!(reading.text, cut.text);
     }
 
-    // After it ended: cut at a hundred places.
+    // After the reply has ended: reads from a hundred random positions.
     let mut socket = ada.socket().await;
     for number in 0..CUTS {
         let cut_at = cut.text.floor_char_boundary(getrandom::u32().unwrap() as usize % cut.text.len());
         let id = number.to_string();
         socket.read(&id, &long.reply, Some(i64::try_from(cut_at).unwrap())).await;
         let event = socket.event(&id).await.unwrap();
-        assert_eq!(event["text"], cut.text[cut_at..], "one event with all of the rest");
+        assert_eq!(event["text"], cut.text[cut_at..], "one event with the rest of the text");
         assert_eq!(socket.event(&id).await.unwrap()["__typename"], "ReplyFinished");
         assert_eq!(socket.event(&id).await, None);
     }
 
-    // Every place of a text of many scripts: between characters the rest, inside of one a mistake.
+    // Every position of a text in several scripts: the rest of the text, or an error inside a character.
     for position in 0..=pieces.text.len() + 1 {
         let id = format!("u{position}");
         socket.read(&id, &unicode.reply, Some(i64::try_from(position).unwrap())).await;
@@ -112,7 +112,7 @@ on_both_databases!(cut_a_hundred_times_a_reader_has_it_all, |database| async mov
     server.stop().await;
 });
 
-on_both_databases!(odd_positions_are_answered, |database| async move {
+on_both_databases!(negative_far_and_current_positions_are_handled, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let sent = ada.ask("demo", "Hi").await;
@@ -124,7 +124,7 @@ on_both_databases!(odd_positions_are_answered, |database| async move {
     socket.read("no message", &sent.chat, None).await;
     assert_eq!(socket.failure("no message").await.complaint(), "INVALID_INPUT messageId:MALFORMED");
 
-    // Far past the end of a reply that is being written, its end comes, and nothing before it.
+    // From a position beyond the end of a running reply, only its end is sent.
     for (id, after) in [("far", 1_000_000), ("farthest", i64::from(i32::MAX))] {
         socket.read(id, &sent.reply, Some(after)).await;
     }
@@ -134,14 +134,14 @@ on_both_databases!(odd_positions_are_answered, |database| async move {
         if message["type"] == "next" {
             let event = message["payload"]["data"]["reply"].clone();
             let seen = if message["id"] == "far" { &mut far } else { &mut farthest };
-            assert!(seen.replace(event).is_none(), "one event alone: {message}");
+            assert!(seen.replace(event).is_none(), "only one event: {message}");
         }
     }
     let far = far.unwrap();
     assert_eq!((&far["__typename"], &far["message"]["status"]), (&json!("ReplyFinished"), &json!("COMPLETE")));
     assert_eq!((&far["position"], farthest.unwrap()), (&far["message"]["position"], far.clone()));
 
-    // The position of a message that is being written leads on without a gap.
+    // From the position of a running message on, its content continues without a gap.
     let running = ada.ask("demo", "Hi").await;
     ada.has_written(&running.reply, 50).await;
     let now = ada.message(&running.reply, "content position status").await;
@@ -154,7 +154,7 @@ on_both_databases!(odd_positions_are_answered, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(a_reader_that_is_slow_or_gone_holds_nobody_up, |database| async move {
+on_both_databases!(a_slow_or_disconnected_reader_does_not_delay_others, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let sent = ada.ask("demo/fast", "A lot.").await;
@@ -180,7 +180,7 @@ on_both_databases!(a_reader_that_is_slow_or_gone_holds_nobody_up, |database| asy
     let (quick, reading) = tokio::join!(read_all(&ada, &sent.reply), slowly);
     assert!(quick.text.len() > 64 * 1024, "{}", quick.text.len());
     let longest = quick.events.iter().filter_map(|event| event["text"].as_str()).map(str::len).max();
-    assert!(longest.unwrap() <= 64 * 1024, "no event is longer than that");
+    assert!(longest.unwrap() <= 64 * 1024, "an event has at most 64 KiB");
     assert!(reading.text == quick.text && reading.message == quick.message);
     server.stop().await;
 });

@@ -1,4 +1,4 @@
-//! Sending messages, and how each reply ends.
+//! Sending messages, the events of a reply, and its end.
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::provider::FakeProvider;
 use crate::support::server::Setup;
 use crate::support::socket::{Reading, read_all};
 
-on_both_databases!(a_message_begins_a_reply_that_streams_and_is_kept, |database| async move {
+on_both_databases!(a_message_starts_a_reply_that_is_streamed_and_stored, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let chat = ada.new_chat(json!({})).await;
@@ -22,7 +22,7 @@ on_both_databases!(a_message_begins_a_reply_that_streams_and_is_kept, |database|
     assert_eq!((&message["parent"], &reply["parent"]["id"]), (&Value::Null, &message["id"]));
 
     let reading = read_all(&ada, &text(&reply["id"])).await;
-    assert!(reading.events.len() > 20, "it came in pieces: {}", reading.events.len());
+    assert!(reading.events.len() > 20, "it is streamed: {}", reading.events.len());
     assert!(reading.text.starts_with("You wrote: “Why is the sky blue?”"));
     let end = reading.message.as_ref().unwrap();
     assert_eq!((text(&end["status"]), text(&end["finishReason"])), ("COMPLETE".to_owned(), "STOP".to_owned()));
@@ -41,7 +41,7 @@ on_both_databases!(a_message_begins_a_reply_that_streams_and_is_kept, |database|
     server.stop().await;
 });
 
-on_both_databases!(the_talk_so_far_goes_to_the_model, |database| async move {
+on_both_databases!(the_previous_messages_are_sent_to_the_model, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let characters = ada.data("{ characters { nodes { id greeting } } }", json!({})).await;
@@ -63,7 +63,7 @@ on_both_databases!(the_talk_so_far_goes_to_the_model, |database| async move {
     assert_eq!(parent["parent"]["id"], chat["lastMessage"]["id"], "it follows the greeting");
     let content = text(&ada.message(&sent.reply, "content").await["content"]);
     assert!(content.contains("it has read 2 messages of this chat, with a character behind it"), "{content:.300}");
-    // A small question, so that the window holds all of it: the answers of `demo/fast` are long.
+    // A model with short replies, because the replies of `demo/fast` fill the context window.
     let other = ada.send(json!({ "chatId": chat["id"], "content": "Second", "modelId": "demo" })).await;
     assert_eq!(ada.ended(&other.reply).await, "COMPLETE");
     let of = ada.message(&other.reply, "modelId chat { modelId }").await;
@@ -77,7 +77,7 @@ async fn reading_of(client: &Client, model: &str) -> (String, Reading) {
     (sent.reply.clone(), read_all(client, &sent.reply).await)
 }
 
-on_both_databases!(a_reply_that_fails_says_why_and_keeps_what_came, |database| async move {
+on_both_databases!(a_failed_reply_has_an_error_and_keeps_its_text, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let ((_, fails), (broken, breaks)) = tokio::join!(reading_of(&ada, "demo/fails"), reading_of(&ada, "demo/breaks"));
@@ -90,7 +90,7 @@ on_both_databases!(a_reply_that_fails_says_why_and_keeps_what_came, |database| a
         (&end["content"], &end["error"]["isRetryable"], &end["usage"]),
         (&json!(""), &json!(true), &Value::Null)
     );
-    assert!(!text(&end["error"]["message"]).contains("demo/fails"), "a fixed sentence, not the provider's");
+    assert!(!text(&end["error"]["message"]).contains("demo/fails"), "a fixed message, not that of the provider");
 
     let end = breaks.message.unwrap();
     assert_eq!(
@@ -99,11 +99,11 @@ on_both_databases!(a_reply_that_fails_says_why_and_keeps_what_came, |database| a
     );
     assert!(breaks.text.starts_with("You wrote: “one two three”"));
     assert_eq!((&end["content"], &end["finishReason"]), (&json!(breaks.text), &Value::Null));
-    assert_eq!(end["usage"]["isEstimate"], true, "what had arrived is counted");
+    assert_eq!(end["usage"]["isEstimate"], true, "the received text is counted");
     assert!(end["usage"]["outputTokens"].as_i64().unwrap() > 10);
     assert_eq!(ada.message(&broken, "content").await["content"], breaks.text);
 
-    // A failed reply is no obstacle: the talk goes on below it.
+    // The chat continues after a failed reply.
     let chat = text(&ada.message(&broken, "chat { id }").await["chat"]["id"]);
     let next = ada.send(json!({ "chatId": chat, "content": "again", "modelId": "demo/fast" })).await;
     assert_eq!(ada.message(&next.message, "parent { id }").await["parent"]["id"], broken);
@@ -147,7 +147,7 @@ on_both_databases!(reasoning_and_tool_calls_are_events_and_parts, |database| asy
     let kinds: Vec<String> = end["parts"].as_array().unwrap().iter().map(|part| text(&part["__typename"])).collect();
     assert_eq!(kinds, ["TextPart", "ToolCall", "TextPart"]);
     assert_eq!((&end["parts"][1]["id"], &end["parts"][1]["result"]), (&begun["id"], &json!({ "words": 3 })));
-    assert_eq!(end["position"], tools.text.len() + 2, "a call and a result take one place each");
+    assert_eq!(end["position"], tools.text.len() + 2, "a call and a result count one position each");
 
     let find = "query($id: ID!) { node(id: $id) { ... on ToolCall { id name status result } } }";
     let node = &ada.data(find, json!({ "id": begun["id"] })).await["node"];
@@ -156,10 +156,10 @@ on_both_databases!(reasoning_and_tool_calls_are_events_and_parts, |database| asy
         (&begun["id"], &json!("SUCCEEDED"), &json!({ "words": 3 }))
     );
     let eve = server.sign_up("eve").await;
-    assert_eq!(eve.data(find, json!({ "id": begun["id"] })).await["node"], Value::Null, "somebody else's call");
+    assert_eq!(eve.data(find, json!({ "id": begun["id"] })).await["node"], Value::Null, "a tool call of another user");
     assert_eq!(ada.message(&reply, "content").await["content"], tools.text);
 
-    // From between the call and its result on, the second event still tells all of the call.
+    // From the position between the call and its result on, the event of the result contains the whole call.
     let position = calls[0]["position"].as_i64();
     let mut socket = ada.socket().await;
     socket.read("1", &reply, position).await;
@@ -168,7 +168,7 @@ on_both_databases!(reasoning_and_tool_calls_are_events_and_parts, |database| asy
     server.stop().await;
 });
 
-on_both_databases!(a_running_call_can_be_looked_up, |database| async move {
+on_both_databases!(a_running_tool_call_can_be_queried, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let sent = ada.ask("demo/tools", "one two three").await;
@@ -182,12 +182,12 @@ on_both_databases!(a_running_call_can_be_looked_up, |database| async move {
     };
     let find = "query($id: ID!) { node(id: $id) { ... on ToolCall { id status } } }";
     let node = ada.data(find, json!({ "id": call })).await["node"].take();
-    assert_eq!(node["id"], call, "at once, before any checkpoint");
+    assert_eq!(node["id"], call, "before the first checkpoint");
     assert_eq!(ada.ended(&sent.reply).await, "COMPLETE");
     server.stop().await;
 });
 
-on_both_databases!(a_provider_is_asked_and_its_count_is_kept, |database| async move {
+on_both_databases!(a_provider_is_called_and_its_usage_is_stored, |database| async move {
     let provider = FakeProvider::start().await;
     let server = Setup::new(&database).with("MODELS_FILE", provider.models_file()).start().await;
     let ada = server.sign_up("ada").await;

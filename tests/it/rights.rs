@@ -1,4 +1,4 @@
-//! How far rights reach: what ends with them, what they leave on record, and for whom a document runs on.
+//! Effects of permissions: revoked password resets, audit entries of read chats, and the viewer within a document.
 
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ async fn entries(by: &User, filter: Value) -> Vec<Value> {
     data["admin"]["auditLog"]["nodes"].as_array().unwrap().clone()
 }
 
-on_both_databases!(a_password_reset_ends_when_its_user_gains_permissions, |database| async move {
+on_both_databases!(a_password_reset_is_revoked_when_its_user_gains_permissions, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let staff = new_role(&root, "Staff", &["CHATS_READ", "AUDIT_READ"]).await;
@@ -40,22 +40,22 @@ on_both_databases!(a_password_reset_ends_when_its_user_gains_permissions, |datab
 
     let token = issue().await;
     set_permissions(json!(["AUDIT_READ"])).await;
-    assert_eq!(outcome(token).await, "reset", "a permission that goes ends nothing");
+    assert_eq!(outcome(token).await, "reset", "a removed permission does not revoke it");
     let token = issue().await;
     set_permissions(json!(["AUDIT_READ", "ROLES_WRITE"])).await;
-    assert_eq!(outcome(token).await, "INVALID_CREDENTIALS", "a role that gains one ends it");
+    assert_eq!(outcome(token).await, "INVALID_CREDENTIALS", "a role of the user that gains a permission revokes it");
     set_permissions(json!(["AUDIT_READ"])).await;
     let token = issue().await;
     set_roles(json!([])).await;
     set_permissions(json!(["AUDIT_READ", "ROLES_WRITE"])).await;
-    assert_eq!(outcome(token).await, "reset", "a role that the user does not have any more does not matter");
+    assert_eq!(outcome(token).await, "reset", "a former role of the user has no effect");
     let token = issue().await;
     set_roles(json!([admin_role(&root).await])).await;
-    assert_eq!(outcome(token).await, "INVALID_CREDENTIALS", "another role ends it");
+    assert_eq!(outcome(token).await, "INVALID_CREDENTIALS", "a new role revokes it");
     server.stop().await;
 });
 
-on_both_databases!(whose_chats_an_admin_opened_is_on_record, |database| async move {
+on_both_databases!(chats_that_an_admin_opens_are_in_the_audit_log, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let reader = with_permissions(&root, "reader", &["CHATS_READ"]).await;
@@ -75,7 +75,7 @@ on_both_databases!(whose_chats_an_admin_opened_is_on_record, |database| async mo
     let mut named: Vec<String> = listed[0]["detail"]["ownerIds"].as_array().unwrap().iter().map(text).collect();
     named.sort();
     assert_eq!((named.iter().collect::<Vec<_>>(), &listed[0]["detail"]["chatCount"]), (owners.clone(), &json!(3)));
-    assert!(reads().await.is_empty(), "a list opens nothing");
+    assert!(reads().await.is_empty(), "listing is not reading");
 
     let two = "{ admin { chats(first: 2) { nodes { id lastMessage { content } messages { nodes { content parent { id } } } } } } }";
     let opened = reader.data(two, json!({})).await["admin"]["chats"]["nodes"].clone();
@@ -91,11 +91,11 @@ on_both_databases!(whose_chats_an_admin_opened_is_on_record, |database| async mo
 
     let own = "{ me { chats { nodes { messages { nodes { content } } } } } }";
     reader.data(own, json!({})).await;
-    assert_eq!(reads().await.len(), 2, "one's own chats are nobody's business");
+    assert_eq!(reads().await.len(), 2, "reading own chats is not recorded");
     server.stop().await;
 });
 
-on_both_databases!(a_deleted_account_leaves_no_name_in_the_audit_log, |database| async move {
+on_both_databases!(the_name_of_a_deleted_account_is_not_in_the_audit_log, |database| async move {
     let server = with_admin(Setup::new(&database)).start().await;
     let root = root(&server).await;
     let made = new_user(&root, "melisande", &[]).await;
@@ -110,8 +110,8 @@ on_both_databases!(a_deleted_account_leaves_no_name_in_the_audit_log, |database|
     server.stop().await;
 });
 
-// `login`, `register` and `refreshSession` answer what the user would see who asks with the new token.
-on_both_databases!(below_a_sign_in_its_user_is_the_viewer_at_every_depth, |database| async move {
+// In the payloads of `login`, `register` and `refreshSession`, the viewer is the user of the payload.
+on_both_databases!(the_user_of_a_sign_in_payload_is_the_viewer_at_every_depth, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let sent = ada.ask("demo", "Hi").await;
@@ -131,7 +131,7 @@ on_both_databases!(below_a_sign_in_its_user_is_the_viewer_at_every_depth, |datab
     assert_eq!(login["user"], me["me"], "the same as with the new token");
     assert_eq!(login["user"]["sessions"].as_array().unwrap().iter().filter(|one| one["isCurrent"] == true).count(), 1);
 
-    // With somebody else's credentials, and with dead ones.
+    // With the credentials of another user, and with invalid ones.
     let eve = server.sign_up("eve").await;
     for client in [(*eve).clone(), eve.with_token("nonsense")] {
         let input = json!({ "refreshToken": signed_in.refresh_token });
@@ -144,7 +144,7 @@ on_both_databases!(below_a_sign_in_its_user_is_the_viewer_at_every_depth, |datab
     server.stop().await;
 });
 
-on_both_databases!(what_follows_the_end_of_a_session_has_dead_credentials, |database| async move {
+on_both_databases!(fields_after_the_end_of_the_session_are_unauthenticated, |database| async move {
     let server = Setup::new(&database).start().await;
     let input = json!({ "password": PASSWORD });
     for (name, first) in [

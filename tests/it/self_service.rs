@@ -1,4 +1,4 @@
-//! What users do with their own accounts, from outside.
+//! Self-service of users through the API: profile, password, sessions, and the end of an account.
 
 use duologue::domain::chats::message;
 use duologue::entity::enums::MessageRole;
@@ -30,18 +30,18 @@ async fn is_refused(client: &Client, login: &str, password: &str) -> bool {
     answer.0["data"]["login"].is_null() && answer.code() == "INVALID_CREDENTIALS"
 }
 
-async fn is_dead(user: &User) -> bool {
+async fn is_unauthenticated(user: &User) -> bool {
     let answer = user.run("{ currentSession { id } }", json!({})).await;
     !answer.0["errors"].is_null() && answer.code() == "UNAUTHENTICATED"
 }
 
-/// The socket closes with 4403 within a second.
-async fn is_shut_out(socket: &mut Socket) -> bool {
+/// Whether the socket is closed with 4403 within a second.
+async fn is_closed_with_4403(socket: &mut Socket) -> bool {
     let start = std::time::Instant::now();
     socket.closed().await == 4403 && start.elapsed().as_secs() < 1
 }
 
-on_both_databases!(a_profile_changes_by_its_rules, |database| async move {
+on_both_databases!(profile_changes_are_validated, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, _eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let profile = "user { username email fullName bio updatedAt }";
@@ -62,7 +62,7 @@ on_both_databases!(a_profile_changes_by_its_rules, |database| async move {
         assert_eq!(update(input).await.complaint(), complaint);
     }
     let before = ada.data("{ me { username email fullName bio updatedAt } }", json!({})).await["me"].take();
-    assert_eq!(update(json!({})).await.data()["updateProfile"]["user"], before, "nothing asked, nothing changed");
+    assert_eq!(update(json!({})).await.data()["updateProfile"]["user"], before, "an empty input changes nothing");
     let same = json!({ "username": "ada", "email": "ada@example.com" });
     assert_eq!(update(same).await.data()["updateProfile"]["user"], before);
 
@@ -74,13 +74,13 @@ on_both_databases!(a_profile_changes_by_its_rules, |database| async move {
     assert_ne!(after["updatedAt"], before["updatedAt"]);
     let cleared = update(json!({ "fullName": null, "bio": "  " })).await.data()["updateProfile"]["user"].take();
     assert_eq!((&cleared["fullName"], &cleared["bio"]), (&Value::Null, &Value::Null));
-    assert!(is_refused(&ada, "ada", PASSWORD).await, "the old name is free");
+    assert!(is_refused(&ada, "ada", PASSWORD).await, "the old username cannot sign in");
     let login = json!({ "login": "ada@lovelace.example", "password": PASSWORD });
     assert_eq!(ada.mutate("login", AUTH, login).await.data()["login"]["user"]["id"], ada.id);
     server.stop().await;
 });
 
-on_both_databases!(a_new_password_ends_the_other_sessions, |database| async move {
+on_both_databases!(a_password_change_ends_the_other_sessions, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let other = login(&ada, PASSWORD).await;
@@ -96,15 +96,15 @@ on_both_databases!(a_new_password_ends_the_other_sessions, |database| async move
     assert_eq!(change("wrong", OTHER_PASSWORD).await.complaint(), "INVALID_CREDENTIALS");
     assert_eq!(change(PASSWORD, "password").await.complaint(), "INVALID_INPUT newPassword:TOO_WEAK");
     assert_eq!(change(PASSWORD, "short").await.complaint(), "INVALID_INPUT newPassword:TOO_SHORT");
-    assert!(!is_dead(&other).await);
+    assert!(!is_unauthenticated(&other).await);
     assert_eq!(change(PASSWORD, OTHER_PASSWORD).await.data()["changePassword"]["user"]["id"], ada.id);
-    assert!(is_shut_out(&mut others).await && is_dead(&other).await);
-    assert!(!is_dead(&ada).await);
+    assert!(is_closed_with_4403(&mut others).await && is_unauthenticated(&other).await);
+    assert!(!is_unauthenticated(&ada).await);
     let refresh = json!({ "refreshToken": other.refresh_token });
     assert_eq!(ada.mutate("refreshSession", "accessToken", refresh).await.code(), "INVALID_CREDENTIALS");
     assert!(is_refused(&ada, "ada", PASSWORD).await);
 
-    // Signed in afresh, it reads on where it stood.
+    // After a new sign-in, the client resumes the reply from its position.
     let again = login(&ada, OTHER_PASSWORD).await;
     let mut socket = again.socket().await;
     socket.read("1", &sent.reply, Some(reading.position)).await;
@@ -113,11 +113,11 @@ on_both_databases!(a_new_password_ends_the_other_sessions, |database| async move
     }
     assert_eq!(reading.message.as_ref().unwrap()["content"], reading.text);
     mine.read("2", &sent.reply, None).await;
-    assert!(mine.event("2").await.is_some(), "the socket of who changed it goes on");
+    assert!(mine.event("2").await.is_some(), "the socket of the current session stays open");
     server.stop().await;
 });
 
-on_both_databases!(whoever_finds_an_access_token_does_not_guess_the_password, |database| async move {
+on_both_databases!(guessing_the_current_password_is_locked_out, |database| async move {
     let server = Setup::new(&database).with("LOGIN_LOCKOUT_ATTEMPTS", "4").start().await;
     let ada = server.sign_up("ada").await;
     let guess = async |field: &str, password: &str| {
@@ -140,12 +140,12 @@ on_both_databases!(whoever_finds_an_access_token_does_not_guess_the_password, |d
     let login = json!({ "login": "ada", "password": PASSWORD });
     assert_eq!(ada.mutate("login", AUTH, login).await.code(), "LOCKED_OUT");
     let me = ada.data("{ me { email lockedUntil } }", json!({})).await;
-    assert_eq!(me["me"]["email"], "ada@example.com", "the session goes on, and nothing has changed");
+    assert_eq!(me["me"]["email"], "ada@example.com", "the session is valid, and nothing has changed");
     assert!(me["me"]["lockedUntil"].is_string());
     server.stop().await;
 });
 
-on_both_databases!(sessions_are_listed_and_ended_from_afar, |database| async move {
+on_both_databases!(other_sessions_are_listed_and_revoked, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let (second, third) = (login(&ada, PASSWORD).await, login(&ada, PASSWORD).await);
@@ -164,21 +164,21 @@ on_both_databases!(sessions_are_listed_and_ended_from_afar, |database| async mov
     assert_eq!(revoke(&ada, &ada.id).await.complaint(), "INVALID_INPUT sessionId:MALFORMED");
     let mut socket = second.socket().await;
     assert_eq!(revoke(&ada, &second.session_id).await.data()["revokeSession"]["sessionId"], second.session_id);
-    assert!(is_shut_out(&mut socket).await && is_dead(&second).await);
+    assert!(is_closed_with_4403(&mut socket).await && is_unauthenticated(&second).await);
     assert_eq!(revoke(&ada, &second.session_id).await.code(), "NOT_FOUND");
     assert_eq!(list(&ada).await.len(), 2);
 
     let (mut one, mut two, mut eves) = (ada.socket().await, third.socket().await, eve.socket().await);
     let ended = third.data("mutation { logoutEverywhere { sessionCount } }", json!({})).await;
     assert_eq!(ended["logoutEverywhere"]["sessionCount"], 2);
-    assert!(is_shut_out(&mut one).await && is_shut_out(&mut two).await);
-    assert!(is_dead(&ada).await && is_dead(&third).await && !is_dead(&eve).await);
+    assert!(is_closed_with_4403(&mut one).await && is_closed_with_4403(&mut two).await);
+    assert!(is_unauthenticated(&ada).await && is_unauthenticated(&third).await && !is_unauthenticated(&eve).await);
     eves.subscribe("1", "{ me { id } }", json!({})).await;
     assert_eq!(eves.next().await["payload"]["data"]["me"]["id"], eve.id);
     server.stop().await;
 });
 
-on_both_databases!(a_closed_account_is_hidden_and_lets_nobody_in, |database| async move {
+on_both_databases!(a_deactivated_account_is_hidden_and_cannot_sign_in, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let mut socket = ada.socket().await;
@@ -193,7 +193,7 @@ on_both_databases!(a_closed_account_is_hidden_and_lets_nobody_in, |database| asy
 
     let closed = ada.mutate("deactivateAccount", "userId", json!({ "password": PASSWORD })).await.data();
     assert_eq!(closed["deactivateAccount"]["userId"], ada.id);
-    assert!(is_shut_out(&mut socket).await && is_dead(&ada).await);
+    assert!(is_closed_with_4403(&mut socket).await && is_unauthenticated(&ada).await);
     assert!(is_refused(&eve, "ada", PASSWORD).await);
     assert_eq!(eve.data(find, id).await, json!({ "user": null, "node": null }));
     let input = json!({ "username": "ada", "email": "other@example.com", "password": PASSWORD });
@@ -201,7 +201,7 @@ on_both_databases!(a_closed_account_is_hidden_and_lets_nobody_in, |database| asy
     server.stop().await;
 });
 
-/// Fills a chat with a long branch, and gives its owner a character that others talk to.
+/// Fills a chat with a long branch, and creates a public character of its owner.
 async fn fill(database: &Database, chat: ChatId, owner: UserId) -> CharacterId {
     let transaction = database.begin().await.unwrap();
     let now = chat::Entity::find_by_id(chat).one(&transaction).await.unwrap().unwrap().created_at;
@@ -235,7 +235,7 @@ async fn fill(database: &Database, chat: ChatId, owner: UserId) -> CharacterId {
     character.id
 }
 
-on_both_databases!(a_deleted_account_is_gone_at_once_and_swept_after, |database| async move {
+on_both_databases!(a_deleted_account_is_hidden_at_once_and_its_rows_are_deleted_later, |database| async move {
     let setup = Setup::new(&database);
     let server = setup.start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
@@ -254,7 +254,7 @@ on_both_databases!(a_deleted_account_is_gone_at_once_and_swept_after, |database|
     let gone = ada.mutate("deleteAccount", "userId", json!({ "password": PASSWORD })).await.data();
     assert_eq!(gone["deleteAccount"]["userId"], ada.id);
     assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
-    assert!(is_shut_out(&mut socket).await && is_dead(&ada).await);
+    assert!(is_closed_with_4403(&mut socket).await && is_unauthenticated(&ada).await);
     assert!(is_refused(&eve, "ada", PASSWORD).await && is_refused(&eve, "ada@example.com", PASSWORD).await);
     let find = "query($user: ID!, $character: ID!, $chat: ID!) { user(username: \"ada\") { id } node(id: $user) { id }
         character(id: $character) { id } characters(filter: { query: \"countess\" }) { totalCount } chat(id: $chat) { id character { id } } }";
@@ -264,16 +264,16 @@ on_both_databases!(a_deleted_account_is_gone_at_once_and_swept_after, |database|
     assert_eq!(eve.data(find, ids.clone()).await, left);
     let chats = chat::Entity::find().filter(chat::Column::OwnerId.eq(ada.id.parse::<UserId>().unwrap()));
     let seen = chats.clone().filter(chat::Column::DeletedAt.is_null()).count(rows.reader()).await.unwrap();
-    assert_eq!(seen, 0, "no chat is left to be read");
+    assert_eq!(seen, 0, "no chat is readable");
     let again = server.sign_up("ada").await;
-    assert_ne!(again.id, ada.id, "both names are free at once");
+    assert_ne!(again.id, ada.id, "username and e-mail address can be used again immediately");
 
-    // A server that dies in the middle leaves the rest to the next one.
+    // After a crash, the next server continues to delete the rows.
     server.kill().await;
     let server = setup.start().await;
     let start = std::time::Instant::now();
     while user::Entity::find_by_id(ada.id.parse::<UserId>().unwrap()).one(rows.reader()).await.unwrap().is_some() {
-        assert!(start.elapsed().as_secs() < 40, "the sweep does not end");
+        assert!(start.elapsed().as_secs() < 40, "the rows are not deleted");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
     assert_eq!(chats.count(rows.reader()).await.unwrap(), 0);

@@ -1,4 +1,4 @@
-//! What ends a reply early: its owner, and the end of the server.
+//! Replies that end early: stopped by their owner, or by the stop of the server.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ async fn stopped(client: &Client, reply: &str) -> Value {
     stop(client, reply).await.data()["stopReply"]["message"].take()
 }
 
-on_both_databases!(a_stopped_reply_keeps_and_counts_what_came, |database| async move {
+on_both_databases!(a_stopped_reply_keeps_its_text_and_its_usage, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     for model in ["demo/slow", "demo/stalls"] {
@@ -40,7 +40,7 @@ on_both_databases!(a_stopped_reply_keeps_and_counts_what_came, |database| async 
         assert!(message["usage"]["outputTokens"].as_i64().unwrap() >= 4, "{message}");
         assert!(message["usage"]["inputTokens"].as_i64().unwrap() > 0, "{message}");
 
-        // The reader learns it, and again it is the same: a stop that comes twice changes nothing.
+        // Readers receive the end. A second stop changes nothing.
         let end = loop {
             let event = socket.event("1").await.unwrap();
             if event["__typename"] == "ReplyFinished" {
@@ -51,32 +51,36 @@ on_both_databases!(a_stopped_reply_keeps_and_counts_what_came, |database| async 
         assert_eq!(stopped(&ada, &sent.reply).await, message);
         assert_eq!(read_all(&ada, &sent.reply).await.text, text(&message["content"]));
 
-        // The chat is free again.
+        // The chat accepts messages again.
         let next = ada.send(json!({ "chatId": sent.chat, "content": "And?", "modelId": "demo/fast" })).await;
         assert_eq!(ada.ended(&next.reply).await, "COMPLETE");
     }
     server.stop().await;
 });
 
-on_both_databases!(a_stop_touches_only_the_viewers_running_replies, |database| async move {
+on_both_databases!(stop_reply_affects_only_running_replies_of_the_viewer, |database| async move {
     let server = Setup::new(&database).start().await;
     let (ada, eve) = (server.sign_up("ada").await, server.sign_up("eve").await);
     let sent = ada.ask("demo/slow", "Hi").await;
-    assert_eq!(stop(&eve, &sent.reply).await.code(), "NOT_FOUND", "somebody else's");
-    assert_eq!(stop(&ada, &sent.message).await.code(), "NOT_FOUND", "no reply");
+    assert_eq!(stop(&eve, &sent.reply).await.code(), "NOT_FOUND", "a reply of another user");
+    assert_eq!(stop(&ada, &sent.message).await.code(), "NOT_FOUND", "a message of a user");
     assert_eq!(stop(&ada, &sent.chat).await.complaint(), "INVALID_INPUT messageId:MALFORMED");
     assert_eq!(stop(&server.client(), &sent.reply).await.code(), "UNAUTHENTICATED");
-    assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING", "nothing stopped it");
+    assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING", "the reply still runs");
     stopped(&ada, &sent.reply).await;
 
     let done = ada.ask("demo/fast", "Hi").await;
     let end = read_all(&ada, &done.reply).await.message.unwrap();
     let message = stopped(&ada, &done.reply).await;
-    assert_eq!((&message["status"], &message["content"]), (&json!("COMPLETE"), &end["content"]), "it stays as it was");
+    assert_eq!(
+        (&message["status"], &message["content"]),
+        (&json!("COMPLETE"), &end["content"]),
+        "a finished reply is not changed"
+    );
     server.stop().await;
 });
 
-on_both_databases!(of_stop_and_end_at_once_one_wins, |database| async move {
+on_both_databases!(a_stop_that_races_with_the_end_has_one_result, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;
     let mut ends = std::collections::BTreeSet::new();
@@ -94,7 +98,7 @@ on_both_databases!(of_stop_and_end_at_once_one_wins, |database| async move {
     server.stop().await;
 });
 
-on_both_databases!(a_stop_of_the_server_saves_what_came, |database| async move {
+on_both_databases!(stopping_the_server_saves_the_text_of_running_replies, |database| async move {
     let setup = Setup::new(&database).with("SHUTDOWN_GRACE_SECONDS", "1");
     let server = setup.start().await;
     let ada = server.sign_up("ada").await;
@@ -105,7 +109,7 @@ on_both_databases!(a_stop_of_the_server_saves_what_came, |database| async move {
     while seen.len() < 15 {
         seen.push_str(&text(&socket.event("1").await.unwrap()["text"]));
     }
-    // What is nearly done may finish: one word of it is still to come, at the latest, when the second is over.
+    // This reply is nearly complete, so it ends within the grace period of one second.
     ada.has_written(&quick.reply, 150).await;
     server.terminate();
     assert_eq!(socket.closed().await, 1012);
@@ -122,11 +126,11 @@ on_both_databases!(a_stop_of_the_server_saves_what_came, |database| async move {
     assert!(text(&reply["content"]).starts_with(&seen), "{seen:?} is kept in {reply}");
     assert_eq!(reply["usage"]["isEstimate"], true);
     assert_eq!(ada.message(&quick.reply, "status").await["status"], "COMPLETE");
-    assert_eq!(read_all(&ada, &long.reply).await.text, text(&reply["content"]), "and can be read after the restart");
+    assert_eq!(read_all(&ada, &long.reply).await.text, text(&reply["content"]), "it can be read after the restart");
     server.stop().await;
 });
 
-on_both_databases!(replies_that_end_within_the_grace_are_complete, |database| async move {
+on_both_databases!(replies_that_end_within_the_grace_period_are_complete, |database| async move {
     let setup = Setup::new(&database);
     let server = setup.start().await;
     let ada = server.sign_up("ada").await;
@@ -139,7 +143,7 @@ on_both_databases!(replies_that_end_within_the_grace_are_complete, |database| as
     assert_eq!(socket.closed().await, 1012);
     let status = server.ended().await;
     assert!(status.success(), "{status}");
-    assert!(start.elapsed() < Duration::from_secs(15), "it does not wait for the whole grace");
+    assert!(start.elapsed() < Duration::from_secs(15), "the stop does not wait for the whole grace period");
 
     let server = setup.start().await;
     let reply = ada.at(server.address).message(&sent.reply, "status content").await;

@@ -1,4 +1,4 @@
-//! Connections and transactions: what a failed statement, a failed commit and a dropped task leave behind.
+//! Connections and transactions after a failed statement, a failed commit and a dropped task.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use crate::support::client::PASSWORD;
 use crate::support::database::{Engine, TestDatabase, on_both_databases, run};
 use crate::support::server::Setup;
 
-/// More than `max_page_count = 20` allows: SQLite reports SQLITE_FULL as on a full disk. One row needs no statement journal, so that
-/// SQLite rolls back the whole transaction.
+/// More than `max_page_count = 20` allows, so that SQLite reports SQLITE_FULL as on a full disk. One row needs no
+/// statement journal, so that SQLite rolls back the whole transaction.
 const FILL: &str = "INSERT INTO texts VALUES (randomblob(300000))";
 
-/// The fault that `storage::connection` guards against, shown on sqlx alone. When this fails, sqlx has mended it.
+/// The fault of sqlx that `storage::connection` works around. If this test fails, sqlx has fixed it.
 #[tokio::test]
 async fn sqlx_loses_writes_after_a_full_disk() {
     let folder = tempfile::tempdir().unwrap();
@@ -33,12 +33,12 @@ async fn sqlx_loses_writes_after_a_full_disk() {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.unwrap();
     let full = transaction.execute(FILL).await.unwrap_err();
     assert_eq!(full.as_database_error().unwrap().code().unwrap(), "13", "SQLITE_FULL");
-    // SQLite has rolled back by itself, so that sqlx's ROLLBACK fails, and its counter stays.
+    // SQLite has already rolled back, so sqlx's ROLLBACK fails, and sqlx does not reset its transaction counter.
     let refused = transaction.rollback().await.unwrap_err();
     assert!(refused.to_string().contains("no transaction is active"), "{refused}");
     assert!(connection.is_in_transaction());
 
-    // The next transaction is a savepoint. Rolled back, it leaves the transaction open that SAVEPOINT started.
+    // So the next transaction is a savepoint. Its rollback leaves open the transaction that SAVEPOINT started.
     connection.execute("PRAGMA max_page_count = 1000000").await.unwrap();
     connection.begin().await.unwrap().rollback().await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
@@ -50,7 +50,7 @@ async fn sqlx_loses_writes_after_a_full_disk() {
 }
 
 #[tokio::test]
-async fn a_full_disk_loses_only_what_was_refused() {
+async fn a_full_disk_loses_only_the_rejected_writes() {
     let (_folder, database) = sqlite().await;
     let transaction = database.begin().await.unwrap();
     transaction.execute_unprepared("PRAGMA max_page_count = 20").await.unwrap();
@@ -67,14 +67,14 @@ async fn a_full_disk_loses_only_what_was_refused() {
 }
 
 #[tokio::test]
-async fn a_foreign_lock_is_an_outage_and_passes() {
+async fn a_lock_of_another_process_is_a_temporary_outage() {
     let (folder, database) = sqlite().await;
     let file = folder.path().join("duologue.db");
     let mut other = SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&file)).await.unwrap();
     other.execute("BEGIN IMMEDIATE").await.unwrap();
     let busy = write(&database, "INSERT INTO texts VALUES ('late')").await.unwrap_err();
     assert!(is_outage(&busy), "{busy}");
-    assert_eq!(count(&database).await, 0, "reads go on");
+    assert_eq!(count(&database).await, 0, "reads are not affected");
     other.execute("ROLLBACK").await.unwrap();
     write(&database, "INSERT INTO texts VALUES ('kept')").await.unwrap();
     assert_eq!(count(&database).await, 1);
@@ -82,7 +82,7 @@ async fn a_foreign_lock_is_an_outage_and_passes() {
 
 on_both_databases!(a_dropped_task_leaves_no_open_transaction, |database| async move {
     let database = with_texts(&database).await;
-    // Dropped between two statements, and at every poll of a statement and of a commit.
+    // The task is dropped at each poll: within statements, between them, and within the commit.
     for polls in 0..40 {
         let work = async {
             let transaction = database.begin().await?;
@@ -144,7 +144,7 @@ async fn count(database: &Database) -> i64 {
 }
 
 #[tokio::test]
-async fn the_wal_is_checkpointed_beside_the_writer() {
+async fn the_wal_is_checkpointed_outside_of_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("duologue.db");
     let database = Database::connect(&format!("sqlite:{}", file.display()), 2).await.unwrap();
@@ -155,7 +155,7 @@ async fn the_wal_is_checkpointed_beside_the_writer() {
         transaction.commit().await.unwrap();
     };
     write("CREATE TABLE texts (body TEXT)").await;
-    // More than SQLite by itself would leave in the WAL, 4 MB.
+    // More than the 4 MB after which SQLite itself checkpoints the WAL.
     const BYTES: u64 = 8_000_000;
     write(&format!("INSERT INTO texts VALUES (zeroblob({BYTES}))")).await;
     assert!(length() < BYTES, "a commit does not wait for the disk");
@@ -167,15 +167,15 @@ async fn the_wal_is_checkpointed_beside_the_writer() {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert!(length() >= BYTES, "the file has it");
+    assert!(length() >= BYTES, "the WAL was not checkpointed");
     stop.cancel();
     checkpointer.await.unwrap();
     database.close().await;
 }
 
-/// SQLite leaves what is deleted in its pages until they are used again, unless it is told to overwrite it.
+/// Without `secure_delete`, SQLite does not overwrite deleted content until its pages are reused.
 #[test]
-fn a_deleted_account_leaves_no_bytes_in_the_file() {
+fn a_deleted_account_leaves_no_bytes_in_the_sqlite_file() {
     run(Engine::Sqlite, |database: TestDatabase| async move {
         const WORDS: [&str; 5] =
             ["melisande", "quillfeather", "zephyranthes", "confidential zinnia", "biography of nobody"];
@@ -193,12 +193,12 @@ fn a_deleted_account_leaves_no_bytes_in_the_file() {
             let chat = user.new_chat(json!({ "title": format!("Zephyranthes {n}"), "modelId": "demo/fast" })).await;
             user.talk(&chat, &format!("Confidential zinnia {n} ").repeat(60)).await;
         }
-        assert_eq!(left(), WORDS, "all of it was there");
+        assert_eq!(left(), WORDS, "the file contains the words before the deletion");
         user.mutate("deleteAccount", "userId", json!({ "password": PASSWORD })).await.data();
         let rows = Database::connect(database.url(), 1).await.unwrap();
         let start = std::time::Instant::now();
         while user::Entity::find().count(rows.reader()).await.unwrap() > 0 {
-            assert!(start.elapsed().as_secs() < 60, "the sweep does not end");
+            assert!(start.elapsed().as_secs() < 60, "the rows are not deleted");
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
         rows.close().await;

@@ -21,7 +21,7 @@ fn a_reply_is_read_and_stopped_through_another_server() {
         let ada = one.sign_up("ada").await;
         let away = ada.at(two.address);
 
-        // To its end, and from the middle, while it streams elsewhere.
+        // Read through the other server, while the first one writes it.
         let sent = ada.ask("demo/tools", "one two three").await;
         let mut socket = away.socket().await;
         let (reading, local) = tokio::join!(read_all(&away, &sent.reply), read_all(&ada, &sent.reply));
@@ -29,7 +29,7 @@ fn a_reply_is_read_and_stopped_through_another_server() {
         assert_eq!((&reading.text, &reading.message), (&local.text, &local.message));
         assert_eq!(reading.message.unwrap()["status"], "COMPLETE");
 
-        // Stopped there, while it is written here.
+        // Stopped through the other server, while the first one writes it.
         let sent = ada.ask("demo/slow", "Hi").await;
         socket.read("1", &sent.reply, None).await;
         let mut reading = Reading::default();
@@ -38,7 +38,7 @@ fn a_reply_is_read_and_stopped_through_another_server() {
         }
         let now = away.message(&sent.reply, "status content position").await;
         assert_eq!(now["status"], "STREAMING");
-        assert!(text(&now["content"]).len() >= 10, "what is saved shows elsewhere too");
+        assert!(text(&now["content"]).len() >= 10, "saved text is visible through the other server");
         let start = Instant::now();
         let stopped = away.mutate("stopReply", "message { status content }", json!({ "messageId": sent.reply })).await;
         let stopped = stopped.data()["stopReply"]["message"].take();
@@ -53,7 +53,7 @@ fn a_reply_is_read_and_stopped_through_another_server() {
         );
         assert_eq!(read_all(&ada, &sent.reply).await.text, reading.text);
 
-        // A chat is busy, and goes, for both.
+        // Through the other server, a chat with a running reply is busy, and can be deleted.
         let sent = ada.ask("demo/stalls", "Hi").await;
         let input = json!({ "chatId": sent.chat, "content": "And?" });
         assert_eq!(away.try_send(input).await.unwrap().code(), "CONFLICT");
@@ -65,7 +65,7 @@ fn a_reply_is_read_and_stopped_through_another_server() {
         loop {
             let message = socket.next().await;
             let payload = &message["payload"];
-            // It is stopped; or the sweep was faster, and there is no such reply any more.
+            // The reply is stopped, or the deletion of its rows was faster and it does not exist any more.
             let is_gone = payload["errors"][0]["extensions"]["code"] == "NOT_FOUND";
             if is_gone || payload["data"]["reply"]["__typename"] == "ReplyFinished" {
                 break;
@@ -79,14 +79,14 @@ fn a_reply_is_read_and_stopped_through_another_server() {
 }
 
 #[test]
-fn a_start_leaves_the_replies_of_the_living_alone() {
+fn a_start_does_not_end_the_replies_of_running_servers() {
     on_postgres(|database| async move {
         let (here, there) = (Setup::new(&database), Setup::new(&database));
         let one = here.start().await;
         let ada = one.sign_up("ada").await;
         let sent = ada.ask("demo/stalls", "Hi").await;
         ada.has_written(&sent.reply, 10).await;
-        // A second one in the same folder does not take the first for dead, either.
+        // A second server in the same data folder does not treat the first one as crashed either.
         for setup in [&there, &here] {
             let two = setup.start().await;
             assert_eq!(ada.at(two.address).message(&sent.reply, "status").await["status"], "STREAMING");
@@ -95,7 +95,7 @@ fn a_start_leaves_the_replies_of_the_living_alone() {
         assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING");
         one.kill().await;
 
-        // Killed, with its folder lost: its lease ends it, also for who is reading elsewhere.
+        // The first server was killed and does not start again: its replies end when its lease expires.
         let two = there.start().await;
         let reading = read_all(&ada.at(two.address), &sent.reply).await;
         assert_eq!(reading.message.unwrap()["status"], "INTERRUPTED");
@@ -105,7 +105,7 @@ fn a_start_leaves_the_replies_of_the_living_alone() {
 }
 
 #[test]
-fn an_ended_session_is_ended_on_both() {
+fn a_session_ends_on_both_servers() {
     on_postgres(|database| async move {
         let (here, there) = (Setup::new(&database), Setup::new(&database));
         let (one, two) = (here.start().await, there.start().await);

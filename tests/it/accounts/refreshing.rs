@@ -1,10 +1,10 @@
-//! Refresh tokens: each works once, and a second use outside of the repair window ends the session.
+//! Refresh tokens: each works once. A second use after ten seconds, or after its successor was used, ends the session.
 
 use duologue::storage;
 
 use super::*;
 
-on_both_databases!(a_refresh_gives_a_new_pair_and_the_old_token_dies, |home| async move {
+on_both_databases!(a_refresh_returns_a_new_pair_and_invalidates_the_old_token, |home| async move {
     let kit = Kit::new(home).await;
     let first = kit.register("ada").await.unwrap();
     kit.advance(TimeDelta::days(6));
@@ -21,7 +21,7 @@ on_both_databases!(a_refresh_gives_a_new_pair_and_the_old_token_dies, |home| asy
     assert!(is_wrong(&kit.refresh(&second.refresh_token).await), "disuse ends it");
 });
 
-on_both_databases!(a_lost_answer_is_given_again_and_advances_nothing, |home| async move {
+on_both_databases!(a_repeated_refresh_returns_the_same_token, |home| async move {
     let kit = Kit::new(home).await;
     let first = kit.register("ada").await.unwrap();
     let second = kit.refresh(&first.refresh_token).await.unwrap();
@@ -35,7 +35,7 @@ on_both_databases!(a_lost_answer_is_given_again_and_advances_nothing, |home| asy
     assert!(is_wrong(&kit.refresh(&first.refresh_token).await), "its successor was used");
 });
 
-on_both_databases!(twenty_uses_of_one_token_at_once_advance_once, |home| async move {
+on_both_databases!(twenty_concurrent_refreshes_return_the_same_token, |home| async move {
     let kit = Kit::new(home).await;
     let first = kit.register("ada").await.unwrap();
     let answers = futures_util::future::join_all((0..20).map(|_| kit.refresh(&first.refresh_token))).await;
@@ -45,7 +45,7 @@ on_both_databases!(twenty_uses_of_one_token_at_once_advance_once, |home| async m
     assert_eq!(kit.accounts.current_session(&who).await.unwrap().unwrap().generation, 1);
 });
 
-on_both_databases!(a_used_token_that_comes_again_ends_the_session, |home| async move {
+on_both_databases!(reuse_of_a_refresh_token_ends_the_session, |home| async move {
     let kit = Kit::new(home).await;
     let first = kit.register("ada").await.unwrap();
     let other = kit.login("ada", PASSWORD).await.unwrap();
@@ -59,7 +59,7 @@ on_both_databases!(a_used_token_that_comes_again_ends_the_session, |home| async 
     assert!(kit.who(&other.access_token).await.viewer().is_ok(), "the user's other sessions go on");
 });
 
-on_both_databases!(a_token_that_is_not_ours_ends_nothing, |home| async move {
+on_both_databases!(a_forged_refresh_token_ends_no_session, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let mut forged = ada.refresh_token.clone().into_bytes();
@@ -71,7 +71,7 @@ on_both_databases!(a_token_that_is_not_ours_ends_nothing, |home| async move {
     assert!(kit.refresh(&ada.refresh_token).await.is_ok());
 });
 
-on_both_databases!(a_session_is_refreshed_as_often_as_one_likes, |home| async move {
+on_both_databases!(a_session_can_be_refreshed_any_number_of_times, |home| async move {
     let kit = Kit::new(home).await;
     kit.register("ada").await.unwrap();
     let mut pairs = vec![kit.login("ada", PASSWORD).await.unwrap()];
@@ -93,7 +93,7 @@ on_both_databases!(a_session_is_refreshed_as_often_as_one_likes, |home| async mo
     kit.advance(TimeDelta::seconds(11));
     let (last, earlier) = pairs.split_last().unwrap();
     for (n, pair) in earlier.iter().enumerate() {
-        // A process that knows nothing of the end before.
+        // Another process, without a cached session.
         let fresh = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
         let viewer = fresh.authenticate(Some(&format!("Bearer {}", last.access_token))).await;
         assert!(is_wrong(&fresh.refresh_session(&pair.refresh_token, &client()).await), "{n}");

@@ -1,4 +1,4 @@
-//! What races, what the clock decides, and what an admin must call: at the domain's door.
+//! Self-service in the domain: concurrent calls, expiry, and calls by admins.
 
 use duologue::domain::accounts::NewToken;
 use duologue::domain::input::Change;
@@ -33,7 +33,7 @@ async fn leave(kit: &Kit, who: &SignedIn) -> Result<UserId> {
     kit.accounts.deactivate_account(&who.viewer, PASSWORD.to_owned(), &client()).await
 }
 
-on_both_databases!(of_two_admins_who_leave_at_once_one_stays, |home| async move {
+on_both_databases!(one_of_two_admins_that_leave_concurrently_stays, |home| async move {
     let kit = Kit::new(home).await;
     let (ada, eve) = (admin(&kit, "ada").await, admin(&kit, "eve").await);
     let (one, two) = tokio::join!(leave(&kit, &ada), leave(&kit, &eve));
@@ -44,10 +44,10 @@ on_both_databases!(of_two_admins_who_leave_at_once_one_stays, |home| async move 
     assert!(matches!(leave(&kit, &stays).await, Err(Error::Conflict { .. })));
     assert!(kit.who(&stays.access_token).await.viewer().is_ok(), "a refusal changes nothing");
     let third = kit.register("ida").await.unwrap();
-    assert!(leave(&kit, &third).await.is_ok(), "who is no admin may always leave");
+    assert!(leave(&kit, &third).await.is_ok(), "a user who is not an admin can always leave");
 });
 
-on_both_databases!(a_reset_token_works_once_and_ends_every_session, |home| async move {
+on_both_databases!(a_password_reset_works_once_and_ends_every_session, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let reset =
@@ -70,19 +70,19 @@ on_both_databases!(a_reset_token_works_once_and_ends_every_session, |home| async
 
     let late = reset_token(&kit, ada.user.id).await;
     kit.advance(TimeDelta::hours(1));
-    assert!(is_wrong_password(&reset(&late, PASSWORD).await), "an hour is over");
+    assert!(is_wrong_password(&reset(&late, PASSWORD).await), "it expires after an hour");
     let unused = reset_token(&kit, ada.user.id).await;
     let again = kit.refresh(&again.refresh_token).await.unwrap();
     let changed = kit.accounts.change_password(&again.viewer, OTHER_PASSWORD.into(), PASSWORD.into(), &client()).await;
     assert!(changed.is_ok());
-    assert!(is_wrong_password(&reset(&unused, OTHER_PASSWORD).await), "a new password ends it");
+    assert!(is_wrong_password(&reset(&unused, OTHER_PASSWORD).await), "a password change revokes it");
     kit.accounts.delete_expired().await.unwrap();
     let transaction = kit.database.begin().await.unwrap();
     let nobody: UserId = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
     assert!(matches!(kit.accounts.issue_password_reset(&transaction, nobody).await, Err(Error::NotFound)));
 });
 
-on_both_databases!(a_new_password_keeps_tokens_and_a_reset_ends_them, |home| async move {
+on_both_databases!(a_password_change_keeps_personal_access_tokens_and_a_reset_revokes_them, |home| async move {
     let kit = Kit::new(home).await;
     let (ada, eve) = (kit.register("ada").await.unwrap(), kit.register("eve").await.unwrap());
     let new = || NewToken { name: "ci".into(), scopes: vec![TokenScope::Write], expires_at: None };
@@ -97,7 +97,7 @@ on_both_databases!(a_new_password_keeps_tokens_and_a_reset_ends_them, |home| asy
 
     kit.accounts.change_password(&ada.viewer, PASSWORD.into(), OTHER_PASSWORD.into(), &client()).await.unwrap();
     for (secret, holder) in secrets.iter().zip(&holders) {
-        assert!(kit.who(secret).await.viewer().is_ok(), "programs go on");
+        assert!(kit.who(secret).await.viewer().is_ok(), "personal access tokens remain valid");
         assert!(!holder.viewer().unwrap().session_ended.is_cancelled());
     }
     let token = reset_token(&kit, ada.user.id).await;
@@ -106,7 +106,7 @@ on_both_databases!(a_new_password_keeps_tokens_and_a_reset_ends_them, |home| asy
         assert!(kit.is_dead(secret).await && holder.viewer().unwrap().session_ended.is_cancelled());
     }
     assert!(kit.accounts.tokens_of(&[ada.user.id]).await.unwrap().is_empty());
-    assert!(kit.who(&others).await.viewer().is_ok(), "another user's");
+    assert!(kit.who(&others).await.viewer().is_ok(), "the token of another user");
     let late = make(&ada.viewer).await;
     assert!(matches!(late, Err(Error::Unauthenticated)), "a request of an ended session: {late:?}");
 
@@ -117,7 +117,7 @@ on_both_databases!(a_new_password_keeps_tokens_and_a_reset_ends_them, |home| asy
     assert_eq!(page.rows[0].detail, r#"{"sessionCount":1,"tokenCount":2}"#);
 });
 
-on_both_databases!(no_sign_in_with_the_old_password_outlives_a_new_one, |home| async move {
+on_both_databases!(concurrent_sign_ins_with_the_old_password_end_with_the_password_change, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let client = client();
@@ -135,7 +135,7 @@ async fn ids(kit: &Kit, viewer: &Viewer) -> Vec<SessionId> {
     kit.accounts.sessions_of(&[viewer.user_id]).await.unwrap().into_iter().map(|session| session.id).collect()
 }
 
-on_both_databases!(the_hundred_and_first_session_ends_the_one_unused_longest, |home| async move {
+on_both_databases!(the_101st_session_ends_the_least_recently_used_one, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let other = kit.register("eve").await.unwrap();
@@ -158,7 +158,7 @@ on_both_databases!(the_hundred_and_first_session_ends_the_one_unused_longest, |h
     assert!(!other.viewer.session_ended.is_cancelled());
 });
 
-on_both_databases!(a_permission_that_is_taken_is_gone_at_once, |home| async move {
+on_both_databases!(a_removed_permission_is_lost_immediately, |home| async move {
     let kit = Kit::new(home).await;
     let (ada, eve) = (admin(&kit, "ada").await, admin(&kit, "eve").await);
     let scopes = |scopes: &[TokenScope]| NewToken { name: "ci".into(), scopes: scopes.to_vec(), expires_at: None };
@@ -186,7 +186,7 @@ on_both_databases!(a_permission_that_is_taken_is_gone_at_once, |home| async move
     assert!(ada.viewer.may(permission) && !reads.viewer().unwrap().may(permission));
 });
 
-on_both_databases!(a_token_dies_at_its_expiry_and_with_its_user, |home| async move {
+on_both_databases!(a_personal_access_token_ends_at_its_expiry_and_with_its_user, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let soon = kit.clock.now() + TimeDelta::minutes(5);
@@ -214,7 +214,7 @@ on_both_databases!(a_token_dies_at_its_expiry_and_with_its_user, |home| async mo
     assert!(who.viewer().unwrap().session_ended.is_cancelled() && kit.is_dead(&long).await);
 });
 
-on_both_databases!(of_two_who_want_one_name_one_gets_it, |home| async move {
+on_both_databases!(one_of_two_concurrent_renames_gets_the_username, |home| async move {
     let kit = Kit::new(home).await;
     let (ada, eve) = (kit.register("ada").await.unwrap(), kit.register("eve").await.unwrap());
     let rename = async |who: &SignedIn| {
@@ -228,7 +228,7 @@ on_both_databases!(of_two_who_want_one_name_one_gets_it, |home| async move {
     assert_eq!(kit.accounts.user_by_username(&ada.viewer, "gRACE").await.unwrap().unwrap().username, "Grace");
 });
 
-on_both_databases!(what_touches_the_safety_of_an_account_is_on_record, |home| async move {
+on_both_databases!(security_events_of_an_account_are_in_the_audit_log, |home| async move {
     let kit = Kit::new(home).await;
     let ada = kit.register("ada").await.unwrap();
     let viewer = &ada.viewer;

@@ -1,4 +1,4 @@
-//! Generated documents, answered by graphql-js and by this layer: equal data, and errors at equal places.
+//! Differential test: generated documents have the same data, and errors at the same paths, as with graphql-js.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::toy::{self, Count, Toy};
 
-/// One line of the generator.
+/// One line of the generator's output.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Case {
@@ -22,7 +22,7 @@ struct Case {
     document: String,
     variables: Value,
     operation_name: Option<String>,
-    /// Why graphql-js did not execute it.
+    /// The error if graphql-js did not execute the document.
     refused: Option<String>,
     #[serde(default)]
     data: async_graphql::Value,
@@ -36,14 +36,14 @@ struct Located {
     message: String,
 }
 
-/// `DIFFERENTIAL_SEED` and `DIFFERENTIAL_COUNT` choose the documents; a failure names both.
+/// `DIFFERENTIAL_SEED` and `DIFFERENTIAL_COUNT` select the documents; a failure prints both.
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "which documents there were, to run them again")]
-async fn answers_as_graphql_js_does() {
+#[expect(clippy::print_stdout, reason = "the seed and the count, to reproduce a failure")]
+async fn results_equal_those_of_graphql_js() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
     if !folder.join("node_modules/graphql").exists() {
         assert!(std::env::var("CI").is_err(), "run `npm ci` in tests/clients first");
@@ -79,7 +79,7 @@ async fn answers_as_graphql_js_does() {
     assert_eq!(executed + refused, count);
     let first = differences.iter().take(5).cloned().collect::<String>();
     assert!(differences.is_empty(), "{} differences, the first:\n{first}", differences.len());
-    assert!(count < 1_000 || (failed > count / 10 && refused > count / 10), "the documents are too tame");
+    assert!(count < 1_000 || (failed > count / 10 && refused > count / 10), "too few documents fail or are refused");
 }
 
 fn generous() -> Limits {
@@ -93,7 +93,7 @@ fn generous() -> Limits {
     }
 }
 
-/// What differs, in words.
+/// A description of the difference; none if the results agree.
 async fn difference(exact: &ConformingExecutor<Toy>, case: &Case) -> Option<String> {
     let mut request = Request::new(&case.document)
         .variables(Variables::from_json(case.variables.clone()))
@@ -104,7 +104,7 @@ async fn difference(exact: &ConformingExecutor<Toy>, case: &Case) -> Option<Stri
         Some(reason) if !is_request_error(&response) => Some(format!("graphql-js refuses it: {reason}")),
         Some(_) => None,
         None if is_request_error(&response) => {
-            Some(format!("graphql-js executes it; here it is refused: {}", response.errors[0].message))
+            Some(format!("graphql-js executes it, but this layer refuses it: {}", response.errors[0].message))
         }
         None => executed_difference(&response, case),
     }
@@ -125,7 +125,8 @@ fn executed_difference(response: &Response, case: &Case) -> Option<String> {
     Some(format!("errors explain the nulls at {ours:?}, not those at {theirs:?} ({reasons:?})"))
 }
 
-/// Equal, with keys in the same order, where 1 is 1.0: to JavaScript they are one number. Enum values are strings in JSON.
+/// Whether two values are equal, with keys in the same order. 1 equals 1.0, as in JavaScript, and an enum value equals
+/// a string.
 fn same(one: &async_graphql::Value, other: &async_graphql::Value) -> bool {
     use async_graphql::Value;
     match (one, other) {
@@ -142,8 +143,8 @@ fn same(one: &async_graphql::Value, other: &async_graphql::Value) -> bool {
     }
 }
 
-/// Where the nulls are that errors explain. Which of several errors below one null is told first is open, so an error counts
-/// where its null came to rest.
+/// The paths of the nulls that the errors explain. A null propagates to its nearest nullable parent, so an error counts
+/// for the path of that null: which of several errors below it is reported first is not specified.
 fn nulled(data: &Value, paths: impl Iterator<Item = Vec<Value>>) -> BTreeSet<String> {
     paths
         .map(|path| {

@@ -1,4 +1,4 @@
-//! What async-graphql alone gets wrong, case by case.
+//! Cases in which async-graphql alone does not conform to the specification.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ async fn answer(document: &str, variables: Value) -> Value {
 }
 
 #[tokio::test]
-async fn fields_of_one_key_are_one_field() {
+async fn fields_with_the_same_response_key_are_merged() {
     for (document, data) in [
         (
             "mutation { add { value } ...F } fragment F on Mutation { add { thing { id } } }",
@@ -48,7 +48,7 @@ async fn fields_of_one_key_are_one_field() {
 }
 
 #[tokio::test]
-async fn variables_are_what_was_given() {
+async fn absent_null_and_default_variables_are_distinguished() {
     let echo = |declaration: &str, argument: &str| format!("query ({declaration}) {{ echo(must: 1, {argument}) }}");
     for (declaration, argument, variables, wanted) in [
         ("$v: Int", "int: $v", json!({}), "text=hi;flag=true;must=1"),
@@ -78,7 +78,7 @@ async fn variables_are_what_was_given() {
 }
 
 #[tokio::test]
-async fn variables_that_do_not_fit_are_refused_before_anything_runs() {
+async fn invalid_variables_are_rejected_before_execution() {
     for (declaration, value, message, path) in [
         ("Int!", json!({}), "Variable \"$v\" is required.", json!(null)),
         ("Int", json!({ "v": "hunter2" }), "Variable \"$v\" is not a value of type \"Int\".", json!(null)),
@@ -114,7 +114,7 @@ async fn variables_that_do_not_fit_are_refused_before_anything_runs() {
 }
 
 #[tokio::test]
-async fn nulls_are_told_and_rise() {
+async fn failed_fields_are_null_and_nulls_propagate() {
     for (document, data, paths) in [
         ("{ fails leaf { id } }", json!({ "fails": null, "leaf": { "id": "4" } }), json!([["fails"]])),
         ("{ fails }", json!({ "fails": null }), json!([["fails"]])),
@@ -140,7 +140,7 @@ async fn nulls_are_told_and_rise() {
 }
 
 #[tokio::test]
-async fn documents_that_are_not_valid_say_why() {
+async fn invalid_documents_have_an_error_with_a_location() {
     for (document, message, line, column) in [
         ("", "Syntax error: expected an operation or a fragment.", 1, 1),
         ("{ a:: b }", "Syntax error: expected a name.", 1, 5),
@@ -196,7 +196,7 @@ async fn documents_that_are_not_valid_say_why() {
 }
 
 #[tokio::test]
-async fn introspection_is_answered_whole() {
+async fn introspection_is_complete() {
     let answer = answer(include_str!("real/introspection.graphql"), json!({})).await;
     assert_eq!(answer.get("errors"), None);
     let types = answer["data"]["__schema"]["types"].as_array().unwrap();
@@ -224,7 +224,7 @@ impl Events {
 }
 
 #[tokio::test]
-async fn every_event_is_completed() {
+async fn every_event_of_a_subscription_is_executed() {
     let schema = Schema::new(Query, EmptyMutation, Events);
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
     let exact = ConformingExecutor::new(schema, documents);

@@ -1,8 +1,8 @@
-//! Documents of this repository, broken at random: none is a crash, none is slow, and none is answered differently the second
-//! time or in other clothes.
+//! Fuzz test with random mutations of the documents of this repository: no document panics or is slow, and each has the
+//! same result from the cache and with other insignificant characters.
 //!
-//! Five seconds of it run with every test; `DOCUMENT_FUZZ_SECONDS=600` and a release build make it the long run, and
-//! `DOCUMENT_FUZZ_SEED` another one.
+//! The test runs for five seconds. `DOCUMENT_FUZZ_SECONDS=600` with a release build is the long run, and
+//! `DOCUMENT_FUZZ_SEED` selects other mutations.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,10 +20,10 @@ use super::hostile::{BOUND, SLACK, WORDS};
 use super::limits::Through;
 use super::toy::{self, Count, Toy};
 
-/// The longest text whose time is bounded.
+/// The maximum length of a text whose time is limited.
 const KILOBYTE: usize = 1_024;
 
-/// Small numbers that look random (SplitMix64).
+/// A pseudorandom number generator (SplitMix64).
 struct Dice(u64);
 
 impl Dice {
@@ -34,7 +34,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    /// Below `end`, which is not 0.
+    /// A number below `end`, which must not be 0.
     fn below(&mut self, end: usize) -> usize {
         usize::try_from(self.next() % end as u64).unwrap()
     }
@@ -44,8 +44,8 @@ impl Dice {
     }
 }
 
-/// Every document of the tests, the pages, the examples and the documentation: whatever stands between quotes, backticks or
-/// fences and is valid against one of the schemas, besides the files of documents.
+/// The documents of the tests, the pages, the examples and the documentation: the files with documents, and every text
+/// between quotes, backticks or fences that is valid for one of the schemas.
 fn seeds(schemas: &[&Documents]) -> Vec<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders = ["tests", "web", "examples", "docs"].map(|name| root.join(name)).to_vec();
@@ -72,7 +72,7 @@ fn seeds(schemas: &[&Documents]) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// Words as a document has them, and what stands between: good places to cut.
+/// Splits a text into names and the characters between them. Mutations cut at these positions.
 fn tokens(text: &str) -> Vec<&str> {
     let mut tokens = Vec::new();
     let mut rest = text;
@@ -89,7 +89,7 @@ fn tokens(text: &str) -> Vec<&str> {
     tokens
 }
 
-/// One to nine things that go wrong with a text.
+/// A document with one to nine random mutations.
 fn mutated(dice: &mut Dice, seeds: &[&[&str]], names: &[&str]) -> String {
     let mut text = dice.pick(seeds).to_vec();
     for _ in 0..=[0, 0, 1, 1, 2, 3, 5, 8][dice.below(8)] {
@@ -104,7 +104,7 @@ fn mutated(dice: &mut Dice, seeds: &[&[&str]], names: &[&str]) -> String {
                     *token = if dice.below(2) == 0 { dice.pick(names) } else { dice.pick(WORDS) };
                 }
             }
-            // Again and again: doubled spreads, floods of arguments, nested brackets.
+            // Repetition: doubled spreads, many arguments, nested brackets.
             4 => {
                 let part = text[at..end].repeat(1 + dice.below(40));
                 drop(text.splice(at..at, part));
@@ -137,7 +137,7 @@ fn mutated(dice: &mut Dice, seeds: &[&[&str]], names: &[&str]) -> String {
     text
 }
 
-/// Values for whatever looks like a variable.
+/// Random values for every name after `$`.
 fn variables(dice: &mut Dice, text: &str) -> Variables {
     let deep = (0..40).fold(json!(1), |inner, _| json!([inner]));
     let wide = json!({ "x": 1, "inner": { "x": 2, "list": [null, 1, "a"] }, "content": "Hi", "chatId": "chat_1" });
@@ -152,8 +152,8 @@ fn variables(dice: &mut Dice, text: &str) -> Variables {
     Variables::from_json(Value::Object(given.collect()))
 }
 
-/// Without the places, which other clothes move.
-fn without_places(mut response: Response) -> (async_graphql::Value, Vec<ServerError>) {
+/// The response without the locations of errors, which depend on insignificant characters.
+fn without_locations(mut response: Response) -> (async_graphql::Value, Vec<ServerError>) {
     response.errors.iter_mut().for_each(|error| error.locations.clear());
     (response.data, response.errors)
 }
@@ -176,7 +176,7 @@ impl Fuzz {
         Documents::new(&self.sdls[schema], Limits::default()).unwrap()
     }
 
-    /// The layer alone: nothing is executed.
+    /// Runs only the layer; no field is executed.
     fn layer(&mut self, documents: &Documents, schema: usize, text: &str, variables: &Variables) -> Response {
         let layer = ConformingExecutor::new(Through, documents.clone());
         let start = Instant::now();
@@ -185,7 +185,7 @@ impl Fuzz {
         if text.len() > KILOBYTE {
             return response;
         }
-        // Somebody else may have had the processor.
+        // Measured again, because other processes can delay a run.
         for _ in 0..20 {
             if time < BOUND * SLACK / 5 {
                 break;
@@ -209,12 +209,12 @@ impl Fuzz {
                 assert!(response.errors.iter().all(|error| error.extensions.is_some()), "{:?}", response.errors);
             }
             self.valid += u64::from(response.errors.is_empty());
-            // The second time the document comes from the cache, the third time it is another one that means the same.
-            let first = without_places(response);
-            assert_eq!(without_places(self.layer(documents, schema, text, variables)), first);
-            let dressed = format!("\u{feff},\n{text}\n,#");
+            // The second run uses the cached document, the third an equivalent document with insignificant characters.
+            let first = without_locations(response);
+            assert_eq!(without_locations(self.layer(documents, schema, text, variables)), first);
+            let padded = format!("\u{feff},\n{text}\n,#");
             assert_eq!(
-                without_places(self.run(&ConformingExecutor::new(Through, documents.clone()), &dressed, variables)),
+                without_locations(self.run(&ConformingExecutor::new(Through, documents.clone()), &padded, variables)),
                 first
             );
         }
@@ -226,8 +226,8 @@ impl Fuzz {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "what was tried, and the slowest")]
-fn no_document_is_a_crash_or_slow() {
+#[expect(clippy::print_stdout, reason = "the number of documents and the slowest one")]
+fn no_document_panics_or_is_slow() {
     let setting = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let time = Duration::from_secs(setting("DOCUMENT_FUZZ_SECONDS").unwrap_or(5));
     let seed = setting("DOCUMENT_FUZZ_SEED").unwrap_or(1);
@@ -259,5 +259,5 @@ fn no_document_is_a_crash_or_slow() {
         seeds.len(),
         fuzz.valid
     );
-    assert!(fuzz.valid > tried / 50, "{} of {tried}: the documents are too wild", fuzz.valid);
+    assert!(fuzz.valid > tried / 50, "only {} of {tried} documents are valid: fewer mutations are needed", fuzz.valid);
 }

@@ -1,4 +1,4 @@
-//! Documents that mean harm cost little, and nothing is a crash.
+//! Hostile documents have a low cost, and no document panics.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +10,9 @@ use serde_json::json;
 
 use super::toy;
 
-/// What a document of a kilobyte may cost, built for production.
+/// The maximum time for a document of a kilobyte in a release build.
 pub(super) const BOUND: Duration = Duration::from_millis(5);
-/// How much slower a debug build on a busy machine may be.
+/// The factor by which a debug build on a busy machine may be slower.
 pub(super) const SLACK: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
 fn exact() -> ConformingExecutor<toy::Toy> {
@@ -21,7 +21,7 @@ fn exact() -> ConformingExecutor<toy::Toy> {
     ConformingExecutor::new(schema, documents)
 }
 
-/// As many as fit into a kilobyte.
+/// A document with as many parts as fit into a kilobyte.
 fn kilobyte(head: &str, part: impl Fn(usize) -> String, tail: &str) -> String {
     let mut document = head.to_owned();
     for n in 0.. {
@@ -36,8 +36,8 @@ fn kilobyte(head: &str, part: impl Fn(usize) -> String, tail: &str) -> String {
 
 /// With a release build and `--nocapture`, this prints the table of docs/graphql-api.md.
 #[tokio::test]
-#[expect(clippy::print_stdout, reason = "the table of what each costs")]
-async fn a_kilobyte_of_any_shape_is_cheap() {
+#[expect(clippy::print_stdout, reason = "the table of costs")]
+async fn every_hostile_kilobyte_has_a_low_cost() {
     let fragments = |body: &'static str| {
         let links = 1_024 / (body.len() + 26);
         let link = |n: usize| format!("fragment F{n} on Branch {{{}}}", body.replace('@', &format!("...F{}", n + 1)));
@@ -56,7 +56,7 @@ async fn a_kilobyte_of_any_shape_is_cheap() {
         ("objects", format!("{{echo(point:{}", "{x:".repeat(330))),
         ("types", format!("query($v:{}", "[".repeat(1_000))),
         ("aliases", kilobyte("{", |n| format!("a{n}:leaf{{id}}"), "}")),
-        ("one field again and again", kilobyte("{", |_| "leaf{id}".to_owned(), "}")),
+        ("one field repeated", kilobyte("{", |_| "leaf{id}".to_owned(), "}")),
         ("conflicts", kilobyte("{", |n| format!("a:thing(id:{n}){{id}}"), "}")),
         ("wide interfaces", kilobyte("{thing(id:1){", |_| "next{".to_owned(), "id")),
         ("deep interfaces", format!("{{thing(id:1){{{}id{}}}}}", "next{kin{".repeat(9), "}}".repeat(9))),
@@ -78,9 +78,9 @@ async fn a_kilobyte_of_any_shape_is_cheap() {
         ("a long list", kilobyte("{echo(must:1,list:[", |_| "1 ".to_owned(), "])}")),
         ("deep lists in variables", "query($v:[Int!]){echo(must:1,list:$v)}".to_owned()),
         ("deep objects in variables", "query($p:Point){echo(must:1,point:$p)}".to_owned()),
-        ("a variable again and again", kilobyte("query($v:[Int!]){", |n| format!("a{n}:echo(must:1,list:$v)"), "}")),
+        ("one variable repeated", kilobyte("query($v:[Int!]){", |n| format!("a{n}:echo(must:1,list:$v)"), "}")),
         ("defaults", kilobyte("query($v:[Int!]=[", |_| "1 ".to_owned(), "]){echo(must:1,list:$v)}")),
-        ("names alike", kilobyte("{leaf{", |_| "name:id ".to_owned(), "}}")),
+        ("equal names", kilobyte("{leaf{", |_| "name:id ".to_owned(), "}}")),
     ] {
         let deep = (0..120).fold(json!(1), |inner, _| json!([inner]));
         let point = (0..60).fold(json!({ "x": 1 }), |inner, _| json!({ "x": 1, "inner": inner }));
@@ -102,9 +102,9 @@ async fn a_kilobyte_of_any_shape_is_cheap() {
     }
 }
 
-/// Work, not time: the steps that analysing a document may take are four times the fields that it may have.
+/// Counts steps instead of time: the limit of steps is four times the limit of fields.
 #[tokio::test]
-async fn doubled_spreads_take_as_many_steps_as_there_are_spreads() {
+async fn the_steps_for_doubled_spreads_are_linear() {
     let schema = toy::schema();
     let links: String = (0..30).map(|n| format!("fragment F{n} on Branch{{...F{0} ...F{0}}}", n + 1)).collect();
     let document = format!("{{branch{{...F0}}}}{links}fragment F30 on Branch{{id}}");
@@ -191,7 +191,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_input_is_a_crash(words in prop::collection::vec(prop::sample::select(WORDS), 0..40), glue in "[ ,]?", noise in ".{0,4}") {
+    fn no_input_panics(words in prop::collection::vec(prop::sample::select(WORDS), 0..40), glue in "[ ,]?", noise in ".{0,4}") {
         let document = words.join(&glue) + &noise;
         let variables = Variables::from_json(json!({ "v": true }));
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -1,4 +1,4 @@
-//! Every bound from both sides, and the documents that clients really send.
+//! Limits of documents, just within and just beyond each, and documents of common clients.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::toy;
 
-/// Says that a document came through, and which one.
+/// An executor that executes nothing: its response shows that the layer accepted the document.
 #[derive(Clone)]
 pub(crate) struct Through;
 
@@ -23,7 +23,7 @@ impl Executor for Through {
     }
 }
 
-/// The code of the refusal, or "" for what came through.
+/// The error code, or "" for an accepted document.
 async fn outcome(documents: &Documents, document: &str, variables: serde_json::Value) -> String {
     let exact = ConformingExecutor::new(Through, documents.clone());
     let request = || Request::new(document).variables(Variables::from_json(variables.clone()));
@@ -37,7 +37,7 @@ async fn outcome(documents: &Documents, document: &str, variables: serde_json::V
 }
 
 #[tokio::test]
-async fn each_limit_has_two_sides() {
+async fn documents_at_each_limit_are_accepted_and_beyond_it_rejected() {
     let with = |change: fn(&mut Limits)| {
         let mut limits = Limits::default();
         change(&mut limits);
@@ -94,7 +94,7 @@ async fn each_limit_has_two_sides() {
 }
 
 #[tokio::test]
-async fn a_connection_costs_its_page() {
+async fn the_cost_of_a_connection_is_multiplied_by_its_page_size() {
     let limits = Limits { complexity: 201, ..Limits::default() };
     let documents = Documents::new(&duologue::app::schema(), limits).unwrap();
     let query = "query ($n: Int) { characters(last: $n) { nodes { id name } } }";
@@ -108,7 +108,7 @@ async fn a_connection_costs_its_page() {
 }
 
 #[tokio::test]
-async fn variables_cost_as_often_as_they_are_used() {
+async fn a_variable_is_charged_for_each_use() {
     let limits = Limits { argument_bytes: 1_200, ..Limits::default() };
     let documents = Documents::new(&toy::schema().sdl(), limits).unwrap();
     let twice = "query ($t: String) { a: echo(must: 1, text: $t) b: echo(must: 1, text: $t) }";
@@ -117,7 +117,7 @@ async fn variables_cost_as_often_as_they_are_used() {
 }
 
 #[tokio::test]
-async fn literals_cost_as_often_as_they_are_expanded() {
+async fn a_literal_is_charged_for_each_expansion() {
     let documents = Documents::new(&duologue::app::schema(), Limits::default()).unwrap();
     let tree = |bytes: usize| {
         let below = |name: &str| {
@@ -142,7 +142,7 @@ async fn literals_cost_as_often_as_they_are_expanded() {
 }
 
 #[tokio::test]
-async fn a_subscription_holds_little() {
+async fn the_state_of_a_subscription_is_limited() {
     let documents = Documents::new(&duologue::app::schema(), Limits::default()).unwrap();
     let literal = |bytes| format!("subscription {{ reply(messageId: \"{}\") {{ position }} }}", "x".repeat(bytes));
     let variable = "subscription($id: ID!) { reply(messageId: $id) { position } }";
@@ -162,7 +162,7 @@ async fn a_subscription_holds_little() {
 }
 
 #[tokio::test]
-async fn names_are_not_endless() {
+async fn the_length_of_names_is_limited() {
     let documents = Documents::new(&toy::schema().sdl(), Limits::default()).unwrap();
     let alias = |length| format!("{{ {}: leaf {{ id }} }}", "a".repeat(length));
     assert_eq!(outcome(&documents, &alias(256), json!({})).await, "");
@@ -170,7 +170,7 @@ async fn names_are_not_endless() {
 }
 
 #[tokio::test]
-async fn what_clients_send_comes_through() {
+async fn documents_of_common_clients_are_accepted() {
     let documents = Documents::new(&duologue::app::schema(), Limits::default()).unwrap();
     for (name, document, variables) in [
         ("introspection", include_str!("real/introspection.graphql"), json!({})),
@@ -184,7 +184,7 @@ async fn what_clients_send_comes_through() {
 }
 
 #[tokio::test]
-async fn introspection_is_not_endless() {
+async fn introspection_is_limited() {
     let documents = Documents::new(&duologue::app::schema(), Limits::default()).unwrap();
     let nested = |times: usize| {
         let (open, close) = ("fields { type { ".repeat(times), "} }".repeat(times));

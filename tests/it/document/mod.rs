@@ -1,4 +1,4 @@
-//! The layer around async-graphql, against graphql-js and against documents that mean harm.
+//! Tests of `graphql::document`, the layer around async-graphql: conformance, limits and hostile documents.
 
 mod differential;
 mod exact;

@@ -1,4 +1,4 @@
-//! The toy schema of the differential test, as `tests/clients/differential/schema.mjs` has it.
+//! The schema of the differential test. `tests/clients/differential/schema.mjs` is the same schema for graphql-js.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
@@ -13,11 +13,11 @@ pub fn schema() -> Toy {
     Schema::build(Query, Mutation, EmptySubscription).limit_recursive_depth(200).finish()
 }
 
-/// What one operation counts.
+/// The counter of one operation.
 #[derive(Default)]
 pub struct Count(AtomicI32);
 
-/// Waits a little or not at all, so that fields are resolved in any order.
+/// Yields a varying number of times, so that fields are resolved in varying order.
 async fn suspend() {
     static TURN: AtomicU64 = AtomicU64::new(1);
     // A linear congruential generator (Knuth, MMIX).

@@ -1,4 +1,4 @@
-//! How long a connection may wait: for a request's head, and for the next request.
+//! Timeouts of connections: for the head of a request, and for the next request.
 
 use std::time::{Duration, Instant};
 
@@ -7,14 +7,14 @@ use tokio::net::TcpStream;
 
 use super::support::{PATIENCE, Server};
 
-/// A connection on which a request was answered.
+/// A connection after its first response.
 async fn answered(server: &Server) -> TcpStream {
     let mut connection = server.send("GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n").await;
     assert_eq!(answer_on(&mut connection).await, "HTTP/1.1 200");
     connection
 }
 
-/// The start of the next answer.
+/// The start of the next response.
 async fn answer_on(connection: &mut TcpStream) -> String {
     let mut bytes = [0; 4096];
     let length = tokio::time::timeout(PATIENCE, connection.read(&mut bytes)).await.expect("no answer").unwrap();
@@ -30,7 +30,7 @@ async fn closed_after(connection: &mut TcpStream) -> Duration {
 }
 
 #[tokio::test]
-async fn a_connection_waits_for_its_next_request_longer_than_for_a_head() {
+async fn the_keep_alive_timeout_is_longer_than_the_header_timeout() {
     let server = Server::start().await;
     let mut connection = answered(&server).await;
     tokio::time::sleep(Duration::from_secs(11)).await;
@@ -39,20 +39,20 @@ async fn a_connection_waits_for_its_next_request_longer_than_for_a_head() {
 }
 
 #[tokio::test]
-async fn an_idle_connection_is_closed_and_one_at_work_is_not() {
+async fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
     let server = Server::with_keep_alive(Duration::from_millis(700)).await;
     let mut socket = server.ready_socket().await;
     let mut idle = answered(&server).await;
     let waited = closed_after(&mut idle).await;
     assert!(waited > Duration::from_millis(400) && waited < Duration::from_secs(8), "{waited:?}");
-    // Neither an answer that takes longer nor a WebSocket waits for a request.
+    // A slow response and a WebSocket are not idle.
     assert_eq!(server.query("{ slow(milliseconds: 1500) }").await["data"]["slow"], 1500);
     socket.subscribe("1", "{ hello }").await;
     assert_eq!(socket.next().await["type"], "next");
 }
 
 #[tokio::test]
-async fn a_head_that_begins_after_an_answer_has_as_long_as_the_first() {
+async fn the_header_timeout_applies_to_later_requests_too() {
     let server = Server::start().await;
     let mut connection = answered(&server).await;
     tokio::time::sleep(Duration::from_millis(100)).await;

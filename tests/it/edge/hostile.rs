@@ -1,4 +1,4 @@
-//! Clients that do not read, do not finish what they begin, or hold too many connections.
+//! Clients that do not read, send unfinished messages, or open too many connections.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ async fn signed_in(server: &Server) -> Socket {
     socket
 }
 
-/// The code of the close frame that ends what the server sends.
+/// Reads to the end of the connection and returns the code of the close frame.
 async fn close_code(connection: &mut TcpStream) -> u16 {
     let mut bytes = Vec::new();
     let read = tokio::time::timeout(PATIENCE, connection.read_to_end(&mut bytes)).await;
@@ -51,13 +51,13 @@ async fn close_code(connection: &mut TcpStream) -> u16 {
 async fn expect_no_socket(server: &Server) {
     let start = Instant::now();
     while !server.tracker.is_empty() {
-        assert!(start.elapsed() < PATIENCE, "a socket lives on");
+        assert!(start.elapsed() < PATIENCE, "a socket is still open");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 #[tokio::test]
-async fn operations_end_whether_or_not_their_socket_reads() {
+async fn operations_end_even_if_their_socket_does_not_read() {
     let server = Server::start().await;
     let mut socket = server.ready_socket().await;
     socket.subscribe("flood", "subscription { busy(size: 100000) }").await;
@@ -71,7 +71,7 @@ async fn operations_end_whether_or_not_their_socket_reads() {
 }
 
 #[tokio::test]
-async fn a_socket_is_closed_when_too_much_waits_for_it() {
+async fn a_socket_with_too_much_unsent_data_is_closed() {
     let server = Server::with(Limits { output: 8 << 20, ..Limits::default() }).await;
     let mut socket = server.ready_socket().await;
     for n in 0..12 {
@@ -92,7 +92,7 @@ async fn a_message_must_arrive_in_time() {
     let mut connection = server.ready_socket().await.into_tcp();
     connection.write_all(&frame(true, false, 1_000)).await.unwrap();
     let rest = async {
-        // Neither more of the message nor other frames move the deadline.
+        // More bytes of the message and other frames do not extend the deadline.
         while connection.write_all(&PONG).await.is_ok() && connection.write_all(&frame(false, false, 1)).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -101,18 +101,18 @@ async fn a_message_must_arrive_in_time() {
     let mut connection = server.ready_socket().await.into_tcp();
     connection.write_all(&frame(true, false, 1_000)).await.unwrap();
     assert_eq!(close_code(&mut connection).await, 1008);
-    // A socket that only answers pings has no deadline.
+    // A socket without an unfinished message has no deadline.
     let mut connection = server.ready_socket().await.into_tcp();
     for _ in 0..20 {
         connection.write_all(&PONG).await.unwrap();
         tokio::time::sleep(Duration::from_millis(30)).await;
     }
     connection.write_all(&frame(true, true, 10)).await.unwrap();
-    assert_eq!(close_code(&mut connection).await, 4400, "it lived, and ten spaces are no message");
+    assert_eq!(close_code(&mut connection).await, 4400, "the socket is open, and ten spaces are not a message");
 }
 
 #[tokio::test]
-async fn who_is_not_known_sends_small_messages() {
+async fn messages_before_authentication_are_limited_in_size() {
     let server = Server::start().await;
     let ping = |length: usize| {
         let message = r#"{"type":"ping"}"#;
@@ -155,11 +155,15 @@ async fn unfinished_input_has_a_total_limit() {
     drop(unfinished);
     drop(socket);
     expect_no_socket(&server).await;
-    assert_eq!(server.post(JSON, &large).await.json()["data"]["hello"], "world", "what was held is free again");
+    assert_eq!(
+        server.post(JSON, &large).await.json()["data"]["hello"],
+        "world",
+        "the input of closed connections is released"
+    );
 }
 
 #[tokio::test]
-async fn who_does_not_read_an_answer_is_cut_off() {
+async fn a_client_that_does_not_read_a_response_is_disconnected() {
     const BYTES: usize = 30_000_000;
     let server = Server::with(Limits { write_timeout: Duration::from_millis(300), ..Limits::default() }).await;
     let body = json!({ "query": format!("{{ text(bytes: {BYTES}) }}") }).to_string();
@@ -168,7 +172,7 @@ async fn who_does_not_read_an_answer_is_cut_off() {
     let mut slow = server.send(&request).await;
     let mut start = vec![0; 100_000];
     let read = async {
-        // Far slower than 4 KiB a second.
+        // Far slower than the minimum of 4 KiB per second.
         for _ in 0..10 {
             slow.read_exact(&mut start[..1]).await.unwrap();
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -180,23 +184,23 @@ async fn who_does_not_read_an_answer_is_cut_off() {
         while let Ok(Ok(bytes @ 1..)) = tokio::time::timeout(PATIENCE, connection.read(&mut start)).await {
             rest += bytes;
         }
-        assert!(rest < BYTES, "the whole answer arrived");
+        assert!(rest < BYTES, "the whole response arrived");
     }
     let answer = server.raw(&post(JSON, &body)).await;
-    assert!(answer.body.len() > BYTES, "who reads gets it all");
+    assert!(answer.body.len() > BYTES, "a client that reads receives the whole response");
 }
 
 #[tokio::test]
-async fn so_many_connections_are_accepted() {
+async fn the_number_of_connections_is_limited() {
     let server = Server::with(Limits { connections: 3, ..Limits::default() }).await;
     let mut held = Vec::new();
     for _ in 0..2 {
         held.push(server.send("").await);
     }
-    // A socket is a connection as long as it lives.
+    // An open WebSocket counts as a connection.
     let socket = server.ready_socket().await;
     let mut refused = server.send("GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n").await;
-    let outcome = tokio::time::timeout(PATIENCE, refused.read(&mut [0; 100])).await.expect("it waits");
+    let outcome = tokio::time::timeout(PATIENCE, refused.read(&mut [0; 100])).await.expect("the connection waits");
     assert!(matches!(outcome, Ok(0) | Err(_)), "{outcome:?}");
     drop(socket);
     expect_no_socket(&server).await;

@@ -50,7 +50,7 @@ async fn a_field_error_has_data() {
 }
 
 #[tokio::test]
-async fn refuses_in_the_shape_of_graphql() {
+async fn refused_requests_get_graphql_errors() {
     let server = Server::start().await;
     let invalid = "INVALID_INPUT";
     for (headers, body, status, code) in [
@@ -89,14 +89,14 @@ async fn get_runs_queries_only() {
         assert_eq!(answer.code(), "INVALID_INPUT");
     }
     assert_eq!(server.counted(), 0);
-    // The named operation counts, not the first one.
+    // The operation named in `operationName` decides.
     let documents = "query=query+A%7Bhello%7Dmutation+B%7Bcount(milliseconds:0)%7D&operationName=";
     assert_eq!(server.get(&format!("/graphql?{documents}A"), "").await.status, 200);
     assert_eq!(server.get(&format!("/graphql?{documents}B"), "").await.status, 405);
 }
 
 #[tokio::test]
-async fn dead_credentials_fail_only_fields_that_need_a_viewer() {
+async fn invalid_credentials_fail_only_fields_that_need_a_viewer() {
     let server = Server::start().await;
     let body = r#"{"query":"{ hello me }"}"#;
     for (authorization, code) in [
@@ -111,7 +111,7 @@ async fn dead_credentials_fail_only_fields_that_need_a_viewer() {
 }
 
 #[tokio::test]
-async fn a_panic_is_an_answer() {
+async fn a_panic_is_a_response_with_an_error() {
     let server = Server::start().await;
     let body = r#"{"query":"{ panics }"}"#;
     for (headers, status) in [(JSON, 200), (GRAPHQL, 500)] {
@@ -123,7 +123,7 @@ async fn a_panic_is_an_answer() {
 }
 
 #[tokio::test]
-async fn knows_the_client_behind_a_proxy() {
+async fn the_address_behind_a_proxy_is_used() {
     let server = Server::start().await;
     let forwarded = format!("{JSON}x-forwarded-for: 9.9.9.9, 1.2.3.4\r\n");
     let answer = server.post(&forwarded, r#"{"query":"{ address }"}"#).await;
@@ -131,7 +131,7 @@ async fn knows_the_client_behind_a_proxy() {
 }
 
 #[tokio::test]
-async fn says_whether_it_lives_and_is_ready() {
+async fn health_paths_report_liveness_and_readiness() {
     let server = Server::start().await;
     assert_eq!(server.get("/health/live", "").await.status, 200);
     assert_eq!(server.get("/health/ready", "").await.status, 200);
@@ -142,7 +142,7 @@ async fn says_whether_it_lives_and_is_ready() {
 }
 
 #[tokio::test]
-async fn errors_of_validation_name_what_is_wrong() {
+async fn validation_errors_name_the_cause() {
     let server = Server::start().await;
     let answer: Value = server.query("{ slow(milliseconds: \"hunter2\") }").await;
     let message = answer["errors"][0]["message"].as_str().unwrap();
@@ -151,7 +151,7 @@ async fn errors_of_validation_name_what_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_request_names_one_host() {
+async fn a_request_must_have_one_host() {
     let server = Server::start().await;
     for (request, status) in [
         ("GET /graphql?query=%7Bhello%7D HTTP/1.1\r\n", 400),
@@ -170,7 +170,7 @@ async fn a_request_names_one_host() {
 }
 
 #[tokio::test]
-async fn a_request_has_one_set_of_credentials() {
+async fn a_request_must_have_one_authorization_header() {
     let server = Server::start().await;
     let two = "authorization: Bearer good\r\nauthorization: Bearer other\r\n";
     let same = "authorization: Bearer good\r\nAuthorization: Bearer good\r\n";

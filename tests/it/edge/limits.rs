@@ -1,4 +1,4 @@
-//! Every bound, from both sides.
+//! Limits of the HTTP layer, just within and just beyond each.
 
 use std::time::{Duration, Instant};
 
@@ -11,14 +11,14 @@ use super::support::{PATIENCE, Server, post};
 
 const JSON: &str = "content-type: application/json\r\n";
 
-/// A request of exactly so many bytes.
+/// A request with a body of exactly `length` bytes.
 fn request_of(length: usize) -> String {
     let request = r#"{"query":"{ hello }"}"#;
     request.to_owned() + &" ".repeat(length - request.len())
 }
 
 #[tokio::test]
-async fn a_body_may_be_so_large_and_no_larger() {
+async fn the_size_of_a_body_is_limited() {
     let server = Server::with(Limits { body: 1_000, ..Limits::default() }).await;
     assert_eq!(server.post(JSON, &request_of(1_000)).await.status, 200);
     let answer = server.post(JSON, &request_of(1_001)).await;
@@ -32,7 +32,7 @@ async fn a_body_may_be_so_large_and_no_larger() {
 }
 
 #[tokio::test]
-async fn who_sends_too_much_gets_to_read_that() {
+async fn a_client_that_sends_too_much_receives_the_error() {
     let server = Server::start().await;
     for length in [2 << 20, 10 << 20] {
         let answer = server.post(JSON, &request_of(length)).await;
@@ -42,7 +42,7 @@ async fn who_sends_too_much_gets_to_read_that() {
         let head =
             format!("POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{expect}content-length: {length}\r\n");
         let answer = server.raw(&format!("{head}{JSON}\r\n")).await;
-        assert_eq!(answer.status, 413, "before anything is sent");
+        assert_eq!(answer.status, 413, "the response comes before the body is sent");
     }
 }
 
@@ -57,7 +57,7 @@ async fn a_body_must_arrive_in_time() {
     assert_eq!(
         (answer.status, answer.code().as_str()),
         (413, "PAYLOAD_TOO_LARGE"),
-        "what is too large is not tried again"
+        "a body that is too large is not retryable"
     );
 }
 
@@ -77,7 +77,7 @@ async fn a_silent_connection_is_closed() {
 }
 
 #[tokio::test]
-async fn a_query_may_take_so_long() {
+async fn the_duration_of_a_query_is_limited() {
     let server = Server::with(Limits { operation_timeout: Duration::from_millis(300), ..Limits::default() }).await;
     assert_eq!(server.query("{ slow(milliseconds: 1) }").await["data"]["slow"], 1);
     let answer = server.query("{ slow(milliseconds: 60000) }").await;
@@ -90,7 +90,7 @@ async fn a_query_may_take_so_long() {
 }
 
 #[tokio::test]
-async fn a_message_may_be_so_large_and_no_larger() {
+async fn the_size_of_a_message_is_limited() {
     let server = Server::with(Limits { message: 1_000, ..Limits::default() }).await;
     let ping = |length: usize| {
         let message = r#"{"type":"ping"}"#;
@@ -104,7 +104,7 @@ async fn a_message_may_be_so_large_and_no_larger() {
 }
 
 #[tokio::test]
-async fn a_document_may_be_so_complex_and_no_more_on_either_transport() {
+async fn complexity_is_limited_over_http_and_websocket() {
     let server = Server::start().await;
     let document = |tokens: usize| format!("{{{}}}", "hello ".repeat(tokens - 2));
     for (document, code) in [(document(10_000), None), (document(10_001), Some("QUERY_TOO_COMPLEX"))] {
@@ -120,17 +120,17 @@ async fn a_document_may_be_so_complex_and_no_more_on_either_transport() {
 }
 
 #[tokio::test]
-async fn so_many_operations_of_one_user_run_at_once() {
+async fn concurrent_operations_of_one_user_are_limited() {
     let operation_timeout = Duration::from_millis(300);
     let server = Server::with(Limits { operations_at_once: 1, operation_timeout, ..Limits::default() }).await;
-    // The mutation goes on, and has the turn until it ends.
+    // The mutation continues after its timeout, and counts until it ends.
     assert_eq!(
         server.query("mutation { count(milliseconds: 3000) }").await["errors"][0]["extensions"]["code"],
         "TIMEOUT"
     );
     assert_eq!(server.query("{ hello }").await["errors"][0]["extensions"]["code"], "RATE_LIMITED");
     let other = server.post(&format!("{JSON}authorization: Bearer good\r\n"), r#"{"query":"{ hello }"}"#).await;
-    assert_eq!(other.json()["data"]["hello"], "world", "others have turns of their own");
+    assert_eq!(other.json()["data"]["hello"], "world", "other users have a separate limit");
     let mut socket = server.ready_socket().await;
     socket.subscribe("1", "subscription { upTo(n: 1) }").await;
     assert_eq!(socket.next().await["payload"][0]["extensions"]["code"], "RATE_LIMITED");
@@ -139,7 +139,7 @@ async fn so_many_operations_of_one_user_run_at_once() {
 }
 
 #[tokio::test]
-async fn a_user_holds_so_many_subscriptions() {
+async fn the_subscriptions_of_a_user_are_limited() {
     let server = Server::with(Limits { subscriptions_per_user: 2, ..Limits::default() }).await;
     let (mut one, mut other) = (server.ready_socket().await, server.ready_socket().await);
     one.subscribe("1", "subscription { ticks(milliseconds: 60000) }").await;
@@ -157,11 +157,11 @@ async fn a_user_holds_so_many_subscriptions() {
     one.send(json!({ "type": "ping" })).await;
     assert_eq!(one.next().await["type"], "pong");
     one.subscribe("2", "subscription { upTo(n: 1) }").await;
-    assert_eq!(one.next().await["type"], "next", "what ended does not count");
+    assert_eq!(one.next().await["type"], "next", "ended subscriptions do not count");
 }
 
 #[tokio::test]
-async fn so_many_operations_run_on_a_socket() {
+async fn the_operations_of_a_socket_are_limited() {
     let server = Server::with(Limits { operations_per_socket: 2, ..Limits::default() }).await;
     let mut socket = server.ready_socket().await;
     for id in ["1", "2", "3"] {
@@ -176,7 +176,7 @@ async fn so_many_operations_run_on_a_socket() {
 }
 
 #[tokio::test]
-async fn a_user_and_an_address_hold_so_many_sockets() {
+async fn sockets_are_limited_per_user_and_per_address() {
     let server = Server::with(Limits { sockets_per_user: 1, sockets_per_address: 3, ..Limits::default() }).await;
     let good = json!({ "authorization": "Bearer good" });
     let mut first = server.socket("graphql-transport-ws").await;
@@ -188,7 +188,7 @@ async fn a_user_and_an_address_hold_so_many_sockets() {
     let mut others = Vec::new();
     for _ in 0..2 {
         let mut anonymous = server.socket("graphql-transport-ws").await;
-        // The place of the socket that closed is free as soon as the server has noticed its end.
+        // The closed socket counts until the server has noticed its end.
         anonymous.send(json!({ "type": "connection_init" })).await;
         others.push(anonymous);
     }
@@ -196,7 +196,7 @@ async fn a_user_and_an_address_hold_so_many_sockets() {
         assert_eq!(anonymous.next().await, json!({ "type": "connection_ack" }));
     }
     assert_eq!(server.socket("graphql-transport-ws").await.closed().await.0, 1013);
-    // A place that is given back can be taken.
+    // Closed sockets do not count.
     drop(others);
     drop(first);
     let mut again = server.socket("graphql-transport-ws").await;
@@ -204,30 +204,30 @@ async fn a_user_and_an_address_hold_so_many_sockets() {
 }
 
 #[tokio::test]
-async fn who_does_not_read_is_dropped() {
+async fn a_client_that_does_not_read_is_disconnected() {
     let limits = Limits { write_timeout: Duration::from_millis(300), ..Limits::default() };
     let server = Server::with(limits).await;
     let mut socket = server.ready_socket().await;
     socket.subscribe("1", "subscription { busy(size: 100000) }").await;
     let mut connection = socket.into_tcp();
-    // One byte at a time is not reading.
+    // Reading one byte at a time is too slow.
     let mut byte = [0];
     let start = Instant::now();
     while !server.tracker.is_empty() {
-        assert!(start.elapsed() < PATIENCE, "the socket lives on");
+        assert!(start.elapsed() < PATIENCE, "the socket is still open");
         connection.read_exact(&mut byte).await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
 #[tokio::test]
-async fn who_does_not_answer_pings_is_dropped() {
+async fn a_client_that_does_not_answer_pings_is_disconnected() {
     let server = Server::with(Limits { keep_alive: Duration::from_millis(200), ..Limits::default() }).await;
-    // A client that reads answers pings by itself; this one does not read.
+    // The client library answers pings only while it reads, so a client that does not read does not answer.
     let silent = server.ready_socket().await.into_tcp();
     let mut lively = server.ready_socket().await;
     assert!(lively.within(Duration::from_millis(1_000)).await.is_none());
-    assert_eq!(server.tracker.len(), 1, "the silent socket lives on, or the lively one died");
+    assert_eq!(server.tracker.len(), 1, "only the silent socket is closed");
     drop(silent);
     lively.send(json!({ "type": "ping" })).await;
     assert_eq!(lively.next().await, json!({ "type": "pong" }));
@@ -246,7 +246,7 @@ async fn a_socket_must_be_initialised_in_time() {
 }
 
 #[tokio::test]
-async fn half_a_frame_holds_nobody_up() {
+async fn an_unfinished_frame_does_not_delay_the_server() {
     let server = Server::start().await;
     let mut connection = server.ready_socket().await.into_tcp();
     connection.write_all(&[0x81]).await.unwrap();

@@ -1,4 +1,4 @@
-//! What the log says of a request, and what it must not say.
+//! Log lines of requests and operations, and the absence of secrets in them.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use super::support::{Server, post};
 
 const SECRET: &str = "hunter2";
 
-/// Collects the lines that are written by this thread, where the server of a single-threaded test runs.
+/// Collects the log lines of this thread, on which the server of a single-threaded test runs.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
 
@@ -45,7 +45,7 @@ impl Lines {
 }
 
 #[tokio::test]
-async fn a_request_is_one_line_without_secrets() {
+async fn a_request_is_logged_in_one_line_without_secrets() {
     let server = Server::start().await;
     let (lines, _guard) = Lines::collect();
     let headers = "content-type: application/json\r\nauthorization: Bearer good\r\n";
@@ -71,7 +71,7 @@ async fn a_request_is_one_line_without_secrets() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_leaves_its_line() {
+async fn a_client_that_disconnects_is_logged() {
     let server = Server::start().await;
     let (lines, _guard) = Lines::collect();
     let body = r#"{"query":"{ slow(milliseconds: 60000) }"}"#;
@@ -84,7 +84,7 @@ async fn a_client_that_goes_away_leaves_its_line() {
 }
 
 #[tokio::test]
-async fn an_operation_on_a_socket_is_one_line() {
+async fn an_operation_on_a_socket_is_logged_in_one_line() {
     let server = Server::start().await;
     let (lines, _guard) = Lines::collect();
     let mut socket = server.socket("graphql-transport-ws").await;
@@ -100,7 +100,7 @@ async fn an_operation_on_a_socket_is_one_line() {
 }
 
 #[tokio::test]
-async fn what_is_internal_is_logged_with_its_cause() {
+async fn an_internal_error_is_logged_with_its_cause() {
     let server = Server::start().await;
     let (lines, _guard) = Lines::collect();
     let answer = server.query("{ fails }").await;
@@ -113,7 +113,7 @@ async fn what_is_internal_is_logged_with_its_cause() {
 }
 
 #[tokio::test]
-async fn a_refused_page_is_logged_with_its_origin_and_the_setting() {
+async fn a_refused_origin_is_logged_with_the_setting() {
     let server = Server::start().await;
     let preflight = "OPTIONS /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\norigin: https://chat.example.com\r\n\
                      access-control-request-method: POST\r\n\r\n";

@@ -1,4 +1,4 @@
-//! The protocol edge over a toy schema, by real connections.
+//! Tests of `http` with a small test schema and real connections.
 
 mod connections;
 mod hostile;

@@ -1,4 +1,4 @@
-//! How operations share a server and a socket, and how they end.
+//! Concurrency of operations, and how they end.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ const JSON: &str = "content-type: application/json\r\n";
 const COUNT: &str = "mutation { count(milliseconds: 200) }";
 
 #[tokio::test]
-async fn a_mutation_ends_when_its_connection_is_gone() {
+async fn a_mutation_completes_after_its_connection_is_lost() {
     let server = Server::start().await;
     let connection = server.send(&post(JSON, &json!({ "query": COUNT }).to_string())).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -20,7 +20,7 @@ async fn a_mutation_ends_when_its_connection_is_gone() {
 }
 
 #[tokio::test]
-async fn a_mutation_ends_when_nobody_waits_on_the_socket() {
+async fn a_mutation_completes_after_its_operation_or_socket_ends() {
     let server = Server::start().await;
     let mut socket = server.ready_socket().await;
     socket.subscribe("1", COUNT).await;
@@ -40,7 +40,7 @@ async fn a_mutation_ends_when_nobody_waits_on_the_socket() {
 }
 
 #[tokio::test]
-async fn a_mutation_ends_after_its_timeout() {
+async fn a_mutation_completes_after_its_timeout() {
     let server = Server::with(Limits { operation_timeout: Duration::from_millis(50), ..Limits::default() }).await;
     let answer = server.query(COUNT).await;
     assert_eq!(answer["errors"][0]["extensions"]["code"], "TIMEOUT");
@@ -60,7 +60,7 @@ async fn the_task_tracker_waits_for_mutations() {
     assert_eq!(server.counted(), 1);
 }
 
-/// How many frames of another operation come between the ticks of a second one, at most.
+/// The maximum number of frames of a busy operation, and the maximum time, between two frames of another operation.
 async fn longest_gap(server: &Server, document: &str, ticks: usize) -> (usize, Duration) {
     let mut socket = server.ready_socket().await;
     socket.subscribe("busy", "subscription { busy(size: 100) }").await;
@@ -72,7 +72,7 @@ async fn longest_gap(server: &Server, document: &str, ticks: usize) -> (usize, D
         if socket.next().await["id"] == "busy" {
             gap += 1;
         } else {
-            // The first one has to be subscribed to.
+            // The time to the first frame includes the start of the subscription.
             if seen > 0 {
                 (longest, slowest) = (longest.max(gap), slowest.max(last.elapsed()));
             }
@@ -90,7 +90,7 @@ async fn busy_operations_take_turns() {
 }
 
 #[test]
-fn a_busy_operation_does_not_hold_up_a_ticking_one() {
+fn a_busy_operation_does_not_delay_another_one() {
     for threads in [1, 2] {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
         let task = async {
@@ -104,7 +104,7 @@ fn a_busy_operation_does_not_hold_up_a_ticking_one() {
 }
 
 #[tokio::test]
-async fn a_busy_operation_does_not_keep_the_socket_from_reading() {
+async fn a_busy_operation_does_not_stop_reads_of_the_socket() {
     let server = Server::start().await;
     let mut socket = server.ready_socket().await;
     socket.subscribe("busy", "subscription { busy(size: 100) }").await;
@@ -114,7 +114,7 @@ async fn a_busy_operation_does_not_keep_the_socket_from_reading() {
     socket.send(json!({ "type": "complete", "id": "busy" })).await;
     let start = Instant::now();
     while socket.within(Duration::from_millis(300)).await.is_some() {
-        assert!(start.elapsed() < PATIENCE, "the operation goes on");
+        assert!(start.elapsed() < PATIENCE, "the operation continues");
     }
 }
 

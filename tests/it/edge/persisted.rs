@@ -1,4 +1,4 @@
-//! Automatic persisted queries, as Apollo's clients ask by them.
+//! Automatic persisted queries, in the protocol of Apollo's clients.
 
 use std::fmt::Write as _;
 
@@ -21,7 +21,7 @@ fn extensions(text: &str) -> Value {
     json!({ "persistedQuery": { "version": 1, "sha256Hash": hash(text) } })
 }
 
-/// What follows from the hash of a text alone.
+/// Executes a document by its hash only.
 async fn by_hash(server: &Server, text: &str) -> Value {
     server.post(JSON, &json!({ "extensions": extensions(text) }).to_string()).await.json()
 }
@@ -34,7 +34,7 @@ fn is_unknown(answer: &Value) -> bool {
 }
 
 #[tokio::test]
-async fn a_hash_is_enough_once_the_text_was_there() {
+async fn a_known_document_is_requested_by_its_hash() {
     let server = Server::start().await;
     let text = "query Slow($n: Int!) { slow(milliseconds: $n) }";
     let alone = |n: u32| json!({ "variables": { "n": n }, "extensions": extensions(text) }).to_string();
@@ -51,7 +51,7 @@ async fn a_hash_is_enough_once_the_text_was_there() {
 }
 
 #[tokio::test]
-async fn a_hash_goes_by_get_for_queries_only() {
+async fn get_accepts_hashes_of_queries_only() {
     let server = Server::start().await;
     let path = |text: &str| {
         let extensions = extensions(text).to_string();
@@ -76,7 +76,7 @@ async fn a_socket_subscribes_by_hash() {
     for (protocol, start, next) in [("graphql-transport-ws", "subscribe", "next"), ("graphql-ws", "start", "data")] {
         let mut socket = server.socket(protocol).await;
         socket.init(json!({})).await;
-        // The legacy protocol tells that it keeps alive.
+        // The legacy protocol also sends keep-alive messages.
         let mut say = async |id: &str, query: Option<&str>| {
             let payload = json!({ "query": query, "extensions": extensions(text) });
             socket.send(json!({ "type": start, "id": id, "payload": payload })).await;
@@ -94,13 +94,13 @@ async fn a_socket_subscribes_by_hash() {
             assert_eq!(say("2", Some(text)).await["type"], next);
         }
         assert_eq!(say("3", None).await["payload"]["data"]["upTo"], 0);
-        // Clients that must send a text send an empty one.
+        // Clients that cannot omit the text send an empty one.
         assert_eq!(say("4", Some("")).await["payload"]["data"]["upTo"], 0);
     }
 }
 
 #[tokio::test]
-async fn what_is_no_persisted_query_is_refused() {
+async fn malformed_persisted_queries_are_rejected() {
     let server = Server::start().await;
     let text = "{ hello }";
     let of = |persisted: Value| json!({ "query": text, "extensions": { "persistedQuery": persisted } }).to_string();
@@ -126,7 +126,7 @@ async fn what_is_no_persisted_query_is_refused() {
 }
 
 #[tokio::test]
-async fn only_what_may_be_executed_is_kept() {
+async fn only_valid_documents_are_cached() {
     let server = Server::start().await;
     let aliases = |count: usize| format!("{{ {} }}", (0..count).map(|n| format!("a{n}: hello ")).collect::<String>());
     for text in ["{", "{ unknown }", "{ slow }", &aliases(101), &format!("{{ {} }}", "hello ".repeat(10_000))] {

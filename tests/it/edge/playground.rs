@@ -1,4 +1,4 @@
-//! Browsers that open `/graphql`. Whether the pages were built or not, what is said here holds.
+//! The playground at `/graphql`. The tests pass whether the pages were built or not.
 
 use super::support::Server;
 
@@ -22,7 +22,7 @@ async fn a_browser_gets_a_page() {
 }
 
 #[tokio::test]
-async fn a_client_gets_graphql_as_ever() {
+async fn a_client_that_is_not_a_browser_gets_graphql() {
     let server = Server::start().await;
     let answer = server.get("/graphql?query=%7B+hello+%7D", BROWSER).await;
     assert_eq!((answer.status, answer.json()["data"]["hello"].as_str()), (200, Some("world")));
@@ -33,7 +33,7 @@ async fn a_client_gets_graphql_as_ever() {
 }
 
 #[tokio::test]
-async fn there_are_only_assets_among_the_assets() {
+async fn only_assets_are_served_below_the_page() {
     let server = Server::start().await;
     for name in ["nothing.js", "", "..%2findex.html", "..%2f..%2f..%2fCargo.toml", "%2fetc%2fpasswd", "%ff", "%00"] {
         let answer = server.get(&format!("/graphql/assets/{name}"), BROWSER).await;
@@ -43,7 +43,7 @@ async fn there_are_only_assets_among_the_assets() {
 }
 
 #[tokio::test]
-async fn the_root_sends_browsers_to_the_page_and_nobody_else() {
+async fn the_root_redirects_browsers_only() {
     let server = Server::start().await;
     let answer = server.get("/", BROWSER).await;
     assert_eq!((answer.status, answer.header("location")), (307, Some("/graphql")));
@@ -59,7 +59,7 @@ async fn the_root_sends_browsers_to_the_page_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn it_can_be_turned_off() {
+async fn the_playground_can_be_disabled() {
     let server = Server::without_playground().await;
     for accept in [BROWSER, "accept: */*\r\n"] {
         let answer = server.get("/graphql", accept).await;

@@ -1,4 +1,4 @@
-//! Rate limits, pages of other origins, and headers.
+//! Rate limits, origins, and security headers.
 
 use std::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ fn hellos(n: usize) -> String {
 }
 
 #[tokio::test]
-async fn every_alias_counts_and_the_answer_says_how_many_are_left() {
+async fn every_alias_counts_and_headers_show_the_remaining_allowance() {
     let server = Server::with(limited(3)).await;
     let all = server.post(JSON, &hellos(3)).await;
     assert_eq!(all.json()["data"]["a2"], "world");
@@ -40,20 +40,20 @@ async fn every_alias_counts_and_the_answer_says_how_many_are_left() {
     assert_eq!((alive.json()["data"]["__typename"].as_str(), alive.header("ratelimit")), (Some("Query"), None));
 
     let user = server.post(&format!("{JSON}authorization: Bearer good\r\n"), &hellos(3)).await;
-    assert_eq!(user.json()["data"]["a0"], "world", "a user has an allowance of their own");
+    assert_eq!(user.json()["data"]["a0"], "world", "users have separate allowances");
     let other = server.post(&format!("{JSON}x-forwarded-for: 192.0.2.7\r\n"), &hellos(3)).await;
-    assert_eq!(other.json()["data"]["a0"], "world", "and so has another address");
+    assert_eq!(other.json()["data"]["a0"], "world", "addresses have separate allowances");
 }
 
 #[tokio::test]
-async fn more_than_a_minute_allows_is_refused_whole() {
+async fn a_request_beyond_the_allowance_is_refused_completely() {
     let server = Server::with(limited(3)).await;
     assert_eq!(server.post(JSON, &hellos(4)).await.code(), "RATE_LIMITED");
     assert_eq!(server.post(JSON, &hellos(3)).await.json()["data"]["a0"], "world");
 }
 
 #[tokio::test]
-async fn what_does_not_parse_counts_too() {
+async fn invalid_documents_count_against_the_rate_limit() {
     let server = Server::with(limited(2)).await;
     for wanted in ["INVALID_DOCUMENT", "INVALID_DOCUMENT", "RATE_LIMITED"] {
         assert_eq!(server.post(JSON, r#"{"query":"{"}"#).await.code(), wanted);
@@ -63,11 +63,11 @@ async fn what_does_not_parse_counts_too() {
         assert_eq!(server.post(JSON, r#"{"query":1}"#).await.code(), wanted);
     }
     let long = json!({ "query": "{ hello }", "more": "x".repeat(1_000) }).to_string();
-    assert_eq!(server.post(JSON, &long).await.code(), "RATE_LIMITED", "it is not even read");
+    assert_eq!(server.post(JSON, &long).await.code(), "RATE_LIMITED", "the body is not read");
 }
 
 #[tokio::test]
-async fn operations_on_a_socket_count_with_the_others() {
+async fn operations_over_websocket_and_http_share_one_allowance() {
     let server = Server::with(limited(3)).await;
     let mut socket = server.ready_socket().await;
     socket.subscribe("1", "{ a: hello b: hello }").await;
@@ -82,7 +82,7 @@ async fn operations_on_a_socket_count_with_the_others() {
 }
 
 #[tokio::test]
-async fn who_asks_too_often_waits_for_the_refusal_and_holds_nobody_up() {
+async fn refusals_are_delayed_without_delaying_other_clients() {
     let limits = Limits { refusal_delay: Duration::from_millis(800), ..limited(1) };
     let server = Server::with(limits).await;
     server.query("{ hello }").await;
@@ -101,7 +101,7 @@ async fn who_asks_too_often_waits_for_the_refusal_and_holds_nobody_up() {
 }
 
 #[tokio::test]
-async fn zero_is_no_limit() {
+async fn zero_disables_the_rate_limit() {
     let server = Server::with(limited(0)).await;
     for _ in 0..10 {
         let answer = server.post(JSON, &hellos(20)).await;
@@ -110,7 +110,7 @@ async fn zero_is_no_limit() {
 }
 
 #[tokio::test]
-async fn pages_on_the_list_may_call_and_others_may_not() {
+async fn cors_allows_listed_origins_only() {
     let allowed = "https://chat.example.com,http://localhost:3000";
     let server = Server::start_with(Limits::default(), allowed, None).await;
     let preflight = async |origin: &str| {
@@ -145,17 +145,17 @@ async fn pages_on_the_list_may_call_and_others_may_not() {
         assert_eq!((answer.status, answer.header("access-control-allow-origin")), (405, None), "{origin}");
         let answer = server.post(&format!("{JSON}origin: {origin}\r\n"), &hellos(1)).await;
         assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
-        assert!(answer.head.contains("vary: origin"), "what is withheld from one is not cached for another");
+        assert!(answer.head.contains("vary: origin"), "caches must not serve the response to other origins");
     }
     let refused = server.post(&format!("{JSON}origin: http://localhost:3000\r\n"), "{").await;
-    assert_eq!(refused.header("access-control-allow-origin"), Some("http://localhost:3000"), "errors can be read too");
+    assert_eq!(refused.header("access-control-allow-origin"), Some("http://localhost:3000"), "errors are readable too");
     let none = Server::start().await;
     let answer = none.post(&format!("{JSON}origin: https://chat.example.com\r\n"), &hellos(1)).await;
     assert_eq!(answer.header("access-control-allow-origin"), None);
 }
 
 #[tokio::test]
-async fn a_socket_is_opened_by_pages_of_this_host_of_the_list_and_by_what_is_no_page() {
+async fn sockets_are_accepted_from_allowed_origins_and_without_an_origin() {
     let server = Server::start_with(Limits::default(), "https://chat.example.com", None).await;
     for (headers, status) in [
         ("host: a.example:8000\r\n", 101),
@@ -177,7 +177,7 @@ async fn a_socket_is_opened_by_pages_of_this_host_of_the_list_and_by_what_is_no_
 }
 
 #[tokio::test]
-async fn every_answer_has_the_security_headers() {
+async fn every_response_has_the_security_headers() {
     let server = Server::start().await;
     for answer in [
         server.post(JSON, &hellos(1)).await,

@@ -1,4 +1,4 @@
-//! A server with a toy schema on a port of its own, and clients that speak to it byte by byte.
+//! A server with a small test schema, and clients that send and receive raw HTTP and WebSocket messages.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -22,9 +22,9 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// No test waits longer for anything.
+/// The maximum time that a test waits.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection may wait for its next request.
+/// The keep-alive timeout of connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 pub(super) struct Query;
@@ -44,7 +44,7 @@ impl Query {
         "x".repeat(bytes)
     }
 
-    /// Counts up after a while, and only if it runs to its end.
+    /// Increments the counter after a delay, if it is not cancelled.
     async fn ends(&self, context: &Context<'_>, milliseconds: u64) -> usize {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         context.data_unchecked::<Arc<AtomicUsize>>().fetch_add(1, Ordering::SeqCst) + 1
@@ -76,7 +76,7 @@ pub(super) struct Mutation;
 
 #[Object]
 impl Mutation {
-    /// Counts up after a while.
+    /// Increments the counter after a delay.
     async fn count(&self, context: &Context<'_>, milliseconds: u64) -> usize {
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
         context.data_unchecked::<Arc<AtomicUsize>>().fetch_add(1, Ordering::SeqCst) + 1
@@ -87,7 +87,7 @@ pub(super) struct Subscriptions;
 
 #[Subscription(name = "Subscription")]
 impl Subscriptions {
-    /// Always has something to say.
+    /// An endless stream of events without pauses.
     async fn busy(&self, size: usize) -> impl Stream<Item = String> {
         stream::repeat("x".repeat(size))
     }
@@ -121,10 +121,10 @@ impl Subscriptions {
     }
 }
 
-/// A running server. Dropping it cuts everything.
+/// A running server. Dropping it closes all connections.
 pub(super) struct Server {
     pub(super) address: SocketAddr,
-    /// What `count` has counted.
+    /// The counter of `count` and `ends`.
     pub(super) counted: Arc<AtomicUsize>,
     pub(super) session_ended: CancellationToken,
     pub(super) is_ready: Arc<AtomicBool>,
@@ -140,8 +140,8 @@ impl Drop for Server {
     }
 }
 
-/// `Bearer good` is a viewer, `Bearer short` one whose token expires in a moment, `Bearer once` is good the first time,
-/// everything else is dead.
+/// `Bearer good` is a valid token, `Bearer short` a token that expires soon, `Bearer once` is valid the first time, and
+/// everything else is invalid.
 fn authenticate(authorization: Option<&str>, session_ended: CancellationToken, once: &AtomicBool) -> Requester {
     let lifetime = match authorization {
         None => return Requester::Anonymous,
@@ -169,7 +169,7 @@ impl Server {
         Self::serve(limits, true, "", None, KEEP_ALIVE)
     }
 
-    /// With connections that may wait so long for their next request.
+    /// With another keep-alive timeout.
     pub(super) async fn with_keep_alive(keep_alive: Duration) -> Self {
         Self::serve(Limits::default(), true, "", None, keep_alive)
     }
@@ -178,7 +178,7 @@ impl Server {
         Self::serve(Limits::default(), false, "", None, KEEP_ALIVE)
     }
 
-    /// With pages of these origins allowed, and over TLS where it is given.
+    /// With allowed origins, and optionally over TLS.
     pub(super) async fn start_with(limits: Limits, origins: &str, tls: Option<Tls>) -> Self {
         Self::serve(limits, true, origins, tls, KEEP_ALIVE)
     }
@@ -230,7 +230,7 @@ impl Server {
         self.counted.load(Ordering::SeqCst)
     }
 
-    /// Waits for a count, and fails when it does not come.
+    /// Waits until the counter has a value.
     pub(super) async fn expect_count(&self, wanted: usize) {
         let counted = async {
             while self.counted() < wanted {
@@ -258,7 +258,7 @@ impl Server {
         self.raw(&post(headers, body)).await
     }
 
-    /// Runs one document, as most clients would.
+    /// Executes a document over HTTP.
     pub(super) async fn query(&self, document: &str) -> Value {
         let body = json!({ "query": document }).to_string();
         self.post("content-type: application/json\r\n", &body).await.json()
@@ -272,7 +272,7 @@ impl Server {
         self.socket_with(protocol, None).await
     }
 
-    /// The status of the answer to a WebSocket's handshake.
+    /// The response status of a WebSocket handshake.
     pub(super) async fn handshake(&self, headers: &str) -> u16 {
         let head = "GET /graphql HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\n\
                     sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-protocol: graphql-transport-ws\r\n";
@@ -307,7 +307,7 @@ pub(super) fn post(headers: &str, body: &str) -> String {
     format!("POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}")
 }
 
-/// An answer over HTTP.
+/// An HTTP response.
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -331,7 +331,7 @@ impl Answer {
         self.head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
     }
 
-    /// The code of the only error, after a look at what every error has.
+    /// The code of the only error. Asserts that the error has the request's id.
     pub(super) fn code(&self) -> String {
         let body = self.json();
         let errors = body["errors"].as_array().unwrap_or_else(|| panic!("no errors: {self:?}"));
@@ -371,7 +371,7 @@ impl Socket {
         self.send(json!({ "type": "subscribe", "id": id, "payload": { "query": document } })).await;
     }
 
-    /// The next message of the protocol; pings of the WebSocket are passed over.
+    /// The next text message; WebSocket pings are skipped.
     pub(super) async fn next(&mut self) -> Value {
         match self.next_frame().await {
             Message::Text(text) => serde_json::from_str(&text).unwrap(),
@@ -389,7 +389,7 @@ impl Socket {
         }
     }
 
-    /// The code and the reason that the server closes with; what it says before is passed over.
+    /// The close code and reason of the server; messages before are skipped.
     pub(super) async fn closed(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(frame) = self.next_frame().await {
@@ -399,13 +399,13 @@ impl Socket {
         }
     }
 
-    /// Whether the connection ended, whatever was said before.
+    /// Whether the connection ends; messages before are skipped.
     pub(super) async fn ends(&mut self) -> bool {
         let end = async { while let Some(Ok(_)) = self.0.next().await {} };
         tokio::time::timeout(PATIENCE, end).await.is_ok()
     }
 
-    /// What arrives within a while.
+    /// The next message, if one arrives within `time`.
     pub(super) async fn within(&mut self, time: Duration) -> Option<Value> {
         tokio::time::timeout(time, self.next()).await.ok()
     }

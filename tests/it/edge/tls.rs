@@ -1,4 +1,4 @@
-//! TLS by real connections.
+//! TLS over real connections.
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -32,7 +32,7 @@ fn certificate(folder: &TempDir, name: &str) -> [PathBuf; 2] {
     [cert, key]
 }
 
-/// Sends a request over TLS to who must show this certificate; answers the beginning of the answer.
+/// Sends a request over TLS and returns the start of the response. Fails unless the server has this certificate.
 fn exchange(address: SocketAddr, cert: &Path, request: &str) -> Result<String, std::io::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(cert).unwrap()).unwrap();
@@ -78,7 +78,7 @@ async fn serves_over_tls_and_reads_a_changed_certificate() {
         sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
     let answer = ask(&server, &first, upgrade).await.unwrap();
     assert!(answer.starts_with("http/1.1 101"), "{answer}");
-    assert!(ask(&server, &new_cert, LIVE).await.is_err(), "it shows the first certificate");
+    assert!(ask(&server, &new_cert, LIVE).await.is_err(), "the server still has the first certificate");
     let plain = server.send(LIVE).await;
     drop(plain);
 
@@ -86,7 +86,7 @@ async fn serves_over_tls_and_reads_a_changed_certificate() {
     std::fs::copy(&new_cert, &cert).unwrap();
     let start = Instant::now();
     while ask(&server, &new_cert, LIVE).await.is_err() {
-        assert!(start.elapsed() < Duration::from_secs(20), "the new certificate is not shown");
+        assert!(start.elapsed() < Duration::from_secs(20), "the server does not load the new certificate");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     assert!(ask(&server, &first, LIVE).await.is_err());

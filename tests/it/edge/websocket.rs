@@ -1,4 +1,4 @@
-//! Both subprotocols, message by message.
+//! Both WebSocket subprotocols, message by message.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ async fn runs_every_kind_of_operation() {
         assert_eq!(socket.next().await, json!({ "type": "next", "id": id, "payload": { "data": data } }));
         assert_eq!(socket.next().await, json!({ "type": "complete", "id": id }));
     }
-    // An id is free again after its end.
+    // An id can be reused after its operation has ended.
     for _ in 0..2 {
         socket.subscribe("s", "subscription { upTo(n: 2) }").await;
         for n in 0..2 {
@@ -37,7 +37,7 @@ async fn runs_every_kind_of_operation() {
 }
 
 #[tokio::test]
-async fn a_refused_operation_is_an_error_message_and_the_last() {
+async fn a_refused_operation_ends_with_one_error_message() {
     let server = Server::start().await;
     let mut socket = server.ready_socket().await;
     for (document, code) in [
@@ -53,11 +53,11 @@ async fn a_refused_operation_is_an_error_message_and_the_last() {
         assert_eq!(message["payload"][0]["extensions"]["code"], code, "{document}");
         assert!(message["payload"][0]["extensions"]["requestId"].is_string());
     }
-    assert!(socket.within(Duration::from_millis(100)).await.is_none(), "something follows the last message");
+    assert!(socket.within(Duration::from_millis(100)).await.is_none(), "a message follows the error");
 }
 
 #[tokio::test]
-async fn what_is_sent_behind_the_first_message_is_served_after_the_acknowledgement() {
+async fn operations_sent_before_the_acknowledgement_run_after_it() {
     let server = Server::start().await;
     for _ in 0..40 {
         let mut socket = new_socket(&server).await;
@@ -71,7 +71,7 @@ async fn what_is_sent_behind_the_first_message_is_served_after_the_acknowledgeme
 }
 
 #[tokio::test]
-async fn an_error_in_the_middle_is_an_event() {
+async fn an_error_during_a_subscription_is_an_event() {
     let server = Server::start().await;
     let mut socket = server.ready_socket().await;
     socket.subscribe("1", "subscription { failsLater }").await;
@@ -135,7 +135,7 @@ async fn bad_credentials_are_4403() {
 }
 
 #[tokio::test]
-async fn credentials_come_by_the_payload_or_by_the_handshake() {
+async fn credentials_are_read_from_the_payload_or_the_handshake() {
     let server = Server::start().await;
     for (header, payload) in [
         (None, json!({ "Authorization": "Bearer good" })),
@@ -159,7 +159,7 @@ async fn a_token_that_expires_is_4403() {
 }
 
 #[tokio::test]
-async fn a_session_that_ends_is_4403_at_once() {
+async fn the_end_of_a_session_closes_its_sockets_with_4403() {
     let server = Server::start().await;
     let mut anonymous = server.ready_socket().await;
     let mut sockets = Vec::new();
@@ -171,7 +171,9 @@ async fn a_session_that_ends_is_4403_at_once() {
     }
     server.session_ended.cancel();
     for socket in &mut sockets {
-        let closed = tokio::time::timeout(Duration::from_secs(2), socket.closed()).await.expect("not at once");
+        let closed = tokio::time::timeout(Duration::from_secs(2), socket.closed())
+            .await
+            .expect("the socket is not closed immediately");
         assert_eq!(closed, (4403, "Forbidden: the session has ended".to_owned()));
     }
     anonymous.send(json!({ "type": "ping" })).await;
@@ -179,7 +181,7 @@ async fn a_session_that_ends_is_4403_at_once() {
 }
 
 #[tokio::test]
-async fn credentials_that_die_while_the_socket_lives_are_4403() {
+async fn credentials_that_become_invalid_close_the_socket_with_4403() {
     let server = Server::start().await;
     let mut socket = new_socket(&server).await;
     socket.init(json!({ "authorization": "Bearer once" })).await;
@@ -225,7 +227,7 @@ async fn an_id_is_free_as_soon_as_the_client_completes_it() {
     socket.subscribe("1", "{ hello }").await;
     assert_eq!(socket.next().await["type"], "next");
     assert_eq!(socket.next().await, json!({ "type": "complete", "id": "1" }));
-    assert!(socket.within(Duration::from_millis(100)).await.is_none(), "a stopped operation speaks");
+    assert!(socket.within(Duration::from_millis(100)).await.is_none(), "a stopped operation sends a message");
 }
 
 #[tokio::test]
@@ -240,10 +242,10 @@ async fn a_second_init_is_4429() {
 }
 
 #[tokio::test]
-async fn the_legacy_protocol_works_over_the_same_loop() {
+async fn the_legacy_protocol_runs_queries_and_subscriptions() {
     let server = Server::start().await;
     let mut socket = server.socket("graphql-ws").await;
-    // Its clients do not wait for the acknowledgement.
+    // Clients of this protocol do not wait for the acknowledgement.
     socket.send(json!({ "type": "connection_init", "payload": { "Authorization": "Bearer good" } })).await;
     socket.send(json!({ "type": "start", "id": "1", "payload": { "query": "subscription { me }" } })).await;
     assert_eq!(socket.next().await, json!({ "type": "connection_ack" }));
@@ -265,7 +267,7 @@ async fn the_legacy_protocol_works_over_the_same_loop() {
 }
 
 #[tokio::test]
-async fn the_legacy_protocol_says_why_it_refuses() {
+async fn the_legacy_protocol_reports_why_it_refuses() {
     let server = Server::start().await;
     let mut socket = server.socket("graphql-ws").await;
     socket.send(json!({ "type": "connection_init", "payload": { "Authorization": "Bearer bad" } })).await;
@@ -281,11 +283,13 @@ async fn a_client_may_close_at_any_time() {
     socket.send_raw(Message::Close(None)).await;
     assert!(socket.ends().await, "the server does not answer the close frame");
     server.tracker.close();
-    tokio::time::timeout(Duration::from_secs(5), server.tracker.wait()).await.expect("the socket's task lives on");
+    tokio::time::timeout(Duration::from_secs(5), server.tracker.wait())
+        .await
+        .expect("the task of the socket does not end");
 }
 
 #[tokio::test]
-async fn what_is_no_handshake_is_refused() {
+async fn malformed_handshakes_are_rejected() {
     let server = Server::start().await;
     let answer = server.get("/graphql", "upgrade: websocket\r\n").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "INVALID_INPUT"));

@@ -14,7 +14,7 @@ use crate::support::server::Setup;
 use crate::support::socket::read_all;
 
 #[test]
-fn after_a_full_disk_everything_acknowledged_is_kept() {
+fn after_a_full_disk_every_acknowledged_write_is_kept() {
     run(Engine::Sqlite, |_| async {
         let Some(disk) = SmallDisk::mount(6) else { return };
         let setup = Setup::on(&disk);
@@ -28,7 +28,7 @@ fn after_a_full_disk_everything_acknowledged_is_kept() {
             let refused = first_refusal(&ada).await;
             assert_eq!(refused.0, "UNAVAILABLE");
             assert!(refused.1, "with retryAfterSeconds");
-            // Reads go on.
+            // Reads are not affected.
             assert!(ada.data("{ me { chats { totalCount } } }", json!({})).await["me"]["chats"]["totalCount"].is_i64());
             disk.free();
             let mut kept = Vec::new();
@@ -44,7 +44,7 @@ fn after_a_full_disk_everything_acknowledged_is_kept() {
         for reading in readings {
             assert_eq!(reading.message.unwrap()["status"], "COMPLETE");
         }
-        // What only the server's own connections saw is gone now.
+        // After a kill, only committed data is left.
         server.kill().await;
         let server = setup.start().await;
         let ada = ada.at(server.address);
@@ -58,7 +58,7 @@ fn after_a_full_disk_everything_acknowledged_is_kept() {
     });
 }
 
-/// Creates chats until one is refused; answers the code, and whether it says when to try again.
+/// Creates chats until one is refused. Returns the error code, and whether the error has `retryAfterSeconds`.
 async fn first_refusal(user: &User) -> (String, bool) {
     let start = Instant::now();
     loop {
@@ -67,12 +67,12 @@ async fn first_refusal(user: &User) -> (String, bool) {
         if !answer.0["errors"].is_null() {
             return (answer.code().to_owned(), answer.extensions()["retryAfterSeconds"].is_i64());
         }
-        assert!(start.elapsed() < Duration::from_secs(30), "the disk does not get full");
+        assert!(start.elapsed() < Duration::from_secs(30), "the disk does not fill up");
     }
 }
 
 #[test]
-fn a_lock_of_another_process_is_waited_out() {
+fn the_server_recovers_from_a_lock_of_another_process() {
     run(Engine::Sqlite, |database| async move {
         let server = Setup::new(&database).start().await;
         let ada = server.sign_up("ada").await;
@@ -84,7 +84,7 @@ fn a_lock_of_another_process_is_waited_out() {
         let refused = ada.mutate("createChat", "chat { id }", json!({})).await;
         assert_eq!(refused.code(), "UNAVAILABLE");
         assert!(refused.extensions()["retryAfterSeconds"].is_i64());
-        assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING", "reads go on");
+        assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING", "reads are not affected");
         other.execute("ROLLBACK").await.unwrap();
         for reply in [&sent.reply, &short.reply] {
             let reading = read_all(&ada, reply).await;

@@ -1,5 +1,5 @@
-//! Faults of the disk, the database and the network between: nothing acknowledged is lost, no reply is stuck, every reader gets
-//! its end, and the server recovers by itself.
+//! Faults of the disk, the database and the network: no acknowledged write is lost, every reply ends, every reader
+//! receives the end of its reply, and the server recovers without a restart.
 
 mod full_disk;
 mod outages;

@@ -13,7 +13,7 @@ use crate::support::socket::{Reading, read_all};
 
 /// The server's lease; see `domain::replies::journal`.
 const LEASE: Duration = Duration::from_secs(15);
-/// How long the server may take to recover, on a busy machine.
+/// The maximum time in which the server must recover, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(TestDatabase) -> F) {
@@ -21,7 +21,7 @@ fn on_postgres<F: Future<Output = ()>>(test: impl FnOnce(TestDatabase) -> F) {
 }
 
 #[test]
-fn connections_that_fall_silent_are_replaced() {
+fn silent_connections_are_replaced() {
     on_postgres(|database| async move {
         let proxy = Proxy::start(database.url()).await;
         let server = Setup::through(&proxy, &database).start().await;
@@ -39,7 +39,7 @@ fn connections_that_fall_silent_are_replaced() {
         }
         assert_eq!(ada.ended(&late.reply).await, "COMPLETE");
         assert_eq!(readiness(&ada).await, 200);
-        // Longer than a lease: it was renewed.
+        // After the duration of a lease, the server is ready only if it renewed its lease.
         tokio::time::sleep(LEASE).await;
         assert_eq!(readiness(&ada).await, 200);
         server.stop().await;
@@ -47,17 +47,18 @@ fn connections_that_fall_silent_are_replaced() {
 }
 
 #[test]
-fn an_outage_of_all_nodes_interrupts_nothing() {
+fn an_outage_of_all_nodes_interrupts_no_reply() {
     on_postgres(|database| async move {
         let proxies = [Proxy::start(database.url()).await, Proxy::start(database.url()).await];
         let [here, there] = [0, 1].map(|place| Setup::through(&proxies[place], &database));
         let (one, two) = (here.start().await, there.start().await);
         let ada = one.sign_up("ada").await;
         let users = [ada.at(one.address), ada.at(two.address)];
-        // They may judge each other from here on.
+        // From now on, each node can end the replies of the other if its lease expires.
         tokio::time::sleep(LEASE + Duration::from_secs(1)).await;
         for mode in [Mode::Refuse, Mode::Freeze] {
-            // Of each server: one that ends in the outage, one that ends when its writer waits for the lease, and one that goes on.
+            // On each server: a reply that ends during the outage, one that ends while its writer waits for the
+            // lease, and one that continues.
             let mut replies = Vec::new();
             for user in &users {
                 for model in ["demo", "demo/slow", "demo/stalls"] {
@@ -96,13 +97,13 @@ fn an_outage_of_all_nodes_interrupts_nothing() {
 }
 
 #[test]
-fn commits_without_an_answer_happen_once() {
+fn commits_without_an_acknowledgement_are_applied_once() {
     on_postgres(|database| async move {
         let proxy = Proxy::start(database.url()).await;
         let server = Setup::through(&proxy, &database).start().await;
         let ada = server.sign_up("ada").await;
         let chat = ada.new_chat(json!({ "modelId": "demo/fast" })).await;
-        // A reply that is saved in several checkpoints, each of which is cut, and read on another node meanwhile.
+        // A reply with several checkpoints, whose commits are not acknowledged, while another node reads it.
         let elsewhere = Setup::new(&database).start().await;
         let long = ada.ask("demo/slow", "Hi").await;
         let away = ada.at(elsewhere.address);
@@ -111,7 +112,7 @@ fn commits_without_an_answer_happen_once() {
             proxy.set(Mode::CutAfterCommit);
             let input = json!({ "chatId": chat, "content": "Once", "idempotencyKey": "once" });
             let first = ada.try_send(input.clone()).await.unwrap();
-            assert_eq!(first.code(), "UNAVAILABLE", "its commit has no answer");
+            assert_eq!(first.code(), "UNAVAILABLE", "its commit is not acknowledged");
             tokio::time::sleep(Duration::from_secs(2)).await;
             proxy.set(Mode::Pass);
             sent(ada.try_send(input).await.unwrap())
@@ -119,7 +120,7 @@ fn commits_without_an_answer_happen_once() {
         let (reading, again) = tokio::join!(reading, sends);
         let whole = ada.message(&long.reply, "status content").await;
         assert_eq!((&whole["status"], &whole["content"]), (&json!("COMPLETE"), &json!(reading.text)));
-        // The message is there once. Its reply was never begun, and says so.
+        // The message is stored once. Its reply was never started, so it is INTERRUPTED.
         let status = ada.ended(&again.reply).await;
         assert_eq!(status, "INTERRUPTED");
         let messages = "query($id: ID!) { chat(id: $id) { messageCount messages { totalCount } } }";
@@ -132,7 +133,7 @@ fn commits_without_an_answer_happen_once() {
 }
 
 #[test]
-fn a_slow_network_only_takes_longer() {
+fn a_slow_network_causes_no_errors() {
     on_postgres(|database| async move {
         let proxy = Proxy::start(database.url()).await;
         let server = Setup::through(&proxy, &database).start().await;
@@ -147,7 +148,7 @@ fn a_slow_network_only_takes_longer() {
 }
 
 #[test]
-fn a_frozen_node_is_ended_by_one_that_is_not() {
+fn the_replies_of_a_frozen_node_are_ended_by_another_node() {
     on_postgres(|database| async move {
         let proxy = Proxy::start(database.url()).await;
         let (frozen, other) = (Setup::through(&proxy, &database).start().await, Setup::new(&database).start().await);
@@ -193,7 +194,7 @@ fn nodes_that_start_together_with_a_default_admin_all_start() {
     });
 }
 
-/// Sends until it is acknowledged.
+/// Sends a message until it is acknowledged.
 async fn sent_in_time(user: &Client) -> Sent {
     let start = Instant::now();
     loop {

@@ -15,14 +15,14 @@ use crate::support::disk::SmallDisk;
 use crate::support::proxy::{Mode, Proxy};
 use crate::support::server::Setup;
 
-/// How long faults come.
+/// The duration of the faults.
 const DURATION: Duration = Duration::from_secs(60);
-/// How long after the last fault everything must have ended.
+/// The maximum time after the last fault until all replies have ended.
 const SETTLED: Duration = Duration::from_secs(45);
-/// Users who send as fast as they are answered, and read what they get.
+/// Clients that send messages one after another and read the replies.
 const WRITERS: usize = 6;
 
-/// A message that was acknowledged, its text, and what a reader saw of the reply.
+/// An acknowledged message, its text, and the part of the reply that the reader received.
 struct Acknowledged {
     sent: Sent,
     content: String,
@@ -31,7 +31,7 @@ struct Acknowledged {
 }
 
 #[test]
-fn network_faults_at_random_moments_lose_nothing() {
+fn network_faults_at_random_times_lose_nothing() {
     run(Engine::Postgres, |database| async move {
         let proxy = Proxy::start(database.url()).await;
         let setup = Setup::through(&proxy, &database).with("MAX_REPLIES_PER_USER", "1000");
@@ -58,7 +58,7 @@ fn network_faults_at_random_moments_lose_nothing() {
 }
 
 #[test]
-fn full_disks_at_random_moments_lose_nothing() {
+fn full_disks_at_random_times_lose_nothing() {
     run(Engine::Sqlite, |_| async {
         let Some(disk) = SmallDisk::mount(24) else { return };
         let setup = Setup::on(&disk).with("MAX_REPLIES_PER_USER", "1000");
@@ -78,7 +78,7 @@ fn full_disks_at_random_moments_lose_nothing() {
 }
 
 #[test]
-fn foreign_locks_at_random_moments_lose_nothing() {
+fn locks_of_another_process_at_random_times_lose_nothing() {
     run(Engine::Sqlite, |database| async move {
         let setup = Setup::new(&database).with("MAX_REPLIES_PER_USER", "1000");
         let is_over = AtomicBool::new(false);
@@ -87,7 +87,7 @@ fn foreign_locks_at_random_moments_lose_nothing() {
             let start = Instant::now();
             while start.elapsed() < DURATION {
                 pause(3_000).await;
-                // For longer or shorter than the server waits for a lock.
+                // The lock is held for longer or shorter than the server waits for it.
                 let mut other = SqliteConnection::connect_with(&file).await.unwrap();
                 other.execute("BEGIN IMMEDIATE").await.unwrap();
                 pause(8_000).await;
@@ -120,13 +120,16 @@ async fn soak(setup: &Setup, faults: impl Future<Output = ()>, is_over: &AtomicB
         let message = ada.message(&one.sent.message, "content status").await;
         assert_eq!(message, json!({ "content": one.content, "status": "COMPLETE" }));
         let reply = ada.message(&one.sent.reply, "status content").await;
-        let told = one.told.as_ref().expect("every reader gets its end");
+        let told = one.told.as_ref().expect("every reader receives the end of the reply");
         assert_eq!((&told["status"], &told["content"]), (&reply["status"], &reply["content"]));
         let stored = text(&reply["content"]);
         assert!(stored.starts_with(&one.seen) || (status != "COMPLETE" && one.seen.starts_with(&stored)));
         counts[usize::from(status == "COMPLETE")] += 1;
     }
-    assert!(counts[0] <= acknowledged.len() / 4, "{counts:?}: only replies whose commit had no answer are interrupted");
+    assert!(
+        counts[0] <= acknowledged.len() / 4,
+        "{counts:?}: only replies with an unacknowledged commit can be interrupted"
+    );
     assert_eq!(ada.status("/health/ready").await, 200);
     server.stop().await;
 }
@@ -158,7 +161,7 @@ async fn read(user: &Client, reply: &str) -> (String, Value) {
     let (mut seen, mut position) = (String::new(), 0);
     let start = Instant::now();
     loop {
-        assert!(start.elapsed() < DURATION + SETTLED, "a reader waits for ever");
+        assert!(start.elapsed() < DURATION + SETTLED, "a reader does not receive the end");
         tokio::time::sleep(Duration::from_millis(100)).await;
         let Some(mut socket) = user.opened_socket().await else { continue };
         socket.read("1", reply, Some(position)).await;

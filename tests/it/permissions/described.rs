@@ -1,4 +1,4 @@
-//! The schema's descriptions and docs/security.md say of each field what the table says.
+//! Tests that the descriptions of the schema and docs/security.md agree with the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use duologue::entity::enums::Permission;
 use super::Rule::{self, Admin, Everybody, Needs, Owner, OwnerOr, SignedIn};
 use super::{IN_SESSION, TABLE, TYPES};
 
-/// The fields of those types, with their descriptions on one line.
+/// The fields of [`TYPES`], with their descriptions on one line.
 pub(super) fn fields() -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
     for definition in parse_schema(duologue::app::schema()).unwrap().definitions {
@@ -26,7 +26,7 @@ pub(super) fn fields() -> BTreeMap<String, String> {
     fields
 }
 
-/// What a field requires beyond a viewer, as docs/security.md has it.
+/// What a field requires in addition to a viewer, in the words of docs/security.md.
 fn requirement(field: &str, rule: Rule) -> Option<String> {
     let right = match rule {
         Everybody(_) | SignedIn(_) => None,
@@ -42,22 +42,27 @@ fn requirement(field: &str, rule: Rule) -> Option<String> {
 }
 
 #[test]
-fn the_documentation_says_what_each_field_requires() {
+fn the_documentation_lists_the_requirement_of_each_field() {
     let page = include_str!("../../../docs/security.md");
     let section = page.split("\n## ").find(|section| section.starts_with("Permissions\n")).unwrap();
     let listed: BTreeSet<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
-    // What a look-up by id requires depends on the type.
+    // The requirement of `node` and `nodes` depends on the type.
     let single = TABLE.iter().filter(|(field, ..)| !field.starts_with("Query.node"));
     let row = |(field, _, rule): &(&str, &str, Rule)| {
         requirement(field, *rule).map(|requirement| format!("| `{field}` | {requirement} |"))
     };
     let wanted: BTreeSet<String> = single.filter_map(row).collect();
     let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
-    assert_eq!(listed, wanted, "write this:\n{}", wanted.iter().copied().collect::<Vec<_>>().join("\n"));
+    assert_eq!(
+        listed,
+        wanted,
+        "the table in docs/security.md must be:\n{}",
+        wanted.iter().copied().collect::<Vec<_>>().join("\n")
+    );
 }
 
 #[test]
-fn descriptions_name_what_each_field_requires() {
+fn descriptions_name_the_requirement_of_each_field() {
     let fields = fields();
     let mut wrong = Vec::new();
     for (field, _, rule) in TABLE {
@@ -75,7 +80,7 @@ fn descriptions_name_what_each_field_requires() {
             wrong.push(format!("{field} and personal access tokens"));
         }
         if kind == "User" && description.ends_with("Private.") != matches!(rule, OwnerOr(..)) {
-            wrong.push(format!("{field} and who sees it"));
+            wrong.push(format!("{field} and whether it is private"));
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");

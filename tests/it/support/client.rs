@@ -1,4 +1,4 @@
-//! A client over HTTP.
+//! An HTTP client.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use super::socket::Socket;
 
 pub(crate) const PASSWORD: &str = "velvet otter counts 41 lanterns";
-/// No request takes longer, also on a busy machine.
+/// The maximum duration of a request, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(40);
 
-/// What `sendMessage` answers, and how much of a message the tests look at.
+/// The mutation `sendMessage` with the fields that the tests use.
 pub(crate) const SEND: &str = "mutation($input: SendMessageInput!) { sendMessage(input: $input) {
     chat { id messageCount } message { id role status content parent { id } } reply { id role status parent { id } } } }";
 const REGISTER: &str = "mutation($input: RegisterInput!) { register(input: $input) {
     user { id } session { id } accessToken refreshToken } }";
 
-/// Sends requests to one server, with a token or without.
+/// Sends requests to one server, with or without a token.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) http: reqwest::Client,
@@ -43,7 +43,7 @@ impl std::ops::Deref for User {
     }
 }
 
-/// What sending a message made.
+/// The ids in the payload of `sendMessage`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Sent {
     pub(crate) chat: String,
@@ -51,12 +51,12 @@ pub(crate) struct Sent {
     pub(crate) reply: String,
 }
 
-/// An answer to one operation.
+/// The response to one operation.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Answer(pub(crate) Value);
 
 impl Answer {
-    /// The data of an operation that had no error.
+    /// The data of an operation without errors.
     pub(crate) fn data(self) -> Value {
         let Self(mut body) = self;
         assert!(body["errors"].is_null(), "{body}");
@@ -68,7 +68,7 @@ impl Answer {
         self.extensions()["code"].as_str().unwrap_or_else(|| panic!("no code: {}", self.0))
     }
 
-    /// The code, and each wrong field with its own: `INVALID_INPUT content:REQUIRED`.
+    /// The code, and the path and code of each invalid field: `INVALID_INPUT content:REQUIRED`.
     pub(crate) fn complaint(&self) -> String {
         let fields = self.extensions()["fields"].as_array().cloned().unwrap_or_default();
         let path = |field: &Value| field["path"].as_array().unwrap().iter().map(text).collect::<Vec<_>>().join(".");
@@ -84,7 +84,7 @@ impl Answer {
     }
 }
 
-/// A JSON string's text.
+/// The text of a JSON string.
 pub(crate) fn text(value: &Value) -> String {
     value.as_str().unwrap_or_else(|| panic!("not a text: {value}")).to_owned()
 }
@@ -104,12 +104,12 @@ impl Client {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
 
-    /// The same client at another server.
+    /// The same client with another server.
     pub(crate) fn at(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }
     }
 
-    /// Runs one document; none when the server is gone.
+    /// Executes a document; none if the server does not respond.
     pub(crate) async fn try_run(&self, document: &str, variables: Value) -> Option<Answer> {
         self.try_send_raw(json!({ "query": document, "variables": variables }).to_string()).await
     }
@@ -123,27 +123,27 @@ impl Client {
         request.send().await.ok()?.json().await.ok().map(Answer)
     }
 
-    /// The status of a GET.
+    /// The status of a GET request.
     pub(crate) async fn status(&self, path: &str) -> u16 {
         self.http.get(format!("http://{}{path}", self.address)).send().await.unwrap().status().as_u16()
     }
 
-    /// Sends a request of this body, whatever it is.
+    /// Sends a request with any body.
     pub(crate) async fn send_raw(&self, body: String) -> Answer {
         self.try_send_raw(body).await.expect("no answer")
     }
 
-    /// Runs one document.
+    /// Executes a document.
     pub(crate) async fn run(&self, document: &str, variables: Value) -> Answer {
         self.try_run(document, variables).await.expect("no answer")
     }
 
-    /// The data of a document that runs without errors.
+    /// Executes a document without errors and returns its data.
     pub(crate) async fn data(&self, document: &str, variables: Value) -> Value {
         self.run(document, variables).await.data()
     }
 
-    /// Runs a mutation with an input; `selection` is of its payload.
+    /// Executes a mutation with an input and a selection of its payload.
     pub(crate) async fn mutate(&self, field: &str, selection: &str, input: Value) -> Answer {
         let kind = format!("{}{}Input", field[..1].to_uppercase(), &field[1..]);
         let document = format!("mutation($input: {kind}!) {{ {field}(input: $input) {{ {selection} }} }}");
@@ -166,17 +166,17 @@ impl Client {
         }
     }
 
-    /// A socket whose connection is acknowledged.
+    /// A socket with an acknowledged connection.
     pub(crate) async fn socket(&self) -> Socket {
         Socket::connect(self).await
     }
 
-    /// The same; none when the server is gone.
+    /// A socket with an acknowledged connection; none if the server does not respond.
     pub(crate) async fn try_socket(&self) -> Option<Socket> {
         Socket::try_connect(self).await
     }
 
-    /// A socket whose connection is acknowledged; none when it is refused, too.
+    /// A socket with an acknowledged connection; none if the server does not respond or refuses it.
     pub(crate) async fn opened_socket(&self) -> Option<Socket> {
         Socket::opened(self).await
     }
@@ -189,7 +189,7 @@ impl Client {
         sent(self.run(SEND, json!({ "input": input })).await)
     }
 
-    /// Sends a message in a new chat, to a model.
+    /// Sends a message to a model in a new chat.
     pub(crate) async fn ask(&self, model: &str, content: &str) -> Sent {
         self.send(json!({ "newChat": { "modelId": model }, "content": content })).await
     }
@@ -201,18 +201,18 @@ impl Client {
         sent
     }
 
-    /// A chat without a message.
+    /// Creates a chat without messages.
     pub(crate) async fn new_chat(&self, input: Value) -> String {
         text(&self.mutate("createChat", "chat { id }", input).await.data()["createChat"]["chat"]["id"])
     }
 
-    /// A message, as `selection` shows it.
+    /// The selected fields of a message.
     pub(crate) async fn message(&self, id: &str, selection: &str) -> Value {
         let document = format!("query($id: ID!) {{ node(id: $id) {{ ... on Message {{ {selection} }} }} }}");
         self.data(&document, json!({ "id": id })).await["node"].take()
     }
 
-    /// Waits for the end of a reply; answers its status.
+    /// Waits for the end of a reply and returns its status.
     pub(crate) async fn ended(&self, reply: &str) -> String {
         let start = std::time::Instant::now();
         loop {
@@ -225,7 +225,7 @@ impl Client {
         }
     }
 
-    /// Waits until a running reply has so much text.
+    /// Waits until a running reply has at least `bytes` of text.
     pub(crate) async fn has_written(&self, reply: &str, bytes: i64) {
         let start = std::time::Instant::now();
         while self.message(reply, "position").await["position"].as_i64().unwrap() < bytes {
@@ -235,7 +235,7 @@ impl Client {
     }
 }
 
-/// The ids of a message that was sent.
+/// The ids in a response of `sendMessage`.
 pub(crate) fn sent(answer: Answer) -> Sent {
     let payload = answer.data()["sendMessage"].take();
     Sent {

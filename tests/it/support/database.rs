@@ -1,4 +1,4 @@
-//! A database of its own for each test, on both engines.
+//! A separate database for each test, on both engines.
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -7,17 +7,17 @@ use std::time::Duration;
 use sea_orm::{ConnectOptions, ConnectionTrait as _, Database, DatabaseConnection};
 use tempfile::TempDir;
 
-/// How long PostgreSQL may take to answer on a busy machine.
+/// The maximum time until PostgreSQL accepts connections, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Which engine a test runs on.
+/// The database engine of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Engine {
     Sqlite,
     Postgres,
 }
 
-/// An empty database; it is gone when this is dropped.
+/// An empty database, which is deleted when this is dropped.
 pub(crate) struct TestDatabase {
     url: String,
     _home: Home,
@@ -28,8 +28,8 @@ enum Home {
     Server { name: String },
 }
 
-/// Runs a test once on each engine: `on_both_databases!(name, |database| async move { … })`. A machine without PostgreSQL
-/// skips its half and says so; with `CI=true` that is a failure.
+/// Runs a test on each engine: `on_both_databases!(name, |database| async move { … })`. Without PostgreSQL, its half of
+/// the tests is skipped with a message; with `CI=true`, it fails.
 macro_rules! on_both_databases {
     ($name:ident, $test:expr) => {
         mod $name {
@@ -49,7 +49,7 @@ macro_rules! on_both_databases {
 }
 pub(crate) use on_both_databases;
 
-/// Runs one test on a runtime of its own.
+/// Runs one test on a separate runtime.
 pub(crate) fn run<F: Future<Output = ()>>(engine: Engine, test: impl FnOnce(TestDatabase) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
@@ -60,12 +60,12 @@ pub(crate) fn run<F: Future<Output = ()>>(engine: Engine, test: impl FnOnce(Test
 }
 
 impl TestDatabase {
-    /// Its address, as `DATABASE_URL` takes it. A method, so that a closure that asks for it captures the whole.
+    /// The value for `DATABASE_URL`. A method, so that closures capture the whole database, not a field.
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// Makes one; none when there is no PostgreSQL to make it on.
+    /// Creates a database; none without PostgreSQL.
     pub(crate) async fn create(engine: Engine) -> Option<Self> {
         if engine == Engine::Sqlite {
             let folder = tempfile::tempdir().unwrap();
@@ -82,22 +82,22 @@ impl TestDatabase {
     }
 }
 
-/// The server to make databases on; none where there is none, which is waited for and said only once.
+/// A connection to the PostgreSQL server; none if it is not reachable, which is determined and reported once.
 async fn server() -> Option<DatabaseConnection> {
     static IS_MISSING: AtomicBool = AtomicBool::new(false);
     if IS_MISSING.load(Ordering::Relaxed) {
         return None;
     }
     let mut options = ConnectOptions::new(server_url("postgres"));
-    // A refused connection is tried again until then.
+    // Refused connections are retried until then.
     options.acquire_timeout(PATIENCE).connect_timeout(PATIENCE);
     match Database::connect(options).await {
         Ok(server) => Some(server),
         Err(cause) => {
             assert!(std::env::var("CI").is_err(), "no PostgreSQL for the tests: {cause}");
             if !IS_MISSING.swap(true, Ordering::Relaxed) {
-                // Written, not printed: what a test that passes prints is not shown.
-                let line = format!("skipped: the tests on PostgreSQL, for none answers at {}\n", server_url(""));
+                // Written to the stream, because the test runner hides what passing tests print.
+                let line = format!("skipped: the tests on PostgreSQL, which is not reachable at {}\n", server_url(""));
                 std::io::stderr().write_all(line.as_bytes()).unwrap();
             }
             None
@@ -105,7 +105,7 @@ async fn server() -> Option<DatabaseConnection> {
     }
 }
 
-/// Where PostgreSQL is: `TEST_POSTGRES_URL` without a database name, or this machine's.
+/// The address of PostgreSQL: `TEST_POSTGRES_URL` without a database name, or the server on this machine.
 fn server_url(database: &str) -> String {
     let server = std::env::var("TEST_POSTGRES_URL").unwrap_or_else(|_| "postgres://postgres@127.0.0.1:5432".to_owned());
     format!("{server}/{database}")

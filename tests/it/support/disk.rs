@@ -1,4 +1,4 @@
-//! A small disk that a test can fill: a file system in memory, in a mount namespace of its own.
+//! A small disk that a test can fill: a file system in memory, in a separate mount namespace.
 
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -6,14 +6,14 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// The namespace lives as long as a process in it, which waits for the end of its input.
+/// The namespace exists as long as a process in it, which waits for the end of its input.
 pub(crate) struct SmallDisk {
     keeper: Child,
     folder: TempDir,
 }
 
 impl SmallDisk {
-    /// Mounts one; none where the system does not let us, which is said, and a failure with `CI=true`.
+    /// Mounts a disk. Without the privilege to mount, prints a message and returns none; with `CI=true`, fails.
     pub(crate) fn mount(mebibytes: u32) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let script = r#"mount -t tmpfs -o "size=$1m" tmpfs "$2" && echo mounted && exec cat"#;
@@ -32,19 +32,19 @@ impl SmallDisk {
             keeper.wait().unwrap();
         }
         assert!(std::env::var("CI").is_err(), "no mount namespace for the tests of a full disk");
-        // Written, not printed: what a test that passes prints is not shown.
+        // Written to the stream, because the test runner hides what passing tests print.
         std::io::stderr()
             .write_all(b"skipped: a test of a full disk, which needs root for a mount namespace\n")
             .unwrap();
         None
     }
 
-    /// Where processes in the namespace find the disk.
+    /// The path of the disk for processes in the namespace.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where this process finds it.
+    /// The path of the disk for this process.
     pub(crate) fn seen_from_outside(&self) -> PathBuf {
         Path::new("/proc")
             .join(self.keeper.id().to_string())
@@ -55,7 +55,7 @@ impl SmallDisk {
     /// A command that starts its arguments in the namespace.
     pub(crate) fn launcher(&self) -> Vec<String> {
         let namespace = format!("--mount=/proc/{}/ns/mnt", self.keeper.id());
-        // Without it, the server would start in the root folder.
+        // Without `--wdns`, the server would start in the root folder.
         ["nsenter", &namespace, "--wdns=."].map(str::to_owned).to_vec()
     }
 
@@ -67,7 +67,7 @@ impl SmallDisk {
         }
     }
 
-    /// Makes room again.
+    /// Frees the space.
     pub(crate) fn free(&self) {
         std::fs::remove_file(self.seen_from_outside().join("filler")).unwrap();
     }

@@ -1,4 +1,4 @@
-//! The test kit.
+//! Shared code of the tests: servers, clients, databases, and faults.
 
 pub(crate) mod client;
 pub(crate) mod database;

@@ -1,4 +1,4 @@
-//! A tiny provider that gives one answer and counts its calls.
+//! A provider that sends one fixed response and counts its calls.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::AbortOnDropHandle;
 
-/// A running provider and the `MODELS_FILE` that names it, with the model `fake/model`; and with `keyless/model`, whose
-/// provider lacks its key.
+/// A running provider, and a `MODELS_FILE` with two models: `fake/model` of this provider, and `keyless/model`, whose
+/// provider has no key.
 pub(crate) struct FakeProvider {
     calls: Arc<AtomicUsize>,
     file: NamedTempFile,
@@ -18,7 +18,7 @@ pub(crate) struct FakeProvider {
 }
 
 impl FakeProvider {
-    /// With OpenAI's chat completions, and a short answer.
+    /// A provider with OpenAI's chat completions and a short reply.
     pub(crate) async fn start() -> Self {
         let chunks = [
             r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":"Hello"},"finish_reason":null}]}"#,
@@ -30,7 +30,7 @@ impl FakeProvider {
         Self::answering("openai", &chunks).await
     }
 
-    /// Of a kind of `MODELS_FILE`, with these data of server-sent events as its answer.
+    /// A provider of a kind in `MODELS_FILE`, which responds with server-sent events with these data.
     pub(crate) async fn answering(kind: &str, data: &[&str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let file = NamedTempFile::new().unwrap();

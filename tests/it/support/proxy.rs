@@ -1,4 +1,4 @@
-//! A TCP proxy between a server and PostgreSQL that fails in the ways of a network.
+//! A TCP proxy between a server and PostgreSQL that simulates faults of a network.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,34 +11,34 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
-/// How PostgreSQL's simple protocol says COMMIT.
+/// A COMMIT in PostgreSQL's simple query protocol.
 const COMMIT: &[u8] = b"COMMIT\0";
 
-/// What the proxy does with bytes and with new connections.
+/// How the proxy handles bytes and new connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
     Pass,
-    /// Connections are reset, and new ones too.
+    /// Open and new connections are reset.
     Refuse,
-    /// Nothing passes in either direction, and nothing is closed. What was sent passes later.
+    /// No bytes pass in either direction, and no connection is closed. The bytes pass later.
     Freeze,
-    /// Every read is passed on after this time.
+    /// Bytes are forwarded after this delay.
     Delay(Duration),
-    /// A COMMIT reaches the server. Its answer does not come back: the connection is reset.
+    /// A COMMIT reaches the server, but the connection is reset before its response.
     CutAfterCommit,
 }
 
-/// A running proxy; its connections end with it.
+/// A running proxy. Dropping it closes its connections.
 pub(crate) struct Proxy {
     address: SocketAddr,
     mode: watch::Sender<Mode>,
-    /// For each connection, whether it is silent for ever.
+    /// For each connection, whether it has stopped to forward bytes.
     silent: Arc<Mutex<Vec<watch::Sender<bool>>>>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Proxy {
-    /// Starts a proxy before the server of a `postgres://` address.
+    /// Starts a proxy for the server of a `postgres://` address.
     pub(crate) async fn start(url: &str) -> Self {
         let server = authority(url).to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -61,7 +61,7 @@ impl Proxy {
         Self { address, mode, silent, _task: AbortOnDropHandle::new(task) }
     }
 
-    /// The database's address through this proxy, which reads what passes: without TLS.
+    /// The address of the database through this proxy. Without TLS, because the proxy reads the bytes.
     pub(crate) fn url(&self, url: &str) -> String {
         format!("{}?sslmode=disable", url.replacen(authority(url), &self.address.to_string(), 1))
     }
@@ -70,7 +70,7 @@ impl Proxy {
         self.mode.send_replace(mode);
     }
 
-    /// Makes the connections that are open now silent for ever, without a reset. Later ones are as usual.
+    /// The open connections forward nothing more and are not reset. Later connections are not affected.
     pub(crate) fn silence_open_connections(&self) {
         self.silent.lock().unwrap().iter().for_each(|silence| {
             silence.send_replace(true);
@@ -87,7 +87,7 @@ fn authority(url: &str) -> &str {
 type Silence = watch::Receiver<bool>;
 
 async fn relay(client: TcpStream, server: &str, modes: watch::Receiver<Mode>, silence: Silence) -> std::io::Result<()> {
-    // Whatever ends a connection resets it.
+    // However a connection ends, it is reset.
     client.set_zero_linger()?;
     client.set_nodelay(true)?;
     if *modes.borrow() == Mode::Refuse {
@@ -106,12 +106,12 @@ async fn relay(client: TcpStream, server: &str, modes: watch::Receiver<Mode>, si
     }
 }
 
-/// One connection, as both of its directions see it.
+/// The state of one connection, shared by both directions.
 #[derive(Clone)]
 struct Line {
     modes: watch::Receiver<Mode>,
     silence: Silence,
-    /// A COMMIT went to the server, and nothing comes back.
+    /// A COMMIT was sent to the server, so its response is not forwarded.
     is_cut: Arc<AtomicBool>,
 }
 

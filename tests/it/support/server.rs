@@ -1,4 +1,4 @@
-//! The real binary as a child process on a port of its own, started again and again on one database.
+//! The real binary as a child process on a free port, which can be restarted on the same database.
 
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
@@ -14,15 +14,15 @@ use super::database::TestDatabase;
 use super::disk::SmallDisk;
 use super::proxy::Proxy;
 
-/// No test waits longer for a server to start or to stop, also on a busy machine.
+/// The maximum duration of a start or a stop, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// How a server is started. Every start uses the same database, data folder and settings.
+/// The settings of a server. Every start uses the same database, data folder and variables.
 pub(crate) struct Setup {
     url: String,
     folder: TempDir,
     variables: Vec<(String, String)>,
-    /// A command that starts the server, given as its arguments.
+    /// A command that starts the server, which is appended as its arguments.
     launcher: Vec<String>,
 }
 
@@ -31,12 +31,12 @@ impl Setup {
         Self::at(database.url().to_owned(), Vec::new())
     }
 
-    /// On PostgreSQL, through a proxy.
+    /// A server with PostgreSQL behind a proxy.
     pub(crate) fn through(proxy: &Proxy, database: &TestDatabase) -> Self {
         Self::at(proxy.url(database.url()), Vec::new())
     }
 
-    /// On SQLite, on a small disk.
+    /// A server with SQLite on a small disk.
     pub(crate) fn on(disk: &SmallDisk) -> Self {
         Self::at(format!("sqlite:{}", disk.folder().join("duologue.db").display()), disk.launcher())
     }
@@ -50,7 +50,7 @@ impl Setup {
             .with("MAX_REPLIES_PER_USER", "100")
     }
 
-    /// Sets a variable; the last value counts.
+    /// Sets an environment variable. The last value is used.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
         self
@@ -97,7 +97,7 @@ impl Setup {
     }
 }
 
-/// A running server; it is killed when this is dropped.
+/// A running server, which is killed when this is dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
@@ -105,17 +105,17 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Names the process.
+    /// The id of the process.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// A client that is nobody yet.
+    /// An anonymous client.
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
     }
 
-    /// A new user.
+    /// Registers a new user.
     pub(crate) async fn sign_up(&self, username: &str) -> User {
         self.client().sign_up(username).await
     }
@@ -125,13 +125,13 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
-    /// Asks it to stop, as an operator's supervisor does.
+    /// Sends SIGTERM, like a supervisor.
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
-    /// Waits for its end; answers how it ended.
+    /// Waits for the end of the process and returns its exit status.
     pub(crate) async fn ended(mut self) -> ExitStatus {
         let start = Instant::now();
         loop {
@@ -144,14 +144,14 @@ impl Server {
         }
     }
 
-    /// Stops it the clean way.
+    /// Stops the server with SIGTERM.
     pub(crate) async fn stop(self) {
         self.terminate();
         let status = self.ended().await;
         assert!(status.success(), "{status}");
     }
 
-    /// Kills it, as a power cut would, and nothing it holds is saved.
+    /// Kills the server with SIGKILL, so that it saves nothing.
     pub(crate) async fn kill(mut self) {
         self.child.kill().unwrap();
         tokio::task::spawn_blocking(move || {
@@ -162,7 +162,7 @@ impl Server {
         .unwrap();
     }
 
-    /// Nothing went wrong inside: what is a client's fault is no error of the log.
+    /// Asserts that the log has no errors. Errors of clients are not logged as errors.
     fn assert_calm(&self) {
         let log = self.log.lock().unwrap();
         let wrong: Vec<&String> =

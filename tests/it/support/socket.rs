@@ -1,4 +1,4 @@
-//! A client over a WebSocket, in the protocol `graphql-transport-ws`.
+//! A WebSocket client with the subprotocol `graphql-transport-ws`.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use super::client::{Answer, Client, text};
 
-/// No test waits longer for a frame, also on a busy machine.
+/// The maximum time that a test waits for a frame, also on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 const REPLY: &str = "subscription($id: ID!, $after: Int) { reply(messageId: $id, after: $after) {
@@ -29,7 +29,7 @@ impl Socket {
         Self::try_connect(client).await.expect("no connection")
     }
 
-    /// A socket whose connection is acknowledged; none when the server is gone.
+    /// A socket with an acknowledged connection; none if the server does not respond.
     pub(crate) async fn try_connect(client: &Client) -> Option<Self> {
         let mut socket = Self::open(client).await?;
         match socket.try_next().await? {
@@ -39,7 +39,7 @@ impl Socket {
         Some(socket)
     }
 
-    /// A socket whose connection is acknowledged; none when the server is gone or refuses.
+    /// A socket with an acknowledged connection; none if the server does not respond or refuses it.
     pub(crate) async fn opened(client: &Client) -> Option<Self> {
         let mut socket = Self::open(client).await?;
         match socket.try_next().await? {
@@ -48,7 +48,7 @@ impl Socket {
         }
     }
 
-    /// A socket that has sent its `connection_init`; none when the server is gone.
+    /// A socket that has sent `connection_init`; none if the server does not respond.
     pub(crate) async fn open(client: &Client) -> Option<Self> {
         let mut request = format!("ws://{}/graphql", client.address).into_client_request().unwrap();
         request.headers_mut().insert("sec-websocket-protocol", "graphql-transport-ws".parse().unwrap());
@@ -60,12 +60,12 @@ impl Socket {
         Some(socket)
     }
 
-    /// What cannot be said because the server is gone shows when the answer is read.
+    /// Errors are ignored: if the connection is lost, the next read fails.
     async fn say(&mut self, message: Value) {
         self.send_raw(message.to_string()).await;
     }
 
-    /// Sends a frame of this text, whatever it is.
+    /// Sends a frame with any text.
     pub(crate) async fn send_raw(&mut self, text: String) {
         let _ = self.0.send(Message::text(text)).await;
     }
@@ -75,12 +75,12 @@ impl Socket {
         self.say(json!({ "type": "subscribe", "id": id, "payload": payload })).await;
     }
 
-    /// Begins to read a reply.
+    /// Subscribes to a reply.
     pub(crate) async fn read(&mut self, id: &str, reply: &str, after: Option<i64>) {
         self.subscribe(id, REPLY, json!({ "id": reply, "after": after })).await;
     }
 
-    /// Ends an operation, as a client does that has seen enough.
+    /// Ends an operation before it is complete.
     pub(crate) async fn complete(&mut self, id: &str) {
         self.say(json!({ "type": "complete", "id": id })).await;
     }
@@ -97,7 +97,7 @@ impl Socket {
         self.try_next().await.expect("the socket ended without a close frame")
     }
 
-    /// The next frame that is not for the transport alone; none when the connection broke.
+    /// The next frame, without pings and pongs; none if the connection was lost.
     async fn try_next(&mut self) -> Option<Message> {
         loop {
             let frame = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("nothing arrived");
@@ -108,14 +108,14 @@ impl Socket {
         }
     }
 
-    /// The next event of the only reply that is read here; none when it has completed, or the connection broke.
+    /// The next event of the only subscription; none if it has completed or the connection was lost.
     pub(crate) async fn try_event(&mut self) -> Option<Value> {
         let Message::Text(text) = self.try_next().await? else { return None };
         let mut message: Value = serde_json::from_str(&text).unwrap();
         (message["type"] == "next").then(|| Answer(message["payload"].take()).data()["reply"].take())
     }
 
-    /// The next event of the reply that is read as `id`; none when it has completed.
+    /// The next event of the subscription `id`; none if it has completed.
     pub(crate) async fn event(&mut self, id: &str) -> Option<Value> {
         loop {
             let mut message = self.next().await;
@@ -130,7 +130,7 @@ impl Socket {
         }
     }
 
-    /// The next event of the only reply that is read here; none when it has completed or failed, or the connection broke.
+    /// The next event of the only subscription; none if it has completed or failed, or the connection was lost.
     pub(crate) async fn any_event(&mut self, id: &str) -> Option<Value> {
         let Message::Text(text) = self.try_next().await? else { return None };
         let mut message: Value = serde_json::from_str(&text).unwrap();
@@ -138,7 +138,7 @@ impl Socket {
         is_event.then(|| message["payload"]["data"]["reply"].take())
     }
 
-    /// The answer to an operation that fails, whether it is refused or its first event has the error.
+    /// The error of an operation that is refused or whose first event has an error.
     pub(crate) async fn failure(&mut self, id: &str) -> Answer {
         loop {
             let mut message = self.next().await;
@@ -151,12 +151,12 @@ impl Socket {
         }
     }
 
-    /// The code that the server closes with; what it says before is passed over.
+    /// The close code of the server; messages before are skipped.
     pub(crate) async fn closed(&mut self) -> u16 {
         self.end().await.0
     }
 
-    /// The code that the server closes with, and its reason.
+    /// The close code and reason of the server; messages before are skipped.
     pub(crate) async fn end(&mut self) -> (u16, String) {
         loop {
             if let Message::Close(frame) = self.next_frame().await {
@@ -167,19 +167,19 @@ impl Socket {
     }
 }
 
-/// A reply as a reader has it.
+/// The part of a reply that a reader has received.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Reading {
     pub(crate) text: String,
     pub(crate) position: i64,
-    /// The text events, the others, all in order.
+    /// All events, in order.
     pub(crate) events: Vec<Value>,
     /// The message of `ReplyFinished`.
     pub(crate) message: Option<Value>,
 }
 
 impl Reading {
-    /// Takes an event in, after a look at its place.
+    /// Adds an event, and asserts that it starts at the end of the previous one.
     pub(crate) fn take(&mut self, event: Value) {
         assert_eq!(event["start"], self.position, "events follow each other: {event}");
         let position = event["position"].as_i64().unwrap();

@@ -7,7 +7,7 @@ use super::server::{Server, Setup};
 
 const SIGNED_IN: &str = "user { id } session { id } accessToken refreshToken";
 
-/// A server whose first start makes the admin `root`.
+/// A server that creates the admin `root` at its first start.
 pub(crate) fn with_admin(setup: Setup) -> Setup {
     setup
         .with("DEFAULT_ADMIN_USERNAME", "root")
@@ -15,7 +15,7 @@ pub(crate) fn with_admin(setup: Setup) -> Setup {
         .with("DEFAULT_ADMIN_PASSWORD", PASSWORD)
 }
 
-/// The built-in admin's role.
+/// The built-in admin role.
 pub(crate) async fn admin_role(admin: &User) -> String {
     let roles = admin.data("{ admin { roles { id name } } }", json!({})).await;
     let roles = roles["admin"]["roles"].as_array().unwrap().clone();
@@ -31,13 +31,13 @@ pub(crate) async fn root(server: &Server) -> User {
     log_in(&server.client(), "root").await
 }
 
-/// A new role with these permissions.
+/// Creates a role with these permissions.
 pub(crate) async fn new_role(admin: &User, name: &str, permissions: &[&str]) -> String {
     let input = json!({ "name": name, "permissions": permissions });
     text(&admin.mutate("createRole", "role { id }", input).await.data()["createRole"]["role"]["id"])
 }
 
-/// A new user, signed in, with these roles.
+/// Creates a user with these roles, and signs in.
 pub(crate) async fn new_user(admin: &User, username: &str, roles: &[&str]) -> User {
     let email = format!("{username}@example.com");
     let input = json!({ "username": username, "email": email, "password": PASSWORD, "roleIds": roles });
@@ -45,7 +45,7 @@ pub(crate) async fn new_user(admin: &User, username: &str, roles: &[&str]) -> Us
     log_in(admin, username).await
 }
 
-/// A new user, signed in, with a role of their own that has these permissions.
+/// Creates a user with a new role with these permissions, and signs in.
 pub(crate) async fn with_permissions(admin: &User, username: &str, permissions: &[&str]) -> User {
     let role = new_role(admin, &format!("{username}'s"), permissions).await;
     new_user(admin, username, &[&role]).await
