@@ -38,7 +38,7 @@ fn model<'a>(settings: &'a ModelSettings, id: &str) -> &'a ModelEntry {
 }
 
 #[test]
-fn the_promised_form_is_read() {
+fn the_documented_format_is_read() {
     let settings = load(PROMISED, &ProviderKeys::default(), None).unwrap();
     let small = model(&settings, "local/small");
     assert_eq!(
@@ -59,9 +59,9 @@ fn the_promised_form_is_read() {
     );
 }
 
-/// Every `MODELS_FILE` example in the documentation, each alone and all as one file.
+/// Every `MODELS_FILE` example in the documentation, separately and together in one file.
 #[test]
-fn the_documented_entries_are_read() {
+fn the_examples_in_the_documentation_are_read() {
     let entries = |document: &str| -> Vec<String> {
         let blocks = document.split("```toml\n").skip(1);
         blocks.map(|block| block.split("```").next().unwrap().to_owned()).collect()
@@ -78,7 +78,7 @@ fn the_documented_entries_are_read() {
 }
 
 #[test]
-fn without_settings_there_is_the_demo() {
+fn the_demo_is_available_without_settings() {
     let settings = ModelSettings::load(None, &ProviderKeys::default(), None, &|_| None).unwrap();
     assert_eq!(settings.default_model, "demo");
     let ids: Vec<&str> = settings.models.iter().map(|model| model.upstream.as_str()).collect();
@@ -86,7 +86,7 @@ fn without_settings_there_is_the_demo() {
 }
 
 #[test]
-fn a_key_turns_its_models_on() {
+fn a_key_enables_its_models() {
     let settings = ModelSettings::load(None, &with_anthropic_key(), None, &|_| None).unwrap();
     assert_eq!(settings.default_model, "claude-sonnet-5-5");
     assert!(settings.models.iter().all(|model| model.provider == "anthropic" || model.id == "demo"));
@@ -97,7 +97,7 @@ fn a_key_turns_its_models_on() {
 }
 
 #[test]
-fn a_file_changes_only_what_it_says_of_a_built_in_model() {
+fn a_file_overrides_only_the_given_fields_of_a_built_in_model() {
     let text = "[[models]]\nid = \"claude-opus-5-5\"\ninput_price = 3\noutput_price = 12.000001\n";
     let settings = load(text, &with_anthropic_key(), None).unwrap();
     let opus = model(&settings, "claude-opus-5-5");
@@ -107,7 +107,7 @@ fn a_file_changes_only_what_it_says_of_a_built_in_model() {
 }
 
 #[test]
-fn a_missing_key_makes_models_unavailable_and_not_the_start() {
+fn a_missing_key_makes_models_unavailable_without_an_error() {
     let text = PROMISED.replace("\"LOCAL_API_KEY\"", "\"UNSET_KEY\"");
     let settings = load(&text, &ProviderKeys::default(), None).unwrap();
     let local = settings.providers.iter().find(|provider| provider.name == "local").unwrap();
@@ -120,7 +120,7 @@ fn a_missing_key_makes_models_unavailable_and_not_the_start() {
 }
 
 #[test]
-fn a_local_server_is_named_by_its_base_url() {
+fn a_base_url_enables_a_local_server() {
     let keys = ProviderKeys { ollama_base_url: Some("http://127.0.0.1:11434/".to_owned()), ..ProviderKeys::default() };
     let settings =
         load("[[models]]\nid = \"llama\"\nprovider = \"ollama\"\ncontext_window = 8192\n", &keys, None).unwrap();
@@ -130,7 +130,7 @@ fn a_local_server_is_named_by_its_base_url() {
 }
 
 #[test]
-fn a_replaced_provider_brings_no_built_in_models() {
+fn a_replaced_provider_has_no_built_in_models() {
     let text = "[[providers]]\nname = \"anthropic\"\nkind = \"anthropic\"\nbase_url = \"http://127.0.0.1:1\"\n";
     let settings = load(text, &with_anthropic_key(), None).unwrap();
     assert_eq!(settings.default_model, "demo");
@@ -138,9 +138,9 @@ fn a_replaced_provider_brings_no_built_in_models() {
     assert!(shown.models.iter().any(|model| model.id == "demo/slow"));
 }
 
-/// Every kind of error, with the complete line that the operator sees.
+/// Every kind of error, with its complete message.
 #[test]
-fn mistakes_in_the_file_are_told_in_one_line() {
+fn errors_in_the_file_are_reported_in_one_line() {
     let model = "[[models]]\nid = \"m\"\nprovider = \"demo\"\nupstream = \"demo\"\ncontext_window = 100\n";
     let cases = [
         ("models = 3".to_owned(), "line 1: invalid type: integer `3`, expected a sequence"),
@@ -182,7 +182,7 @@ fn mistakes_in_the_file_are_told_in_one_line() {
 }
 
 #[test]
-fn mistakes_outside_the_file_name_their_variable() {
+fn errors_outside_the_file_name_their_variable() {
     let gone = ModelSettings::load(Some(Path::new("/nowhere/m.toml")), &ProviderKeys::default(), None, &|_| None);
     assert!(gone.unwrap_err().starts_with("MODELS_FILE=/nowhere/m.toml: No such file"));
 

@@ -45,9 +45,9 @@ fn shown(verdict: &Verdict) -> [Option<String>; 3] {
 }
 
 #[test]
-fn a_minute_allows_so_many_and_no_more() {
-    let (limiter, now, anybody) = (RateLimiter::new(60, 0), Instant::now(), client("192.0.2.7"));
-    let ask = |n, at| wait(&limiter.check_at(at, &Requester::Anonymous, &anybody, fields(n)));
+fn the_allowance_is_limited_and_restored_over_time() {
+    let (limiter, now, anonymous) = (RateLimiter::new(60, 0), Instant::now(), client("192.0.2.7"));
+    let ask = |n, at| wait(&limiter.check_at(at, &Requester::Anonymous, &anonymous, fields(n)));
     assert_eq!(ask(59, now), None);
     assert_eq!(ask(2, now), Some(SECOND), "one is restored per second");
     assert_eq!(ask(1, now), None, "a refused request is not counted");
@@ -60,15 +60,15 @@ fn a_minute_allows_so_many_and_no_more() {
 
 #[test]
 fn more_than_the_limit_per_minute_is_always_refused() {
-    let (limiter, now, anybody) = (RateLimiter::new(100, 0), Instant::now(), client("192.0.2.7"));
-    let verdict = limiter.check_at(now, &Requester::Anonymous, &anybody, fields(101));
+    let (limiter, now, anonymous) = (RateLimiter::new(100, 0), Instant::now(), client("192.0.2.7"));
+    let verdict = limiter.check_at(now, &Requester::Anonymous, &anonymous, fields(101));
     assert_eq!(wait(&verdict), Some(WINDOW));
     assert!(verdict.refusal.unwrap().to_string().contains("than the limit per minute"));
-    assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &anybody, fields(100))), None);
+    assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &anonymous, fields(100))), None);
 }
 
 #[test]
-fn users_count_for_themselves_and_others_by_network() {
+fn users_and_networks_have_separate_allowances() {
     let (limiter, now) = (RateLimiter::new(10, 0), Instant::now());
     let is_free =
         |requester: &Requester, ip: &str| wait(&limiter.check_at(now, requester, &client(ip), fields(10))).is_none();
@@ -83,7 +83,7 @@ fn users_count_for_themselves_and_others_by_network() {
 }
 
 #[test]
-fn who_signs_in_counts_for_the_network_whoever_asks() {
+fn sign_ins_count_for_the_network_also_with_credentials() {
     let (limiter, now, here) = (RateLimiter::new(10, 0), Instant::now(), client("192.0.2.7"));
     let entrance = Cost { fields: 6, chat: 0, credentials: 5 };
     assert_eq!(wait(&limiter.check_at(now, &user(1), &here, entrance)), None);
@@ -95,7 +95,7 @@ fn who_signs_in_counts_for_the_network_whoever_asks() {
 }
 
 #[test]
-fn chat_has_a_limit_of_its_own_within_the_other() {
+fn chat_has_a_separate_limit_within_the_general_one() {
     let (limiter, now, here) = (RateLimiter::new(10, 2), Instant::now(), client("192.0.2.7"));
     let ask = |fields, chat| limiter.check_at(now, &user(1), &here, Cost { fields, chat, credentials: 0 });
     let first = ask(2, 2);
@@ -118,7 +118,7 @@ fn chat_has_a_limit_of_its_own_within_the_other() {
 }
 
 #[test]
-fn zero_turns_a_limit_off() {
+fn zero_disables_a_limit() {
     let (limiter, now, here) = (RateLimiter::new(0, 1), Instant::now(), client("192.0.2.7"));
     let verdict = limiter.check_at(now, &user(1), &here, fields(1_000_000));
     assert_eq!((wait(&verdict), shown(&verdict)), (None, [None, None, None]));
@@ -143,7 +143,7 @@ fn a_flood_of_networks_is_bounded_and_keeps_keys_at_their_limit() {
 }
 
 #[test]
-fn who_has_a_whole_allowance_takes_no_room() {
+fn keys_with_a_full_allowance_are_removed() {
     let limiter = RateLimiter::new(10, 0);
     limiter.0.lock().unwrap().general.capacity = 10;
     let now = Instant::now();

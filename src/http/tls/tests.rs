@@ -24,7 +24,7 @@ fn load(cert: &Path, key: &Path) -> Result<Tls, String> {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_in_one_line_without_the_key() {
+fn unusable_files_are_reported_in_one_line_without_the_key() {
     let folder = tempfile::tempdir().unwrap();
     let [cert, key] = certificate(&folder, "a");
     let [_, other] = certificate(&folder, "b");
@@ -49,7 +49,7 @@ fn what_cannot_be_used_is_told_in_one_line_without_the_key() {
 }
 
 #[tokio::test]
-async fn changed_files_are_read_again_and_bad_ones_change_nothing() {
+async fn changed_files_are_reloaded_and_invalid_ones_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let [cert, key] = certificate(&folder, "used");
     let [new_cert, new_key] = certificate(&folder, "new");

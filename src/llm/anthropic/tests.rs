@@ -29,7 +29,7 @@ fn events(data: &[serde_json::Value]) -> Result<Vec<Event>, ProviderError> {
 }
 
 #[test]
-fn a_request_says_what_the_model_takes() {
+fn a_request_has_only_parameters_that_the_model_accepts() {
     let request = question("claude-sonnet-5-5");
     assert_eq!(
         serde_json::to_value(adapter("claude-sonnet-5-5").request(&request)).unwrap(),
@@ -49,7 +49,7 @@ fn a_request_says_what_the_model_takes() {
 }
 
 #[test]
-fn a_greeting_reaches_the_model_after_a_turn_of_the_person() {
+fn a_greeting_is_sent_after_a_user_turn() {
     let adapter = adapter("claude-opus-5-5");
     let mut request = question("m");
     request.messages.insert(0, said(Speaker::Assistant, "Welcome."));
@@ -67,7 +67,7 @@ fn a_greeting_reaches_the_model_after_a_turn_of_the_person() {
 }
 
 #[test]
-fn the_version_stands_once_in_the_url() {
+fn the_url_contains_the_version_once() {
     let provider = |base_url: &str| ProviderSettings {
         name: "p".to_owned(),
         kind: crate::config::models::ProviderKind::Anthropic,
@@ -99,7 +99,7 @@ fn later_counts_replace_earlier_ones() {
 }
 
 #[test]
-fn stop_reasons_have_their_meaning() {
+fn stop_reasons_are_mapped() {
     let end = |reason: serde_json::Value, text: &str| {
         let block =
             json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": text } });
@@ -122,7 +122,7 @@ fn stop_reasons_have_their_meaning() {
 }
 
 #[test]
-fn server_tools_bring_their_results() {
+fn results_of_server_tools_are_read() {
     let start = |index: u64, block: serde_json::Value| json!({ "type": "content_block_start", "index": index, "content_block": block });
     let stop = |index: u64| json!({ "type": "content_block_stop", "index": index });
     let found = json!([{ "type": "web_search_result", "title": "a\u{0}b" }]);

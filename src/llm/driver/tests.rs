@@ -5,7 +5,7 @@ use crate::entity::enums::FinishReason;
 use crate::llm::Provider;
 use crate::llm::tests::question;
 
-/// Answers each request with the next script.
+/// A provider that returns the events of the next script for each request.
 struct Scripted(std::sync::Mutex<VecDeque<Vec<Result<Event, ReplyErrorCode>>>>);
 
 #[async_trait]
@@ -35,7 +35,7 @@ fn model(id: &str, scripts: Vec<Vec<Result<Event, ReplyErrorCode>>>) -> Arc<Mode
     })
 }
 
-/// Everything that the driver says, in short.
+/// All results of the driver, in short form.
 async fn run(chain: Vec<Arc<Model>>) -> Vec<String> {
     let policy = Policy { backoff: Duration::from_millis(1), ..Policy::default() };
     let events = stream(chain, |model| question(&model.upstream), policy);
@@ -60,24 +60,24 @@ const END: Result<Event, ReplyErrorCode> = Ok(Event::Finished(FinishReason::Stop
 const BUSY: Result<Event, ReplyErrorCode> = Err(ReplyErrorCode::ProviderOverloaded);
 
 #[tokio::test]
-async fn usage_alone_does_not_begin_a_reply() {
+async fn usage_alone_does_not_start_a_reply() {
     let retried = model("m", vec![vec![usage(1), BUSY], vec![usage(2), text(), usage(3), END]]);
     assert_eq!(run(vec![retried]).await, ["m", "usage 2", "Text(\"a\")", "usage 3", "Finished(Stop)"]);
 }
 
 #[tokio::test]
-async fn usage_of_the_last_failure_is_told() {
+async fn usage_of_the_last_failure_is_reported() {
     let refused = model("m", vec![vec![usage(1), Err(ReplyErrorCode::ContentFiltered)]]);
     assert_eq!(run(vec![refused, model("n", vec![])]).await, ["m", "usage 1", "ContentFiltered"]);
 }
 
 #[tokio::test]
-async fn an_empty_reply_is_a_reply() {
+async fn an_empty_reply_is_complete() {
     assert_eq!(run(vec![model("m", vec![vec![END]])]).await, ["m", "Finished(Stop)"]);
 }
 
 #[tokio::test]
-async fn a_reply_that_begins_is_never_begun_again() {
+async fn a_started_reply_is_not_retried() {
     let reasoning = Ok(Event::Reasoning("b".to_owned()));
     let call = Ok(Event::ToolCall {
         id: "1".to_owned(),
@@ -93,14 +93,14 @@ async fn a_reply_that_begins_is_never_begun_again() {
 }
 
 #[tokio::test]
-async fn a_stream_that_just_ends_was_truncated() {
+async fn a_stream_without_an_end_event_is_truncated() {
     assert_eq!(run(vec![model("m", vec![vec![text()]])]).await, ["m", "Text(\"a\")", "ProviderTruncated"]);
     let chain = vec![model("m", vec![vec![], vec![], vec![]])];
     assert_eq!(run(chain).await, ["m", "ProviderTruncated"]);
 }
 
 #[tokio::test]
-async fn the_last_models_failure_is_told() {
+async fn the_failure_of_the_last_model_is_reported() {
     let chain = vec![
         model("m", vec![vec![BUSY], vec![BUSY], vec![BUSY]]),
         model("n", vec![vec![Err(ReplyErrorCode::ContextTooLong)]]),
@@ -110,7 +110,7 @@ async fn the_last_models_failure_is_told() {
 }
 
 #[test]
-fn waits_grow_and_have_a_bound() {
+fn waits_grow_up_to_a_maximum() {
     let policy = Policy::default();
     let driver = Driver {
         chain: vec![].into_iter(),

@@ -32,7 +32,7 @@ fn events(data: &[serde_json::Value]) -> Result<Vec<Event>, ProviderError> {
 }
 
 #[test]
-fn compatible_servers_and_the_vendor_get_the_limit_they_know() {
+fn the_token_limit_has_the_parameter_name_of_the_server() {
     let request = question("m");
     let local = adapter("local", "http://127.0.0.1:1/v1", true);
     assert_eq!(
@@ -58,14 +58,14 @@ fn compatible_servers_and_the_vendor_get_the_limit_they_know() {
 }
 
 #[test]
-fn mistral_is_not_asked_for_usage() {
+fn a_request_to_mistral_does_not_ask_for_usage() {
     let sent = adapter("mistral", "https://api.mistral.ai/v1", true);
     let sent = serde_json::to_value(sent.request(&question("m"))).unwrap();
     assert_eq!((sent.get("stream_options"), &sent["max_tokens"]), (None, &json!(100)));
 }
 
 #[test]
-fn finish_reasons_have_their_meaning() {
+fn finish_reasons_are_mapped() {
     let end = |reason: serde_json::Value, text: &str| {
         let choice = json!({ "index": 0, "delta": { "content": text }, "finish_reason": reason });
         events(&[json!({ "choices": [choice] })]).map(|events| events.last().cloned())
@@ -92,7 +92,7 @@ fn finish_reasons_have_their_meaning() {
 }
 
 #[test]
-fn calls_come_whole_in_order_and_with_an_id() {
+fn tool_calls_are_joined_sorted_and_get_an_id() {
     let part = |index: u64, id: serde_json::Value, name: serde_json::Value, text: &str| {
         let call = json!({ "index": index, "id": id, "function": { "name": name, "arguments": text } });
         json!({ "choices": [{ "delta": { "tool_calls": [call] } }] })
@@ -107,7 +107,7 @@ fn calls_come_whole_in_order_and_with_an_id() {
 }
 
 #[test]
-fn groqs_own_usage_and_a_models_refusal_are_read() {
+fn the_usage_of_groq_and_refusals_are_read() {
     let read = events(&[
         json!({ "choices": [{ "delta": { "refusal": "I will not." } }] }),
         json!({ "choices": [], "x_groq": { "id": "r", "usage": { "prompt_tokens": 3, "completion_tokens": 4 } } }),

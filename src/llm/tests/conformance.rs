@@ -1,4 +1,4 @@
-//! What every adapter must make of any stream of bytes.
+//! The results of every adapter for valid, cut and malformed streams of bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,7 @@ async fn read(dialect: &Dialect, chunks: Chunks) -> Read {
     read_all(dialect.kind, (dialect.read)(chunks)).await
 }
 
-/// Reads to the end: the events with neighbouring texts joined, and the code of the error that ended them.
+/// Reads to the end. Returns the events with adjacent texts joined, and the code of a final error.
 pub(super) async fn read_all(name: &str, mut stream: EventStream) -> Read {
     let mut events: Vec<Event> = Vec::new();
     let mut outcome = None;
@@ -70,7 +70,7 @@ fn text_of(events: &[Event]) -> &str {
 }
 
 #[tokio::test]
-async fn chunks_of_every_size_mean_the_same() {
+async fn chunks_of_every_size_give_the_same_events() {
     for dialect in dialects::all() {
         let whole = dialect.whole();
         for size in (1..80).chain([4096, usize::MAX]) {
@@ -81,7 +81,7 @@ async fn chunks_of_every_size_mean_the_same() {
 
 proptest! {
     #[test]
-    fn chunks_of_mixed_sizes_mean_the_same(sizes in prop::collection::vec(1_usize..200, 1..100)) {
+    fn chunks_of_mixed_sizes_give_the_same_events(sizes in prop::collection::vec(1_usize..200, 1..100)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         for dialect in dialects::all() {
             let whole = Bytes::from(dialect.whole());
@@ -97,15 +97,15 @@ proptest! {
     }
 }
 
-/// A provider's fault may spoil its reply, and never this process.
+/// Replaces each value of each event by values of other types.
 #[test]
-fn no_value_in_any_place_is_a_panic() {
+fn no_unexpected_value_panics() {
     let values = ["null", "3", "-1.5", "\"x\"", "[]", "[3]", "{}", "{\"type\": 3}", "1e400"];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for dialect in dialects::all() {
         let whole = format!("{}{}{}", dialect.whole(), dialect.overloaded, dialect.noise.concat());
         for event in whole.split("\n\n").filter_map(|event| event.split_once("data: ")).map(|(_, data)| data) {
-            // Every value is whatever follows a colon, up to the next sign of JSON.
+            // A value is the text after a colon, up to the next comma or closing bracket.
             for (colon, _) in event.match_indices(':') {
                 let rest = &event[colon + 1..];
                 let end = rest.find([',', '}', ']']).unwrap_or(rest.len());
@@ -113,7 +113,7 @@ fn no_value_in_any_place_is_a_panic() {
                     for tail in [&rest[end..], "}", "}}", "}}]}"] {
                         let bent = format!("data: {}{value}{tail}\n\n", &event[..=colon]);
                         let stream = format!("{bent}{bent}{}", dialect.whole());
-                        // Reading asserts that it ends, once.
+                        // `read_text` asserts that the stream has exactly one end.
                         let _ = runtime.block_on(read_text(&dialect, &stream));
                     }
                 }
@@ -122,9 +122,9 @@ fn no_value_in_any_place_is_a_panic() {
     }
 }
 
-/// A cut inside an event is never taken for an end, and what came before it is kept.
+/// A stream that is cut inside an event is truncated, and the events before the cut are kept.
 #[tokio::test]
-async fn a_cut_before_the_reply_is_whole_is_truncation() {
+async fn a_cut_before_the_reply_is_complete_is_truncation() {
     for dialect in dialects::all() {
         let whole = dialect.whole();
         let events: Vec<&str> = whole.split_inclusive("\n\n").collect();
@@ -158,7 +158,7 @@ async fn a_cut_before_the_reply_is_whole_is_truncation() {
 }
 
 #[tokio::test]
-async fn line_ends_and_a_byte_order_mark_mean_nothing() {
+async fn line_ends_and_a_byte_order_mark_are_ignored() {
     for dialect in dialects::all() {
         for line_end in ["\r\n", "\r"] {
             let whole = format!("\u{feff}{}", dialect.whole().replace('\n', line_end));
@@ -170,7 +170,7 @@ async fn line_ends_and_a_byte_order_mark_mean_nothing() {
 }
 
 #[tokio::test]
-async fn pings_and_unknown_events_mean_nothing() {
+async fn pings_and_unknown_events_are_ignored() {
     for dialect in dialects::all() {
         let whole = dialect.whole();
         let events: Vec<&str> = whole.split_inclusive("\n\n").collect();
@@ -182,7 +182,7 @@ async fn pings_and_unknown_events_mean_nothing() {
 }
 
 #[tokio::test]
-async fn an_error_may_come_first_or_in_the_middle() {
+async fn errors_are_read_at_the_start_and_in_the_middle() {
     for dialect in dialects::all() {
         let first = format!("{}{}", dialect.overloaded, dialect.whole());
         assert_eq!(read_text(&dialect, &first).await, Err((vec![], ReplyErrorCode::ProviderOverloaded)));
@@ -221,9 +221,9 @@ async fn usage_may_be_missing() {
     }
 }
 
-/// The event is refused long before it has all arrived.
+/// The event is refused before it has arrived completely.
 #[tokio::test]
-async fn an_event_of_20_megabytes_is_refused_without_being_held() {
+async fn an_event_of_20_megabytes_is_refused_without_being_buffered() {
     for dialect in dialects::all() {
         let giant = Bytes::from((dialect.text)(&"x".repeat(20_000_000)));
         let opening = Bytes::from(format!("{}{}", dialect.opening, (dialect.text)("Hé")));
@@ -242,7 +242,7 @@ async fn an_event_of_20_megabytes_is_refused_without_being_held() {
 }
 
 #[tokio::test]
-async fn nul_and_bytes_that_are_no_text_do_not_get_through() {
+async fn nul_is_removed_and_invalid_utf_8_is_replaced() {
     for dialect in dialects::all() {
         let nul = (dialect.text)("a\0b") + &(dialect.text)("\0");
         let stream = format!("{}{nul}{}", dialect.opening, dialect.closing_without_usage);
@@ -257,7 +257,7 @@ async fn nul_and_bytes_that_are_no_text_do_not_get_through() {
 }
 
 #[tokio::test]
-async fn what_is_not_json_ends_the_reply() {
+async fn invalid_json_ends_the_reply() {
     for dialect in dialects::all() {
         let broken =
             format!("{}{}data: {{\"type\": oops\n\n{}", dialect.opening, (dialect.text)("Hé"), dialect.closing);
@@ -267,7 +267,7 @@ async fn what_is_not_json_ends_the_reply() {
 }
 
 #[tokio::test]
-async fn tool_arguments_have_a_bound() {
+async fn the_length_of_tool_arguments_is_limited() {
     for dialect in dialects::all() {
         let more = "y".repeat(200_000);
         let part = dialect.tool_call.split_inclusive("\n\n").find(|event| event.contains("{\\\"up")).unwrap();

@@ -1,4 +1,4 @@
-//! The same reply as each provider would send it.
+//! The same reply in the format of each kind of provider.
 
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
@@ -12,27 +12,27 @@ use crate::llm::{Event, EventStream, ProviderError, Usage};
 
 pub(super) type Chunks = BoxStream<'static, Result<Bytes, ProviderError>>;
 
-/// How one provider says what all of them say.
+/// The format of one kind of provider.
 pub(super) struct Dialect {
     pub(super) kind: &'static str,
     pub(super) read: fn(Chunks) -> EventStream,
-    /// What comes before the first word.
+    /// The events before the first word.
     pub(super) opening: String,
     pub(super) reasoning: fn(&str) -> String,
     pub(super) text: fn(&str) -> String,
-    /// A whole tool call in several events: id `call_1`, name `look`, arguments `{"up": "née"}`.
+    /// A complete tool call in several events: id `call_1`, name `look`, arguments `{"up": "née"}`.
     pub(super) tool_call: String,
-    /// What the call holds for the next round.
+    /// The reasoning of the call that is sent in the next round.
     reasoning_blocks: Vec<serde_json::Value>,
-    /// What comes after the last word: 5 tokens read, 2 of them from the cache, 7 written.
+    /// The events after the last word, with a usage of 5 input tokens, 2 of them cached, and 7 output tokens.
     pub(super) closing: String,
-    /// The same without usage.
+    /// The events after the last word, without usage.
     pub(super) closing_without_usage: String,
-    /// How many events follow the one that says why the model stopped; the reply is whole without them.
+    /// The number of events after the finish reason. The reply is complete without them.
     pub(super) after_finish: usize,
-    /// Events that mean nothing, among them pings and ones from the future.
+    /// Events that are ignored: pings and unknown events.
     pub(super) noise: Vec<&'static str>,
-    /// An error event: the provider is overloaded.
+    /// An error event for an overloaded provider.
     pub(super) overloaded: &'static str,
 }
 
@@ -46,7 +46,7 @@ impl Dialect {
         format!("{}{}{text}{}{}", self.opening, (self.reasoning)(REASONING), self.tool_call, self.closing)
     }
 
-    /// What [`Self::whole`] means, with text joined.
+    /// The events of [`Self::whole`], with text joined.
     pub(super) fn meaning(&self) -> Vec<Event> {
         vec![
             Event::Reasoning(REASONING.to_owned()),

@@ -1,4 +1,4 @@
-//! What every adapter and the driver must make of a provider's behaviour over HTTP.
+//! The results of every adapter and of the driver for the behaviour of a provider over HTTP.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::llm::{CompletionRequest, Event, ProviderError};
 
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Tries again soon, and waits long enough for a busy machine.
+/// A policy with short waits before retries, and timeouts that are long enough for a busy machine.
 fn eager() -> Policy {
     Policy {
         idle: Duration::from_secs(10),
@@ -27,12 +27,12 @@ fn eager() -> Policy {
     }
 }
 
-/// For providers that fall silent.
+/// A policy with a short timeout, for silent providers.
 fn hasty() -> Policy {
     Policy { idle: PATIENCE, ..eager() }
 }
 
-/// Model `m` at `url`, with `n` at `other` in its place where that is given.
+/// Model `m` at `url`, with the fallback model `n` at `other` if given.
 fn registry(kind: &str, url: &str, other: Option<&str>) -> Registry {
     let provider = |name: &str, url: &str| {
         format!("[[providers]]\nname = {name:?}\nkind = {kind:?}\nbase_url = {url:?}\napi_key_env = \"KEY\"\n")
@@ -53,7 +53,7 @@ fn registry(kind: &str, url: &str, other: Option<&str>) -> Registry {
     Registry::build(&settings, client()).unwrap()
 }
 
-/// What a reader of model `m` gets.
+/// The reply of model `m` or its fallback.
 #[derive(Debug, Default)]
 struct Reply {
     models: Vec<String>,
@@ -68,7 +68,7 @@ impl Reply {
     }
 }
 
-/// Asks model `m`; every model may take as long to its first event as between events.
+/// Sends a request to model `m`. The timeout to the first event is the same as between events.
 async fn ask(registry: &Registry, policy: Policy) -> Reply {
     let chain = registry.chain("m").into_iter();
     let chain = chain.map(|model| Arc::new(Model { first_event: policy.idle, ..Model::clone(&model) })).collect();
@@ -100,7 +100,7 @@ fn beginning(dialect: &Dialect) -> Act {
 }
 
 #[tokio::test]
-async fn a_reply_arrives_whole_and_the_request_is_well_formed() {
+async fn a_reply_arrives_completely_and_the_request_is_well_formed() {
     for dialect in dialects::all() {
         let server = Server::start(vec![whole(&dialect)]).await;
         let reply = ask(&registry(dialect.kind, &server.url, None), eager()).await;
@@ -121,7 +121,7 @@ async fn a_reply_arrives_whole_and_the_request_is_well_formed() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_is_waited_out() {
+async fn a_request_is_retried_after_a_short_rate_limit() {
     for dialect in dialects::all() {
         let limited = refusal(429, "retry-after: 1\r\n", "{\"error\":{\"message\":\"slow down\"}}");
         let server = Server::start(vec![limited, whole(&dialect)]).await;
@@ -133,7 +133,7 @@ async fn a_rate_limit_is_waited_out() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_of_minutes_is_not_waited_out() {
+async fn a_request_is_not_retried_after_a_long_rate_limit() {
     for dialect in dialects::all() {
         let server = Server::start(vec![refusal(429, "retry-after: 600\r\n", "")]).await;
         let reply = ask(&registry(dialect.kind, &server.url, None), eager()).await;
@@ -143,9 +143,9 @@ async fn a_rate_limit_of_minutes_is_not_waited_out() {
     }
 }
 
-/// Each refusal, its code, and how often the request is sent.
+/// Each refusal with its code and the number of requests.
 #[tokio::test]
-async fn refusals_have_their_code_and_only_some_are_tried_again() {
+async fn refusals_have_codes_and_only_some_are_retried() {
     use ReplyErrorCode::*;
     let too_long = r#"{"error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens > 8 maximum"}}"#;
     let cases = [
@@ -175,7 +175,7 @@ async fn refusals_have_their_code_and_only_some_are_tried_again() {
 }
 
 #[tokio::test]
-async fn an_error_event_before_the_first_word_is_tried_again() {
+async fn an_error_event_before_the_first_word_is_retried() {
     for dialect in dialects::all() {
         let overloaded = vec![accepted(), Act::Write(format!("{}{}", dialect.opening, dialect.overloaded))];
         let server = Server::start(vec![overloaded, whole(&dialect)]).await;
@@ -185,7 +185,7 @@ async fn an_error_event_before_the_first_word_is_tried_again() {
 }
 
 #[tokio::test]
-async fn nobody_there_is_unavailable() {
+async fn an_unreachable_provider_is_unavailable() {
     for dialect in dialects::all() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -213,9 +213,9 @@ async fn silence_times_out_before_and_after_the_first_word() {
     }
 }
 
-/// Each model has its own time to the first event, whatever the time between events is.
+/// The timeout to the first event does not depend on the timeout between events.
 #[tokio::test]
-async fn a_slow_model_may_be_given_more_time() {
+async fn the_timeout_to_the_first_event_is_set_per_model() {
     for dialect in dialects::all() {
         let late = vec![accepted(), Act::Pause(2 * PATIENCE), Act::Write(dialect.whole())];
         let (first, second) = (Server::start(vec![late.clone()]).await, Server::start(vec![late]).await);
@@ -228,9 +228,9 @@ async fn a_slow_model_may_be_given_more_time() {
     }
 }
 
-/// The reply is whole with its reason; that the connection stays open behind it, with pings or without, holds nothing up.
+/// The reply is complete with its finish reason, even if the connection stays open afterwards, with or without pings.
 #[tokio::test]
-async fn an_open_connection_behind_the_finish_reason_does_not_hold_up_the_end() {
+async fn an_open_connection_after_the_finish_reason_does_not_delay_the_end() {
     for dialect in dialects::all().into_iter().filter(|dialect| dialect.after_finish > 0) {
         let whole = dialect.closing_without_usage.replace("data: [DONE]\n\n", "");
         let whole = Act::Write(format!("{}{}{whole}", dialect.opening, (dialect.text)("Hé")));
@@ -239,14 +239,14 @@ async fn an_open_connection_behind_the_finish_reason_does_not_hold_up_the_end() 
             let reply = ask(&registry(dialect.kind, &server.url, None), eager()).await;
             assert_eq!((reply.code(), reply.text.as_str()), (None, "Hé"));
             let left = tokio::time::timeout(Duration::from_secs(2), server.left.recv()).await;
-            assert_eq!(left, Ok(Some(())), "and the connection is closed");
+            assert_eq!(left, Ok(Some(())), "the connection is closed");
         }
     }
 }
 
-/// A ping is a sign of life of the connection and not of the reply.
+/// Pings are not events of the reply.
 #[tokio::test]
-async fn pings_are_no_content() {
+async fn pings_do_not_reset_the_timeout() {
     for dialect in dialects::all() {
         let ping = Act::Repeat(dialect.noise[0].to_owned());
         let server = Server::start(vec![vec![accepted(), ping.clone()]]).await;
@@ -259,9 +259,9 @@ async fn pings_are_no_content() {
     }
 }
 
-/// Words that trickle feed the timer each time, until the whole reply's time is up.
+/// Each word resets the timeout between events, but not the timeout of the whole reply.
 #[tokio::test]
-async fn the_whole_reply_has_a_bound() {
+async fn the_duration_of_a_reply_is_limited() {
     for dialect in dialects::all() {
         let endless = vec![accepted(), beginning(&dialect), Act::Repeat((dialect.text)("a"))];
         let server = Server::start(vec![endless]).await;
@@ -274,7 +274,7 @@ async fn the_whole_reply_has_a_bound() {
 }
 
 #[tokio::test]
-async fn the_next_model_answers_where_the_first_does_not() {
+async fn the_fallback_model_is_used_if_the_first_one_fails() {
     for dialect in dialects::all() {
         let stalled = (vec![Act::Stall], hasty());
         let refused = [500, 401, 413].map(|status| (refusal(status, "", ""), eager()));
@@ -288,7 +288,7 @@ async fn the_next_model_answers_where_the_first_does_not() {
 }
 
 #[tokio::test]
-async fn a_filter_that_refuses_is_not_gone_around() {
+async fn a_filtered_request_is_not_sent_to_the_fallback_model() {
     for dialect in dialects::all() {
         let filtered = refusal(400, "", r#"{"error":{"code":"content_filter","message":"no"}}"#);
         let (first, second) = (Server::start(vec![filtered]).await, Server::start(vec![whole(&dialect)]).await);
@@ -297,9 +297,9 @@ async fn a_filter_that_refuses_is_not_gone_around() {
     }
 }
 
-/// After the first word, or the first thought, the request is never sent again.
+/// The first event can be text or reasoning.
 #[tokio::test]
-async fn nothing_is_tried_again_after_the_first_event() {
+async fn nothing_is_retried_after_the_first_event() {
     for dialect in dialects::all() {
         let thought = Act::Write(format!("{}{}", dialect.opening, (dialect.reasoning)("Hm")));
         for begun in [beginning(&dialect), thought] {
@@ -317,7 +317,7 @@ async fn nothing_is_tried_again_after_the_first_event() {
     }
 }
 
-/// A connection that breaks in the middle of a chunk of HTTP is no end either.
+/// The connection is lost within an HTTP chunk.
 #[tokio::test]
 async fn a_broken_connection_is_truncation() {
     for dialect in dialects::all() {
@@ -338,16 +338,16 @@ async fn dropping_the_stream_cancels_the_request() {
             let registry = registry(dialect.kind, &server.url, None);
             let events = Box::pin(stream(registry.chain("m"), |model| question(&model.upstream), Policy::default()));
             let reading = tokio::time::timeout(Duration::from_millis(300), events.for_each(|_| async {}));
-            assert!(reading.await.is_err(), "it waits for more");
+            assert!(reading.await.is_err(), "the stream waits for more events");
             let left = tokio::time::timeout(Duration::from_secs(2), server.left.recv()).await;
             assert_eq!(left, Ok(Some(())), "the provider sees the connection close");
         }
     }
 }
 
-/// The demo goes the way of real models, failures included.
+/// Demo models run through the driver, like real models.
 #[tokio::test]
-async fn the_demo_fails_as_its_names_say() {
+async fn demo_models_fail_as_their_names_say() {
     use ReplyErrorCode::*;
     for (upstream, code, pieces) in [
         ("demo", None, 50..200),

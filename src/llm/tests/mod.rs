@@ -1,5 +1,5 @@
-//! What every adapter must hold: [`conformance`] over plain bytes, [`forms`] for the forms of single providers, [`exchange`]
-//! over real HTTP.
+//! Tests for all adapters: [`conformance`] with plain bytes, [`forms`] with the streams of single providers, and
+//! [`exchange`] over real HTTP.
 
 mod conformance;
 mod dialects;
@@ -10,9 +10,9 @@ mod server;
 pub(super) use self::dialects::tool_call;
 use super::{CompletionRequest, PromptMessage, Speaker, http_client};
 
-/// The client as the server builds it.
+/// The HTTP client with the settings of the server.
 pub(super) fn client() -> reqwest::Client {
-    // Another test may have been first.
+    // Another test may have installed it already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     http_client().unwrap()
 }

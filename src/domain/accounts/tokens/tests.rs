@@ -60,7 +60,7 @@ fn without(value: &Value, key: &str) -> Value {
 }
 
 #[test]
-fn reads_the_access_token_that_it_issued_while_it_lives() {
+fn reads_its_own_access_tokens_until_they_expire() {
     let tokens = tokens(NEW);
     let (token, expires_at) = tokens.issue_access(user(), session(), now()).unwrap();
     assert_eq!(expires_at, now() + LIFETIME);
@@ -159,7 +159,7 @@ fn secrets_rotate() {
 }
 
 #[test]
-fn a_refresh_token_is_told_from_what_is_not_ours() {
+fn refuses_malformed_and_foreign_refresh_tokens() {
     let tokens = tokens(NEW);
     let good = tokens.write_refresh(&tokens.first_refresh(session()).unwrap());
     let read = tokens.read_refresh(&good).unwrap();
@@ -192,12 +192,12 @@ fn a_refresh_token_is_told_from_what_is_not_ours() {
 }
 
 #[test]
-fn the_count_of_refresh_tokens_ends_without_a_fault() {
+fn the_generation_of_refresh_tokens_does_not_overflow() {
     let tokens = tokens(NEW);
-    for (generation, goes_on) in [(i32::MAX as u32 - 1, true), (i32::MAX as u32, false), (u32::MAX, false)] {
+    for (generation, has_next) in [(i32::MAX as u32 - 1, true), (i32::MAX as u32, false), (u32::MAX, false)] {
         let token = RefreshToken { session_id: session(), generation, secret: [7; SECRET_BYTES] };
         let read = tokens.read_refresh(&tokens.write_refresh(&token)).unwrap();
-        assert_eq!(tokens.next_refresh(&read).is_some(), goes_on, "{generation}");
+        assert_eq!(tokens.next_refresh(&read).is_some(), has_next, "{generation}");
     }
 }
 
@@ -226,7 +226,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_is_a_fault(text: String) {
+    fn no_text_panics(text: String) {
         let tokens = tokens(NEW);
         prop_assert!(tokens.read_refresh(&text).is_none());
         let prefixed = format!("dlr_{text}");

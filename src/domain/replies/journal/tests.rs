@@ -1,4 +1,4 @@
-//! The journal against a simulated database in simulated time: two nodes, refused and frozen connections, lost answers,
+//! The journal with a simulated database in simulated time: two nodes, refused and frozen connections, lost responses,
 //! commits after their deadline, outages of one node or of all nodes, and dead nodes.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -70,13 +70,13 @@ impl Rows {
 enum Fault {
     /// The connection is refused.
     Refuse,
-    /// The step has no effect and no answer.
+    /// The step has no effect and no response.
     Freeze,
-    /// The step is committed, and the connection breaks before the answer.
+    /// The step is committed, and the connection is lost before the response.
     LoseAnswer,
-    /// There is no answer. The step is committed shortly after its deadline.
+    /// There is no response. The step is committed shortly after its deadline.
     CommitLate,
-    /// Request and answer are delayed by one second each.
+    /// Request and response are delayed by one second each.
     Delay,
 }
 
@@ -291,7 +291,7 @@ impl World {
         Node { boot, journal, running, fault, stop, tasks }
     }
 
-    /// Begins a reply on a node. It receives `letters` letters, one every 40 ms.
+    /// Starts a reply on a node. It receives `letters` letters, one every 40 ms.
     fn write(&mut self, node: &mut Node, letters: usize) -> Written {
         let id = MessageId(self.next_uuid());
         let chat = ChatId(id.0);

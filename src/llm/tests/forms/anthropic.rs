@@ -1,4 +1,4 @@
-//! Anthropic's own forms, and fields of an unexpected form in them.
+//! Replies of Anthropic, and unexpected types of their fields.
 //! See <https://platform.claude.com/docs/en/build-with-claude/extended-thinking>.
 
 use serde_json::{Value, json};
@@ -48,7 +48,7 @@ fn signed() -> Form {
         .data(STOP, [])
 }
 
-/// A signature alone, where the reasoning is not shown, and reasoning without one, as compatible servers send it.
+/// A signature without reasoning, and reasoning without a signature, which compatible servers send.
 fn omitted() -> Form {
     Form::message("Anthropic, reasoning that is not shown", Ok(FinishReason::ToolCalls))
         .data(r#"{"type":"content_block_start","index":0,"content_block":{"type":"thinking","thinking":"","signature":"EosnCk"}}"#, [])

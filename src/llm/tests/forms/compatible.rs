@@ -1,4 +1,4 @@
-//! Chat completions as each compatible provider sends them; `docs/providers.md` names the sources.
+//! Chat completions of each compatible provider. `docs/providers.md` names the sources.
 
 use serde_json::json;
 
@@ -22,7 +22,7 @@ fn openai() -> Form {
         .done()
 }
 
-/// What the filter says comes first without choices, and then beside each of them.
+/// Results of the content filter are in an event without choices, and then in each choice.
 fn azure() -> Form {
     Form::completion("Azure", Ok(FinishReason::ContentFilter))
         .data(r#"{"choices":[],"created":0,"id":"","model":"","object":"","prompt_filter_results":[{"prompt_index":0,"content_filter_results":{"hate":{"filtered":false,"severity":"safe"}}}]}"#, [])
@@ -34,7 +34,7 @@ fn azure() -> Form {
         .done()
 }
 
-/// Usage is Groq's own, and comes twice where it is asked for.
+/// Usage is in a separate field, and is sent twice if requested.
 fn groq() -> Form {
     Form::completion("Groq", Ok(FinishReason::Stop))
         .data(r#"{"id":"chatcmpl-3","object":"chat.completion.chunk","model":"openai/gpt-oss-20b","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"x_groq":{"id":"req_1"}}"#, [])
@@ -45,7 +45,7 @@ fn groq() -> Form {
         .done()
 }
 
-/// A reasoning model's content is a list of parts, until it is a text again.
+/// The content of a reasoning model is first a list of parts, then a string.
 fn mistral() -> Form {
     Form::completion("Mistral", Ok(FinishReason::Stop))
         .data(r#"{"id":"7b","object":"chat.completion.chunk","model":"mistral-small-latest","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}],"p":"abc"}"#, [])
@@ -56,7 +56,7 @@ fn mistral() -> Form {
         .done()
 }
 
-/// `completion_tokens` leaves reasoning out, and more may come from the cache than was read.
+/// `completion_tokens` does not include reasoning, and more tokens can be cached than were read.
 fn xai() -> Form {
     Form::completion("xAI", Ok(FinishReason::Stop))
         .data(r#"{"id":"a4","object":"chat.completion.chunk","model":"grok-4","choices":[{"index":0,"delta":{"reasoning_content":"Hm.","role":"assistant"}}],"system_fingerprint":"fp_1"}"#, [reasoning("Hm.")])
@@ -76,7 +76,7 @@ fn deepseek() -> Form {
         .done()
 }
 
-/// Calls have no index, their arguments come in pieces, the reason is `stop`, and thoughts count in the total alone.
+/// Calls have no index, arguments are sent in parts, the finish reason is `stop`. Only the total includes reasoning.
 fn gemini() -> Form {
     Form::completion("Gemini", Ok(FinishReason::Stop))
         .data(r#"{"choices":[{"delta":{"role":"assistant","tool_calls":[{"extra_content":{"google":{"thought_signature":"CtQ"}},"function":{"arguments":"{\"city\":","name":"weather"},"id":"function-call-1","type":"function"}]},"index":0}],"created":1,"id":"g5","model":"gemini-3-flash","object":"chat.completion.chunk"}"#, [])
@@ -90,7 +90,7 @@ fn gemini() -> Form {
         .done()
 }
 
-/// Comments while the provider behind it starts, reasoning in two fields, and the reason twice.
+/// Comments until the upstream provider starts, reasoning in two fields, and the finish reason twice.
 fn openrouter() -> Form {
     Form::completion("OpenRouter", Ok(FinishReason::Stop))
         .comment("OPENROUTER PROCESSING")
@@ -108,7 +108,7 @@ fn openrouter_error() -> Form {
         .data(r#"{"id":"gen-2","object":"chat.completion.chunk","error":{"code":429,"message":"Provider returned error"},"choices":[{"index":0,"delta":{"content":""},"finish_reason":"error"}]}"#, [])
 }
 
-/// Each chunk repeats the reply so far and counts it, and no [DONE] follows.
+/// Each chunk repeats the reply so far with its usage, and there is no [DONE].
 fn perplexity() -> Form {
     Form::completion("Perplexity", Ok(FinishReason::Stop))
         .comment("ping - 2026-06-08 18:49:47.737080")
@@ -139,7 +139,7 @@ fn ollama() -> Form {
         .done()
 }
 
-/// Old versions give each part of a call a new id.
+/// Old versions send a new id with each part of a call.
 fn vllm() -> Form {
     Form::completion("vLLM", Ok(FinishReason::ToolCalls))
         .data(r#"{"id":"chatcmpl-v","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}],"prompt_token_ids":null}"#, [])

@@ -1,5 +1,5 @@
-//! The forms in which single providers send a reply, written anew from the published formats. Each stream is read whole, byte by
-//! byte, cut after each of its events, and with silence in place of its end.
+//! The forms of replies of single providers, written from the published formats. Each stream is read as a whole, byte
+//! by byte, cut after each of its events, and without its end.
 
 mod anthropic;
 mod compatible;
@@ -16,17 +16,17 @@ use crate::llm::interpreter::interpret;
 use crate::llm::openai::ChatCompletion;
 use crate::llm::{Event, EventStream, Usage};
 
-/// One stream, with what each of its events means.
+/// One stream, with the expected result of each of its events.
 struct Form {
     name: &'static str,
     read: fn(Chunks) -> EventStream,
     steps: Vec<Step>,
-    /// How many of its events make the reply whole; more than there are where only the provider's end event does.
+    /// The number of events after which the reply is complete; `usize::MAX` if only the end event completes it.
     whole_after: usize,
     end: Result<FinishReason, ReplyErrorCode>,
 }
 
-/// One event as it is on the wire, and what it means.
+/// One event in the format of the provider, and the expected events of the adapter.
 struct Step(String, Vec<Event>);
 
 impl Form {
@@ -36,7 +36,7 @@ impl Form {
         Self { name, read, steps: Vec::new(), whole_after: usize::MAX, end }
     }
 
-    /// A message of Anthropic's that ends with `end`.
+    /// An Anthropic message that ends with `end`.
     fn message(name: &'static str, end: Result<FinishReason, ReplyErrorCode>) -> Self {
         Self { read: |chunks| interpret(chunks, Messages::default()), ..Self::completion(name, end) }
     }
@@ -47,7 +47,7 @@ impl Form {
         self
     }
 
-    /// The event that makes the reply whole.
+    /// The event that completes the reply.
     fn last(self, data: &str, meaning: impl IntoIterator<Item = Event>) -> Self {
         let form = self.data(data, meaning);
         Self { whole_after: form.steps.len(), ..form }
@@ -102,7 +102,7 @@ fn usage(input_tokens: u32, output_tokens: u32, cached_input_tokens: u32) -> Eve
 }
 
 #[tokio::test]
-async fn each_form_is_read_whole_and_byte_by_byte() {
+async fn each_form_is_read_as_a_whole_and_byte_by_byte() {
     for form in all() {
         let stream = form.text(form.steps.len());
         for size in [usize::MAX, 1] {
@@ -113,7 +113,7 @@ async fn each_form_is_read_whole_and_byte_by_byte() {
 }
 
 #[tokio::test]
-async fn each_form_is_read_as_far_as_it_came() {
+async fn each_form_is_read_up_to_each_cut() {
     for form in all() {
         for events in 0..form.steps.len() {
             let read = read_all(form.name, (form.read)(chunks(form.text(events), usize::MAX))).await;
@@ -122,9 +122,9 @@ async fn each_form_is_read_as_far_as_it_came() {
     }
 }
 
-/// The connection stays open behind the event that makes the reply whole.
+/// The connection stays open after the event that completes the reply.
 #[tokio::test]
-async fn silence_ends_a_reply_that_is_whole() {
+async fn silence_ends_a_complete_reply() {
     let forms: Vec<Form> = all().into_iter().filter(|form| form.whole_after <= form.steps.len()).collect();
     assert!(forms.len() > 10);
     join_all(forms.iter().map(|form| async {

@@ -1,4 +1,4 @@
-//! Fields of an unexpected form, one at a time.
+//! Fields of unexpected types, one at a time.
 
 use serde_json::{Value, json};
 
@@ -71,7 +71,7 @@ fn contents() -> impl Iterator<Item = Form> {
     read.chain(unread.into_iter().map(move |(name, delta)| between(name, delta, vec![], lost)))
 }
 
-/// A reply of nothing but tool calls, each part an event of its own.
+/// A reply with only tool calls, each part in a separate event.
 fn calling(name: &'static str, parts: &[Value], calls: Vec<Event>) -> Form {
     let form = Form::completion(name, Ok(FinishReason::ToolCalls));
     let form = parts.iter().fold(form, |form, part| {
