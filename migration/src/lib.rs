@@ -27,6 +27,7 @@ mod m20261127_000061_running_replies_by_owner;
 mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
+mod m20261127_000111_usage;
 
 /// The migrations, oldest first.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000062_chunk_ends::Migration),
             Box::new(m20261127_000063_claimed_nodes::Migration),
             Box::new(m20261127_000071_audit_usernames::Migration),
+            Box::new(m20261127_000111_usage::Migration),
         ]
     }
 }

@@ -8,6 +8,7 @@ pub mod error;
 pub mod idempotency;
 pub mod input;
 pub mod replies;
+pub mod usage;
 pub mod viewer;
 
 pub use chats::{ChatAccess, branches};

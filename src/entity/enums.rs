@@ -172,3 +172,39 @@ pub enum PieceKind {
     /// The result of a tool call.
     Result = 3,
 }
+
+/// The purpose of a provider call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum CallKind {
+    /// A reply to a user.
+    Reply = 0,
+    /// The title of a chat.
+    Title = 1,
+    /// A summary of the older messages of a chat.
+    Summary = 2,
+}
+
+/// What usage totals are divided by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum Dimension {
+    /// User, model and character.
+    User = 0,
+    /// Model.
+    Model = 1,
+    /// Character.
+    Character = 2,
+}
+
+/// The length of a bucket of usage totals, in UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum Span {
+    /// An hour.
+    Hour = 0,
+    /// A day.
+    Day = 1,
+    /// A calendar month.
+    Month = 2,
+}

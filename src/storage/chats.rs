@@ -136,6 +136,15 @@ pub async fn lock_all(db: &impl ConnectionTrait, ids: &[ChatId]) -> Result<(), D
     chats.lock_exclusive().select_only().column(Column::Id).into_tuple::<ChatId>().all(db).await.map(drop)
 }
 
+/// The owners and characters of these chats, which may be deleted.
+pub async fn subjects(
+    db: &impl ConnectionTrait,
+    ids: &[ChatId],
+) -> Result<Vec<(ChatId, UserId, Option<CharacterId>)>, DbErr> {
+    let chats = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).select_only();
+    chats.columns([Column::Id, Column::OwnerId, Column::CharacterId]).into_tuple().all(db).await
+}
+
 /// Records activity in chats.
 pub async fn touch(db: &impl ConnectionTrait, ids: &[ChatId], now: DateTime<Utc>) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::ActiveAt, Expr::value(now));

@@ -31,6 +31,7 @@ mod pool;
 pub mod reply_chunks;
 pub mod roles;
 pub mod sessions;
+pub mod usage;
 pub mod users;
 
 use pool::PoolLimits;

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{Expr, LikeExpr, Query};
+use sea_orm::sea_query::{Expr, LikeExpr, LockType, Query};
 use sea_orm::{Condition, IntoActiveModel as _, QueryOrder, QuerySelect, Select, SqlErr};
 use serde::{Deserialize, Serialize};
 
@@ -110,9 +110,9 @@ pub async fn taken(db: &impl ConnectionTrait, username_key: &str, email_key: &st
 }
 
 /// A user, locked until the transaction ends. Every transaction that changes an account or begins a session holds this
-/// lock.
+/// lock. It does not prevent other transactions from inserting rows that refer to the user.
 pub async fn lock(db: &impl ConnectionTrait, id: UserId) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id).filter(Column::DeletedAt.is_null()).lock_exclusive().one(db).await
+    alive().filter(Column::Id.eq(id)).lock(LockType::NoKeyUpdate).one(db).await
 }
 
 /// Inserts a user. Returns whether both names were free. If not, nothing is inserted, and the transaction is rolled

@@ -37,3 +37,4 @@ mod stopping;
 mod storage;
 mod support;
 mod two_servers;
+mod usage;

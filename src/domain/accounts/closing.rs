@@ -12,10 +12,12 @@ use crate::domain::chats::Chats;
 use crate::domain::{Client, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
-use crate::storage::{characters, password_resets, personal_access_tokens, roles, sessions, users};
+use crate::storage::{characters, password_resets, personal_access_tokens, roles, sessions, usage, users};
 
 /// Characters that a sweep removes in one transaction. Each may be used by many chats of other users.
 const SWEEP_BATCH: u64 = 10;
+/// Ledger entries, and totals, that a sweep anonymizes in one transaction.
+const USAGE_BATCH: u64 = 200;
 
 /// The sessions and tokens that ended with an account. Pass it to [`Accounts::close_all`] after the commit.
 #[must_use]
@@ -111,9 +113,17 @@ impl Accounts {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            let transaction = self.0.database.begin().await?;
-            users::delete(&transaction, id).await?;
-            transaction.commit().await?;
+            loop {
+                let transaction = self.0.database.begin().await?;
+                let has_more = usage::anonymize(&transaction, id, USAGE_BATCH).await?;
+                if !has_more {
+                    users::delete(&transaction, id).await?;
+                }
+                transaction.commit().await?;
+                if !has_more || stop.is_cancelled() {
+                    break;
+                }
+            }
         }
         Ok(())
     }

@@ -10,9 +10,10 @@ use super::parts::{self, Call, CallResult, Piece, ToolCallState};
 use super::running::Registration;
 use super::write::Progress;
 use crate::domain::chats::estimate_tokens;
-use crate::entity::enums::{FinishReason, MessageStatus, PieceKind, ReplyErrorCode};
-use crate::entity::ids::MessageId;
-use crate::entity::{message, tool_call};
+use crate::domain::usage::{Call as ProviderCall, signed};
+use crate::entity::enums::{CallKind, FinishReason, MessageStatus, PieceKind, ReplyErrorCode};
+use crate::entity::ids::{CharacterId, MessageId, UserId};
+use crate::entity::{ledger_entry, message, tool_call};
 use crate::llm::Usage;
 use crate::llm::registry::{Model, Registry};
 
@@ -31,6 +32,7 @@ pub(super) enum Ending {
 pub(super) struct Record<'a> {
     pub(super) reply: message::Model,
     pub(super) question: message::Model,
+    pub(super) character_id: Option<CharacterId>,
     pub(super) ending: Ending,
     pub(super) progress: &'a Progress,
 }
@@ -39,13 +41,16 @@ impl Engine {
     /// Ends a reply that this node wrote. The journal notifies its readers when the final row is saved.
     pub(super) fn end(&self, registration: Registration, record: Record<'_>) {
         let pieces = close_calls(registration.reply().log.pieces());
+        let (user_id, character_id) = (registration.reply().owner, record.character_id);
+        let model = record.progress.model.clone();
         let row = self.final_row(&pieces, record);
-        let reply = FinalReply { owner: Some(self.boot), calls: call_rows(row.id, &pieces), row };
+        let entry = entry(&row, model.as_deref(), user_id, character_id);
+        let reply = FinalReply { owner: Some(self.boot), calls: call_rows(row.id, &pieces), entry, row };
         self.journal.end(registration, reply);
     }
 
     fn final_row(&self, pieces: &[Piece], record: Record<'_>) -> message::Model {
-        let Record { mut reply, question, ending, progress } = record;
+        let Record { mut reply, question, ending, progress, .. } = record;
         (reply.body, reply.layout) = parts::fold(pieces);
         (reply.status, reply.finish_reason, reply.error_code) = match ending {
             Ending::Complete(reason) => (MessageStatus::Complete, Some(reason), None),
@@ -57,6 +62,8 @@ impl Engine {
         let written = text_tokens(pieces);
         let is_whole = matches!(ending, Ending::Complete(_));
         let usage = match progress.usage {
+            // A reply that failed before its first token is free.
+            _ if matches!(ending, Ending::Failed(_)) && pieces.is_empty() => None,
             // A count of zero for a reply with text is treated as missing.
             Some(counted) if is_whole && (counted.output_tokens > 0 || written == 0) => Some((counted, false)),
             // Providers send the final count at the end. For a reply that was cut short, the last count may be the
@@ -84,12 +91,12 @@ impl Engine {
 
 /// The final state of a reply that no task writes any more: INTERRUPTED, with the content that had been saved.
 pub(super) fn interrupted(abandoned: Abandoned, models: &Registry, now: DateTime<Utc>) -> FinalReply {
-    let Abandoned { reply: mut row, pieces } = abandoned;
+    let Abandoned { reply: mut row, pieces, user_id, character_id } = abandoned;
     let pieces = close_calls(pieces);
     (row.body, row.layout) = parts::fold(&pieces);
     let written = text_tokens(&pieces);
+    let model = row.model_id.as_deref().and_then(|id| models.get(id));
     if !pieces.is_empty() {
-        let model = row.model_id.as_deref().and_then(|id| models.get(id));
         let usage = estimate(row.branch_tokens, written);
         set_usage(&mut row, model.as_deref(), usage, true);
     }
@@ -98,7 +105,40 @@ pub(super) fn interrupted(abandoned: Abandoned, models: &Registry, now: DateTime
     row.error_code = Some(ReplyErrorCode::Interrupted);
     row.completed_at = Some(now);
     let owner = row.boot_id.take();
-    FinalReply { owner, calls: call_rows(row.id, &pieces), row }
+    let entry = entry(&row, model.as_deref(), user_id, character_id);
+    FinalReply { owner, calls: call_rows(row.id, &pieces), entry, row }
+}
+
+/// The ledger entry of a reply with this final row.
+pub(super) fn entry(
+    row: &message::Model,
+    model: Option<&Model>,
+    user_id: UserId,
+    character_id: Option<CharacterId>,
+) -> ledger_entry::Model {
+    let count = |count: Option<i32>| count.map_or(0, i32::unsigned_abs);
+    let usage = row.input_tokens.is_some().then(|| Usage {
+        input_tokens: count(row.input_tokens),
+        output_tokens: count(row.output_tokens),
+        cached_input_tokens: count(row.cached_input_tokens),
+    });
+    let call = ProviderCall {
+        id: row.id.0,
+        kind: CallKind::Reply,
+        user_id,
+        chat_id: row.chat_id,
+        character_id,
+        model_id: row.model_id.as_deref().unwrap_or_default(),
+        model,
+        started_at: row.created_at,
+        usage,
+        is_estimate: row.is_usage_estimate,
+        time_to_first_token_ms: row.time_to_first_token_ms,
+        duration_ms: row.duration_ms,
+        outcome: row.status,
+        error_code: row.error_code,
+    };
+    call.entry()
 }
 
 fn call_rows(reply: MessageId, pieces: &[Piece]) -> Vec<tool_call::Model> {
@@ -145,10 +185,6 @@ fn text_tokens(pieces: &[Piece]) -> i32 {
 
 fn estimate(input: i32, output: i32) -> Usage {
     Usage { input_tokens: input.unsigned_abs(), output_tokens: output.unsigned_abs(), cached_input_tokens: 0 }
-}
-
-fn signed(count: u32) -> i32 {
-    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 fn milliseconds(duration: Duration) -> i32 {

@@ -93,8 +93,9 @@ impl Engine {
                 }
             },
         };
-        let Job { registration, reply, question, .. } = job;
-        self.end(registration, Record { reply, question, ending, progress: &progress });
+        let Job { registration, reply, question, character, .. } = job;
+        let character_id = character.map(|character| character.id);
+        self.end(registration, Record { reply, question, character_id, ending, progress: &progress });
     }
 
     async fn generate(&self, job: &Job, running: &RunningReply, progress: &mut Progress) -> Result<Ending> {

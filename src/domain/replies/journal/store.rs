@@ -10,8 +10,8 @@ use super::super::parts::Piece;
 use super::lease::LEASE;
 use crate::clock::Clock;
 use crate::domain::Result;
-use crate::entity::ids::{BootId, ChatId, MessageId};
-use crate::entity::{message, reply_chunk, tool_call};
+use crate::entity::ids::{BootId, CharacterId, ChatId, MessageId, UserId};
+use crate::entity::{ledger_entry, message, reply_chunk, tool_call};
 use crate::storage::{self, Database, Transaction};
 
 /// The time that a node has for each batch of a dead node's replies before another node may claim them.
@@ -23,6 +23,8 @@ pub(in super::super) struct FinalReply {
     pub(in super::super) owner: Option<BootId>,
     pub(in super::super) row: message::Model,
     pub(in super::super) calls: Vec<tool_call::Model>,
+    /// The entry for the usage ledger.
+    pub(in super::super) entry: ledger_entry::Model,
 }
 
 /// A STREAMING reply that no task writes, with its saved content.
@@ -30,6 +32,10 @@ pub(in super::super) struct FinalReply {
 pub(in super::super) struct Abandoned {
     pub(in super::super) reply: message::Model,
     pub(in super::super) pieces: Vec<Piece>,
+    /// The owner of its chat.
+    pub(in super::super) user_id: UserId,
+    /// The character of its chat.
+    pub(in super::super) character_id: Option<CharacterId>,
 }
 
 /// The result of saving an ending.
@@ -121,6 +127,9 @@ impl DatabaseStore {
             true => Vec::new(),
             false => storage::messages::find_any_of(transaction, &others).await?,
         };
+        // The call of a deleted reply is entered too. Its entry has the id of the reply, so that it is entered once.
+        let entries = replies.iter().filter(|reply| before.iter().all(|row| row.id != reply.row.id));
+        storage::usage::record(transaction, entries.map(|reply| reply.entry.clone()).collect()).await?;
         Ok(replies
             .iter()
             .map(|reply| {
@@ -198,10 +207,13 @@ impl Store for DatabaseStore {
         }
         let ids: Vec<MessageId> = replies.iter().map(|reply| reply.id).collect();
         let mut chunks = storage::reply_chunks::of_all(db, &ids).await?;
-        let abandoned = replies.into_iter().map(|reply| {
+        let chats: Vec<ChatId> = replies.iter().map(|reply| reply.chat_id).collect();
+        let chats = storage::chats::subjects(db, &chats).await?;
+        let abandoned = replies.into_iter().filter_map(|reply| {
             let (own, others) = std::mem::take(&mut chunks).into_iter().partition(|chunk| chunk.message_id == reply.id);
             chunks = others;
-            Abandoned { reply, pieces: super::super::parts::from_chunks(own, 0) }
+            let &(_, user_id, character_id) = chats.iter().find(|(chat, _, _)| *chat == reply.chat_id)?;
+            Some(Abandoned { reply, pieces: super::super::parts::from_chunks(own, 0), user_id, character_id })
         });
         Ok(abandoned.collect())
     }

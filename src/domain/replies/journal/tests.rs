@@ -15,6 +15,7 @@ use super::*;
 use crate::clock::SystemClock;
 use crate::config::models::{ModelSettings, ProviderKeys};
 use crate::domain::chats;
+use crate::domain::replies::end::entry;
 use crate::domain::replies::log::Outcome;
 use crate::domain::replies::parts::{self, Piece};
 use crate::domain::replies::running::RunningReply;
@@ -176,7 +177,8 @@ impl Store for SimulatedStore {
             let later = wanted.filter(|row| after.is_none_or(|after| row.id > after));
             let abandoned = later.take(usize::try_from(limit).unwrap()).map(|row| {
                 let chunks = rows.chunks.range((row.id, 0)..=(row.id, i32::MAX)).map(|(_, chunk)| chunk.clone());
-                Abandoned { reply: row.clone(), pieces: parts::from_chunks(chunks, 0) }
+                let pieces = parts::from_chunks(chunks, 0);
+                Abandoned { reply: row.clone(), pieces, user_id: UserId(row.id.0), character_id: None }
             });
             abandoned.collect()
         })
@@ -322,7 +324,8 @@ impl World {
             let (body, layout) = parts::fold(&running.log.pieces());
             let status = if is_whole { MessageStatus::Complete } else { MessageStatus::Stopped };
             let row = message::Model { body, layout, status, boot_id: None, ..row };
-            journal.end(registration, FinalReply { owner, row, calls: Vec::new() });
+            let entry = entry(&row, None, UserId(row.id.0), None);
+            journal.end(registration, FinalReply { owner, row, calls: Vec::new(), entry });
         })));
         written
     }
