@@ -7,6 +7,7 @@ pub mod chats;
 pub mod error;
 pub mod idempotency;
 pub mod input;
+pub mod macros;
 pub mod replies;
 pub mod usage;
 pub mod viewer;
