@@ -20,6 +20,7 @@ use crate::domain::accounts::{Accounts, NewUser};
 use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
+use crate::domain::prompts::Prompts;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
 use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
@@ -222,7 +223,13 @@ impl App {
         };
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
-            characters: Characters { database: database.clone() },
+            characters: Characters {
+                database: database.clone(),
+                clock: Arc::clone(&clock),
+                ids: Arc::clone(&ids),
+                models: Arc::clone(&models),
+            },
+            prompts: Prompts { database: database.clone(), clock: Arc::clone(&clock), ids: Arc::clone(&ids) },
             audit: AuditLog { database: database.clone(), clock: Arc::clone(&clock) },
             chats,
             replies,
@@ -265,6 +272,7 @@ impl App {
                 "jobs",
                 Box::pin(jobs::run_until(
                     state.accounts.clone(),
+                    state.characters.clone(),
                     state.chats.clone(),
                     state.audit.clone(),
                     rest.clone(),

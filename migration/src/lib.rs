@@ -28,6 +28,8 @@ mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
 mod m20261127_000111_usage;
+mod m20261127_000091_prompts;
+mod m20261127_000092_deleted_characters;
 
 /// The migrations, oldest first.
 #[derive(Debug)]
@@ -59,6 +61,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000063_claimed_nodes::Migration),
             Box::new(m20261127_000071_audit_usernames::Migration),
             Box::new(m20261127_000111_usage::Migration),
+            Box::new(m20261127_000091_prompts::Migration),
+            Box::new(m20261127_000092_deleted_characters::Migration),
         ]
     }
 }

@@ -88,6 +88,18 @@ pub enum Action {
     RoleUpdated,
     /// An admin deleted a role.
     RoleDeleted,
+    /// A public character was created, or a private one was made public.
+    CharacterPublished,
+    /// A public character was changed, or made private.
+    CharacterUpdated,
+    /// A public character was deleted.
+    CharacterDeleted,
+    /// A prompt was created.
+    PromptCreated,
+    /// A prompt was changed.
+    PromptUpdated,
+    /// A prompt was deleted.
+    PromptDeleted,
     /// An admin listed chats.
     ChatsListed,
     /// An admin read a chat of another user.
@@ -126,6 +138,12 @@ impl Action {
             Self::RoleCreated => "role.created",
             Self::RoleUpdated => "role.updated",
             Self::RoleDeleted => "role.deleted",
+            Self::CharacterPublished => "character.published",
+            Self::CharacterUpdated => "character.updated",
+            Self::CharacterDeleted => "character.deleted",
+            Self::PromptCreated => "prompt.created",
+            Self::PromptUpdated => "prompt.updated",
+            Self::PromptDeleted => "prompt.deleted",
             Self::ChatsListed => "chat.listed",
             Self::ChatRead => "chat.read",
         }

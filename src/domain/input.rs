@@ -63,6 +63,18 @@ impl Checks {
         self.text(path, text, 0..=MAX_SEARCH, Lines::One);
     }
 
+    /// The value of a changed field that cannot be cleared. None if the field is left unchanged.
+    pub fn required<T>(&mut self, path: &str, change: Change<T>) -> Option<T> {
+        match change {
+            Change::Set(value) => Some(value),
+            Change::Keep => None,
+            Change::Clear => {
+                self.fail(path, FieldErrorCode::Required, "This cannot be null.");
+                None
+            }
+        }
+    }
+
     /// Ends the checks.
     ///
     /// # Errors

@@ -8,7 +8,9 @@ pub mod error;
 pub mod idempotency;
 pub mod input;
 pub mod macros;
+pub mod prompts;
 pub mod replies;
+pub mod tags;
 pub mod usage;
 pub mod viewer;
 
@@ -19,7 +21,8 @@ pub use viewer::{Client, Credential, Requester, Viewer};
 // Types of lower layers that the layers above use, under the names of the domain.
 pub use crate::llm::registry::{Model, Registry};
 pub use crate::storage::audit::{AuditCursor, Filter as AuditFilter};
-pub use crate::storage::characters::{CharacterCursor, Filter as CharacterFilter};
+pub use crate::storage::characters::CharacterCursor;
 pub use crate::storage::chats::{ChatCursor, Filter as ChatFilter};
 pub use crate::storage::page::{Page, Window};
+pub use crate::storage::prompts::PromptCursor;
 pub use crate::storage::users::{Filter as UserFilter, UserCursor};

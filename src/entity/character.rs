@@ -37,6 +37,8 @@ pub struct Model {
     pub created_at: DateTimeUtc,
     /// When it was last changed.
     pub updated_at: DateTimeUtc,
+    /// When it was deleted. It is hidden from then on, and removed by a sweep.
+    pub deleted_at: Option<DateTimeUtc>,
 }
 
 /// No relations: queries specify their joins.

@@ -72,6 +72,16 @@ pub enum ReplyErrorCode {
     Internal = 9,
 }
 
+/// The use of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum PromptKind {
+    /// A text from which users start a message.
+    Template = 0,
+    /// Prepended to the system prompt of every chat.
+    Common = 1,
+}
+
 /// The permissions of roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Permission {
@@ -83,7 +93,7 @@ pub enum Permission {
     RolesWrite,
     /// Read any user's chats.
     ChatsRead,
-    /// Create, change and delete every character.
+    /// Create, change and delete public characters.
     CharactersWrite,
     /// Create, change and delete prompts.
     PromptsWrite,

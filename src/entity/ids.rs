@@ -138,6 +138,11 @@ typed_id!(
     "call"
 );
 typed_id!(
+    /// The id of a prompt.
+    PromptId,
+    "prompt"
+);
+typed_id!(
     /// The id of an audit log entry.
     AuditEntryId,
     "audit"

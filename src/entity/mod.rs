@@ -14,6 +14,8 @@ pub mod message;
 pub mod node;
 pub mod password_reset;
 pub mod personal_access_token;
+pub mod prompt;
+pub mod prompt_tag;
 pub mod reply_chunk;
 pub mod role;
 pub mod session;

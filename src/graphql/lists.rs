@@ -3,18 +3,21 @@
 
 use crate::domain::accounts::{MAX_ROLES, MAX_ROLES_OF_USER, MAX_SESSIONS, MAX_TOKENS};
 use crate::domain::chats::MAX_SIBLINGS;
+use crate::domain::tags::MAX_TAGS;
 use crate::entity::enums::{Permission, TokenScope};
 use crate::graphql::document::Lists;
 
-/// Type, field, maximum length. For `tags`, `parts` and `models` it is a typical maximum, because nothing bounds them;
+/// Type, field, maximum length. For `parts`, `models` and `variables` it is a typical maximum, because nothing bounds them;
 /// the budget counts their actual length.
 pub const LISTS: Lists<'static> = &[
     ("Admin", "roles", MAX_ROLES),
-    ("Character", "tags", 10),
+    ("Character", "tags", MAX_TAGS as u64),
     ("Message", "children", MAX_SIBLINGS),
     ("Message", "parts", 10),
     ("Message", "siblings", MAX_SIBLINGS),
     ("PersonalAccessToken", "scopes", TokenScope::ALL.len() as u64),
+    ("Prompt", "tags", MAX_TAGS as u64),
+    ("Prompt", "variables", 10),
     ("Query", "models", 50),
     ("Role", "permissions", Permission::ALL.len() as u64),
     ("User", "permissions", Permission::ALL.len() as u64),

@@ -11,9 +11,8 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use chrono::{DateTime, Utc};
 
 use crate::domain::branches::{BranchPage, BranchQuery, MAX_BRANCH_STATEMENTS, MAX_BRANCHES};
-use crate::domain::characters::visible_to;
 use crate::domain::{ChatAccess, Client, Error, Requester, Result, Viewer};
-use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
+use crate::entity::ids::{CharacterId, ChatId, MessageId, PromptId, UserId};
 use crate::entity::{character, chat, message, personal_access_token, role, session, user};
 use crate::graphql::budget::Budget;
 use crate::graphql::context::{Loaders, State};
@@ -49,6 +48,10 @@ pub struct RootsOf(pub ChatId);
 /// The tags of this character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TagsOf(pub CharacterId);
+
+/// The tags of this prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PromptTagsOf(pub PromptId);
 
 /// The roles of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -174,8 +177,8 @@ impl Loader<CharacterId> for Source {
     type Error = Error;
 
     async fn load(&self, ids: &[CharacterId]) -> Result<HashMap<CharacterId, character::Model>, Error> {
-        let visible = visible_to(self.statement()?);
-        let characters = self.rows(self.state.characters.find_all(visible, ids).await?)?;
+        let characters = self.state.characters.find_all(self.statement()?, ids).await?;
+        let characters = self.rows(characters)?;
         Ok(characters.into_iter().map(|character| (character.id, character)).collect())
     }
 }
@@ -190,6 +193,21 @@ impl Loader<TagsOf> for Source {
         let mut tags = HashMap::new();
         for (character, tag) in self.rows(self.state.characters.tags(&ids).await?)? {
             tags.entry(TagsOf(character)).or_insert_with(Vec::new).push(tag);
+        }
+        Ok(tags)
+    }
+}
+
+impl Loader<PromptTagsOf> for Source {
+    type Value = Vec<String>;
+    type Error = Error;
+
+    async fn load(&self, prompts: &[PromptTagsOf]) -> Result<HashMap<PromptTagsOf, Vec<String>>, Error> {
+        self.statement()?;
+        let ids: Vec<PromptId> = prompts.iter().map(|key| key.0).collect();
+        let mut tags = HashMap::new();
+        for (prompt, tag) in self.rows(self.state.prompts.tags(&ids).await?)? {
+            tags.entry(PromptTagsOf(prompt)).or_insert_with(Vec::new).push(tag);
         }
         Ok(tags)
     }

@@ -16,6 +16,7 @@ pub mod loaders;
 pub mod loads;
 mod node;
 mod pagination;
+pub mod prompts;
 pub mod replies;
 pub mod request_id;
 mod require_write;

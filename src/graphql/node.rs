@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use crate::domain::accounts::is_visible;
 use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::{
-    AuditEntryId, CharacterId, ChatId, MessageId, PersonalAccessTokenId, RoleId, SessionId, ToolCallId, UserId,
-    parse_any,
+    AuditEntryId, CharacterId, ChatId, MessageId, PersonalAccessTokenId, PromptId, RoleId, SessionId, ToolCallId,
+    UserId, parse_any,
 };
 use crate::graphql::accounts::{PersonalAccessToken, Role, Session, User};
 use crate::graphql::admin::AuditEntry;
@@ -17,6 +17,7 @@ use crate::graphql::chats::{Chat, Message, ToolCall};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::Within;
+use crate::graphql::prompts::Prompt;
 
 /// The maximum number of IDs in one call.
 const MAX_IDS: usize = 100;
@@ -42,6 +43,8 @@ pub enum Node {
     Role(Role),
     /// A character.
     Character(Character),
+    /// A prompt.
+    Prompt(Prompt),
     /// A chat.
     Chat(Chat),
     /// A message.
@@ -101,6 +104,9 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
         CharacterId::PREFIX => {
             let character = ctx.loaders().load_one(CharacterId(uuid)).await?;
             character.map(|character| Node::Character(Character(character)))
+        }
+        PromptId::PREFIX => {
+            state.prompts.find(viewer, PromptId(uuid)).await?.map(|prompt| Node::Prompt(Prompt(prompt)))
         }
         ChatId::PREFIX => {
             let chat = ctx.loaders().load_one(Within(viewer.into(), ChatId(uuid))).await?;

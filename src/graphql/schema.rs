@@ -12,7 +12,7 @@ use crate::graphql::accounts::{
     SelfServiceMutations, SessionMutations, SessionQueries, SignInMutations, TokenMutations, UserQueries,
 };
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
-use crate::graphql::characters::CharacterQueries;
+use crate::graphql::characters::{CharacterMutations, CharacterQueries};
 use crate::graphql::chats::{ChatMutations, ChatQueries};
 use crate::graphql::context::State;
 use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
@@ -21,13 +21,23 @@ use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
 use crate::graphql::loads::Loads;
 use crate::graphql::node::{Node, NodeQueries};
+use crate::graphql::prompts::{PromptMutations, PromptQueries};
 use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
 use crate::graphql::require_write::RequireWrite;
 use crate::graphql::server::ServerQueries;
 
 /// The query root: fields that read data.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQueries, ServerQueries, UserQueries, SessionQueries, CharacterQueries, ChatQueries, AdminQueries);
+pub struct Query(
+    NodeQueries,
+    ServerQueries,
+    UserQueries,
+    SessionQueries,
+    CharacterQueries,
+    PromptQueries,
+    ChatQueries,
+    AdminQueries,
+);
 
 /// The mutation root: fields that change data. A mutation takes at most one argument, `input`, and returns a payload
 /// with the complete changed entities. If it fails, it is null with an error.
@@ -40,6 +50,8 @@ pub struct Mutations(
     TokenMutations,
     ChatMutations,
     ReplyMutations,
+    CharacterMutations,
+    PromptMutations,
     UserMutations,
     RoleMutations,
 );

@@ -1,13 +1,15 @@
 //! Queries on characters and their tags.
 
+use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::{Expr, LikeExpr, Query};
+use sea_orm::sea_query::{LikeExpr, Query};
 use sea_orm::{Condition, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
-use crate::entity::character::{Column, Entity, Model};
-use crate::entity::ids::{CharacterId, UserId};
-use crate::entity::{character_tag, user};
+use crate::entity::character::{ActiveModel, Column, Entity, Model};
+use crate::entity::ids::{CharacterId, ChatId, UserId};
+use crate::entity::{character_tag, chat};
+use crate::storage::chats;
 use crate::storage::page::{Page, Window};
 use crate::storage::{escape_like, greater_than};
 
@@ -26,15 +28,6 @@ impl From<&Model> for CharacterCursor {
     }
 }
 
-/// Which characters are visible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Visible {
-    /// Public ones, and those of this user.
-    To(UserId),
-    /// All, except those of deleted users.
-    All,
-}
-
 /// The filter of a list.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Filter {
@@ -47,7 +40,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn condition(&self, visible: Visible) -> Condition {
+    fn condition(&self, viewer: UserId) -> Condition {
         let pattern = self.name_key.as_ref().map(|key| LikeExpr::new(format!("%{}%", escape_like(key))).escape('\\'));
         let owned = self.is_of.map(|(user, wanted)| match wanted {
             true => Condition::all().add(Column::OwnerId.eq(user)),
@@ -60,45 +53,43 @@ impl Filter {
             Column::Id.in_subquery(with_tag)
         });
         let condition =
-            seen(visible).add_option(pattern.map(|pattern| Column::NameKey.like(pattern))).add_option(owned);
+            visible_to(viewer).add_option(pattern.map(|pattern| Column::NameKey.like(pattern))).add_option(owned);
         tagged.fold(condition, Condition::add)
     }
 }
 
-fn seen(visible: Visible) -> Condition {
-    match visible {
-        Visible::All => {
-            let mut deleted = Query::select();
-            deleted.column(user::Column::Id).from(user::Entity).and_where(user::Column::DeletedAt.is_not_null());
-            Condition::any().add(Column::OwnerId.is_null()).add(Column::OwnerId.not_in_subquery(deleted))
-        }
-        Visible::To(user) => {
-            Condition::all().add(Condition::any().add(Column::IsPublic.eq(true)).add(Column::OwnerId.eq(user)))
-        }
-    }
+/// Public ones, and those of the user.
+fn visible_to(user: UserId) -> Condition {
+    let visible = Condition::any().add(Column::IsPublic.eq(true)).add(Column::OwnerId.eq(user));
+    Condition::all().add(Column::DeletedAt.is_null()).add(visible)
 }
 
-/// The visible ones of these characters.
+/// Those of these characters that are visible to a user.
 ///
 /// # Errors
 /// When the database fails. The same holds for the functions below.
-pub async fn find_all(db: &impl ConnectionTrait, visible: Visible, ids: &[CharacterId]) -> Result<Vec<Model>, DbErr> {
-    Entity::find().filter(seen(visible)).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+pub async fn find_all(db: &impl ConnectionTrait, viewer: UserId, ids: &[CharacterId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(visible_to(viewer)).filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
-/// A character, without regard to visibility.
+/// A character that is visible to a user, locked until the transaction ends.
+pub async fn lock(db: &impl ConnectionTrait, viewer: UserId, id: CharacterId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).filter(visible_to(viewer)).lock_exclusive().one(db).await
+}
+
+/// A character that is not deleted, without regard to visibility.
 pub async fn find_any(db: &impl ConnectionTrait, id: CharacterId) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id).one(db).await
+    Entity::find_by_id(id).filter(Column::DeletedAt.is_null()).one(db).await
 }
 
 /// A page of the visible characters, by name.
 pub async fn page(
     db: &impl ConnectionTrait,
-    visible: Visible,
+    viewer: UserId,
     filter: &Filter,
     window: Window<CharacterCursor>,
 ) -> Result<Page<Model>, DbErr> {
-    let query = Entity::find().filter(filter.condition(visible));
+    let query = Entity::find().filter(filter.condition(viewer));
     let compare = |cursor: &CharacterCursor, is_greater: bool| {
         greater_than([Column::NameKey, Column::Id], [cursor.name_key.clone().into(), cursor.id.into()], is_greater)
     };
@@ -107,8 +98,8 @@ pub async fn page(
 }
 
 /// The number of visible characters that match the filter.
-pub async fn count(db: &impl ConnectionTrait, visible: Visible, filter: &Filter) -> Result<u64, DbErr> {
-    Entity::find().filter(filter.condition(visible)).count(db).await
+pub async fn count(db: &impl ConnectionTrait, viewer: UserId, filter: &Filter) -> Result<u64, DbErr> {
+    Entity::find().filter(filter.condition(viewer)).count(db).await
 }
 
 /// The tags of these characters, in the order of each character.
@@ -123,21 +114,63 @@ pub async fn tags(db: &impl ConnectionTrait, ids: &[CharacterId]) -> Result<Vec<
         .await
 }
 
-/// Makes the characters of a user private.
-pub async fn hide_of(db: &impl ConnectionTrait, owner: UserId) -> Result<(), DbErr> {
-    let hidden = Entity::update_many().col_expr(Column::IsPublic, Expr::value(false));
-    let hidden = hidden.filter(Column::OwnerId.eq(owner)).filter(Column::IsPublic.eq(true));
-    hidden.exec(db).await.map(drop)
+/// The number of private characters of a user.
+pub async fn count_private(db: &impl ConnectionTrait, owner: UserId) -> Result<u64, DbErr> {
+    let private = Entity::find().filter(Column::OwnerId.eq(owner)).filter(Column::IsPublic.eq(false));
+    private.filter(Column::DeletedAt.is_null()).count(db).await
 }
 
-/// Deletes up to `limit` characters of a user. Chats of other users with them continue without a character. Returns
-/// false when there are none left.
-pub async fn sweep_of(db: &impl ConnectionTrait, owner: UserId, limit: u64) -> Result<bool, DbErr> {
-    let batch = Entity::find().filter(Column::OwnerId.eq(owner)).limit(limit);
-    let batch: Vec<CharacterId> = batch.select_only().column(Column::Id).into_tuple().all(db).await?;
+/// Inserts a character.
+pub async fn insert(db: &impl ConnectionTrait, character: Model) -> Result<(), DbErr> {
+    Entity::insert(ActiveModel::from(character).reset_all()).exec_without_returning(db).await.map(drop)
+}
+
+/// Writes all columns of a character.
+pub async fn update(db: &impl ConnectionTrait, character: Model) -> Result<(), DbErr> {
+    let id = character.id;
+    let update = Entity::update_many().set(ActiveModel::from(character).reset_all());
+    update.filter(Column::Id.eq(id)).exec(db).await.map(drop)
+}
+
+/// Replaces the tags of a character.
+pub async fn set_tags(db: &impl ConnectionTrait, id: CharacterId, tags: &[String]) -> Result<(), DbErr> {
+    character_tag::Entity::delete_many().filter(character_tag::Column::CharacterId.eq(id)).exec(db).await?;
+    if tags.is_empty() {
+        return Ok(());
+    }
+    let rows = (0..).zip(tags).map(|(place, tag)| {
+        character_tag::ActiveModel::from(character_tag::Model { character_id: id, tag: tag.clone(), place }).reset_all()
+    });
+    character_tag::Entity::insert_many(rows).exec_without_returning(db).await.map(drop)
+}
+
+/// Marks a character as deleted.
+pub async fn mark_deleted(db: &impl ConnectionTrait, id: CharacterId, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let marked = Entity::update_many().col_expr(Column::DeletedAt, Expr::value(now));
+    marked.filter(Column::Id.eq(id)).exec(db).await.map(drop)
+}
+
+/// Marks all characters of a user as deleted.
+pub async fn mark_all_deleted(db: &impl ConnectionTrait, owner: UserId, now: DateTime<Utc>) -> Result<(), DbErr> {
+    let marked = Entity::update_many().col_expr(Column::DeletedAt, Expr::value(now));
+    marked.filter(Column::OwnerId.eq(owner)).filter(Column::DeletedAt.is_null()).exec(db).await.map(drop)
+}
+
+/// A deleted character that is not swept yet.
+pub async fn find_deleted(db: &impl ConnectionTrait) -> Result<Option<CharacterId>, DbErr> {
+    Entity::find().filter(Column::DeletedAt.is_not_null()).select_only().column(Column::Id).into_tuple().one(db).await
+}
+
+/// Removes a deleted character from up to `limit` chats, and finally the character. Returns false when it is gone.
+pub async fn sweep(db: &impl ConnectionTrait, id: CharacterId, limit: u64) -> Result<bool, DbErr> {
+    let batch = chat::Entity::find().filter(chat::Column::CharacterId.eq(id)).limit(limit);
+    let batch: Vec<ChatId> = batch.select_only().column(chat::Column::Id).into_tuple().all(db).await?;
     if batch.is_empty() {
+        Entity::delete_many().filter(Column::Id.eq(id)).filter(Column::DeletedAt.is_not_null()).exec(db).await?;
         return Ok(false);
     }
-    Entity::delete_many().filter(Column::Id.is_in(batch)).exec(db).await?;
+    chats::lock_all(db, &batch).await?;
+    let removed = chat::Entity::update_many().col_expr(chat::Column::CharacterId, Expr::value(None::<CharacterId>));
+    removed.filter(chat::Column::Id.is_in(batch)).filter(chat::Column::CharacterId.eq(id)).exec(db).await?;
     Ok(true)
 }

@@ -28,6 +28,7 @@ pub mod page;
 pub mod password_resets;
 pub mod personal_access_tokens;
 mod pool;
+pub mod prompts;
 pub mod reply_chunks;
 pub mod roles;
 pub mod sessions;

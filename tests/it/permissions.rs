@@ -58,6 +58,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Query.user", r#"user(username: "owner") { id }"#, SignedIn("seen")),
     ("Query.character", r#"character(id: "$character") { id }"#, SignedIn("seen")),
     ("Query.characters", "characters { nodes { id } }", SignedIn("seen")),
+    ("Query.prompts", "prompts { nodes { id } }", SignedIn("seen")),
+    ("Query.node", r#"node(id: "$common") { id }"#, Needs("PROMPTS_WRITE", "seen", "null")),
     ("Query.chat", r#"chat(id: "$chat") { id }"#, Owner("seen", "null")),
     ("Query.admin", "admin { id }", Everybody("admin")),
     ("Admin.id", "id", Everybody("admin")),
@@ -183,6 +185,36 @@ const TABLE: &[(&str, &str, Rule)] = &[
         r#"deleteRole(input: { roleId: "$noRole" }) { roleId }"#,
         Needs("ROLES_WRITE", PASSED, DENIED),
     ),
+    (
+        "Mutation.createCharacter",
+        r#"createCharacter(input: { name: "", systemPrompt: "", isPublic: true }) { character { id } }"#,
+        Needs("CHARACTERS_WRITE", REFUSED, DENIED),
+    ),
+    (
+        "Mutation.updateCharacter",
+        r#"updateCharacter(input: { characterId: "$character" }) { character { id } }"#,
+        Needs("CHARACTERS_WRITE", "seen", DENIED),
+    ),
+    (
+        "Mutation.deleteCharacter",
+        r#"deleteCharacter(input: { characterId: "$noCharacter" }) { characterId }"#,
+        SignedIn(PASSED),
+    ),
+    (
+        "Mutation.createPrompt",
+        r#"createPrompt(input: { title: "", content: "" }) { prompt { id } }"#,
+        Needs("PROMPTS_WRITE", REFUSED, DENIED),
+    ),
+    (
+        "Mutation.updatePrompt",
+        r#"updatePrompt(input: { promptId: "$noPrompt" }) { prompt { id } }"#,
+        Needs("PROMPTS_WRITE", PASSED, DENIED),
+    ),
+    (
+        "Mutation.deletePrompt",
+        r#"deletePrompt(input: { promptId: "$noPrompt" }) { promptId }"#,
+        Needs("PROMPTS_WRITE", PASSED, DENIED),
+    ),
     ("Subscription.reply", r#"reply(messageId: "$reply") { position }"#, Owner("seen", PASSED)),
     // These end the session of the caller, caller signs in again before.
     ("Mutation.logout", "logout { sessionId }", SignedIn("seen")),
@@ -294,6 +326,8 @@ impl Fixture {
         let found =
             root.data("{ characters(first: 1) { nodes { id } } admin { auditLog { nodes { id } } } }", json!({}));
         let found = found.await;
+        let common = json!({ "title": "Rules", "content": "Be kind.", "kind": "COMMON" });
+        let common = root.mutate("createPrompt", "prompt { id }", common).await.data();
         let ids = vec![
             ("$owner", owner.id.clone()),
             ("$chat", sent.chat),
@@ -302,6 +336,9 @@ impl Fixture {
             ("$character", text(&found["characters"]["nodes"][0]["id"])),
             ("$entry", text(&found["admin"]["auditLog"]["nodes"][0]["id"])),
             ("$role", new_role(root, "nobody's", &[]).await),
+            ("$common", text(&common["createPrompt"]["prompt"]["id"])),
+            ("$noCharacter", "char_01h455vb4pex5vsknk084sn02q".to_owned()),
+            ("$noPrompt", "prompt_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noUser", "user_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noRole", "role_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noSession", "sess_01h455vb4pex5vsknk084sn02q".to_owned()),

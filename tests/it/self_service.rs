@@ -229,6 +229,7 @@ async fn fill(database: &Database, chat: ChatId, owner: UserId) -> CharacterId {
         is_public: true,
         created_at: now,
         updated_at: now,
+        deleted_at: None,
     };
     character.clone().into_active_model().insert(&transaction).await.unwrap();
     transaction.commit().await.unwrap();

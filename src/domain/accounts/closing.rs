@@ -8,14 +8,13 @@ use super::live_sessions::Key;
 use super::reauthentication::lock_checked;
 use super::{Accounts, ensure_another_admin};
 use crate::domain::audit::{Action, Entry};
+use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::{Client, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
 use crate::storage::{characters, password_resets, personal_access_tokens, roles, sessions, usage, users};
 
-/// Characters that a sweep removes in one transaction. Each may be used by many chats of other users.
-const SWEEP_BATCH: u64 = 10;
 /// Ledger entries, and totals, that a sweep anonymizes in one transaction.
 const USAGE_BATCH: u64 = 200;
 
@@ -96,7 +95,7 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sweep_deleted(&self, chats: &Chats, stop: &CancellationToken) -> Result<()> {
+    pub async fn sweep_deleted(&self, chats: &Chats, characters: &Characters, stop: &CancellationToken) -> Result<()> {
         let mut last = None;
         while let Some(id) = users::find_deleted(self.0.database.reader(), last).await? {
             last = Some(id);
@@ -104,12 +103,7 @@ impl Accounts {
             // the first call.
             chats.delete_all(id).await?;
             chats.sweep(stop).await?;
-            let mut has_more = true;
-            while has_more && !stop.is_cancelled() {
-                let transaction = self.0.database.begin().await?;
-                has_more = characters::sweep_of(&transaction, id, SWEEP_BATCH).await?;
-                transaction.commit().await?;
-            }
+            characters.sweep(stop).await?;
             if stop.is_cancelled() {
                 return Ok(());
             }
@@ -140,8 +134,9 @@ impl Accounts {
         let ended = Ended { sessions: sessions::delete_of_user(transaction, user.id, None).await?, tokens };
         password_resets::delete(transaction, user.id).await?;
         roles::remove_all(transaction, user.id).await?;
-        characters::hide_of(transaction, user.id).await?;
-        users::update(transaction, anonymized(user, self.0.clock.now())).await?;
+        let now = self.0.clock.now();
+        characters::mark_all_deleted(transaction, user.id, now).await?;
+        users::update(transaction, anonymized(user, now)).await?;
         audit::record(transaction, entry).await?;
         Ok(ended)
     }

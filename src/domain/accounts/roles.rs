@@ -103,8 +103,8 @@ impl Accounts {
     ) -> Result<role::Model> {
         viewer.require_in_session(Permission::RolesWrite)?;
         let mut checks = Checks::default();
-        let new_name = required(&mut checks, "name", changes.name).map(|text| name(&mut checks, &text));
-        let new_permissions = required(&mut checks, "permissions", changes.permissions);
+        let new_name = checks.required("name", changes.name).map(|text| name(&mut checks, &text));
+        let new_permissions = checks.required("permissions", changes.permissions);
         let new_description = match changes.description {
             Change::Keep => None,
             Change::Clear => Some(None),
@@ -184,17 +184,6 @@ fn description(checks: &mut Checks, text: &str) -> Option<String> {
     let text = text.trim();
     checks.text("description", text, 0..=MAX_DESCRIPTION, Lines::Many);
     (!text.is_empty()).then(|| text.to_owned())
-}
-
-fn required<T>(checks: &mut Checks, path: &str, change: Change<T>) -> Option<T> {
-    match change {
-        Change::Set(value) => Some(value),
-        Change::Keep => None,
-        Change::Clear => {
-            checks.fail(path, FieldErrorCode::Required, "This cannot be null.");
-            None
-        }
-    }
 }
 
 /// A built-in role keeps its name and permissions: `admin` must remain able to repair everything, and `user` belongs to

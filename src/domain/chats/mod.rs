@@ -18,6 +18,7 @@ pub use message::{MAX_SIBLINGS, estimate_tokens, message, message_tokens};
 use crate::clock::{Clock, IdGenerator};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Change, Checks, Lines};
+use crate::domain::macros::Macros;
 use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters};
 use crate::entity::enums::MessageRole;
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
@@ -296,11 +297,12 @@ impl NewChatPlan {
             (None, Some(model)) => model,
             (None, None) => Arc::clone(models.default_model()),
         };
-        let words = character.as_ref().and_then(|character| character.greeting.as_deref());
-        let greeting = words.map(|words| {
-            let message_id = MessageId(ids.next(now));
-            message(message_id, id, MessageRole::Assistant, words, None, now)
-        });
+        let greeting = match &character {
+            Some(character) => greeting(db, viewer, character, now).await?,
+            None => None,
+        };
+        let greeting =
+            greeting.map(|words| message(MessageId(ids.next(now)), id, MessageRole::Assistant, &words, None, now));
         let chat = chat::Model {
             id,
             owner_id: viewer.user_id,
@@ -331,6 +333,18 @@ impl NewChatPlan {
         }
         Ok(())
     }
+}
+
+/// The greeting of a character for the viewer.
+async fn greeting(
+    db: &impl ConnectionTrait,
+    viewer: &Viewer,
+    character: &character::Model,
+    now: DateTime<Utc>,
+) -> Result<Option<String>> {
+    let Some(greeting) = &character.greeting else { return Ok(None) };
+    let user = storage::users::find_all(db, &[viewer.user_id]).await?.pop().ok_or(Error::Unauthenticated)?;
+    Ok(Some(Macros::new(&user, Some(character), now).expand(greeting)))
 }
 
 /// Checks that a model is available.

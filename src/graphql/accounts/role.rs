@@ -20,7 +20,7 @@ pub enum Permission {
     RolesWrite,
     /// Read the chats of all users.
     ChatsRead,
-    /// Create, change and delete all characters.
+    /// Create, change and delete public characters.
     CharactersWrite,
     /// Create, change and delete prompts.
     PromptsWrite,

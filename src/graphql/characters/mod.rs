@@ -1,10 +1,13 @@
 //! Characters.
 
+mod mutations;
+
 use async_graphql::{Context, ID, InputObject, Object};
 
+pub use mutations::CharacterMutations;
+
 use crate::domain::accounts::is_visible;
-use crate::domain::input::search_key;
-use crate::domain::{self, CharacterCursor, Result, characters};
+use crate::domain::{CharacterCursor, Result, characters};
 use crate::entity::character;
 use crate::graphql::accounts::User;
 use crate::graphql::budget::{List, Text};
@@ -14,11 +17,13 @@ use crate::graphql::loaders::TagsOf;
 use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
 
-/// A character to chat with.
+/// A character to chat with. A public character is visible to all users, a private one only to its owner. A chat whose
+/// character was deleted continues with the model alone.
 #[derive(Debug, Clone)]
 pub struct Character(pub character::Model);
 
-/// A character to chat with.
+/// A character to chat with. A public character is visible to all users, a private one only to its owner. A chat whose
+/// character was deleted continues with the model alone.
 #[Object]
 impl Character {
     /// The character's ID, with the prefix `char`.
@@ -41,12 +46,12 @@ impl Character {
         self.0.avatar_url.as_deref()
     }
 
-    /// The character's first message in a new chat.
+    /// The character's first message in a new chat, with its macros `{{user}}`, `{{char}}` and `{{date}}`.
     async fn greeting(&self) -> Option<Text<'_>> {
         self.0.greeting.as_ref().map(Text::from)
     }
 
-    /// The instructions to the model. Visible to the owner and to viewers with CHARACTERS_WRITE; null for everyone
+    /// The instructions to the model, with the same macros. Visible to the owner and to viewers with CHARACTERS_WRITE; null for everyone
     /// else.
     async fn system_prompt(&self, ctx: &Context<'_>) -> Result<Option<Text<'_>>> {
         let may_see = characters::may_see_instructions(ctx.viewer()?, &self.0);
@@ -140,12 +145,8 @@ impl CharacterQueries {
     ) -> Result<Option<Connection<Character>>> {
         let viewer = ctx.viewer()?;
         let window = PageArguments { first, after, last, before }.window::<CharacterCursor>(false)?;
-        let filter = filter.unwrap_or_default();
-        let filter = domain::CharacterFilter {
-            name_key: search_key("filter.query", filter.query.as_deref())?,
-            tags: characters::check_tags(filter.tags.unwrap_or_default())?,
-            is_of: filter.is_mine.map(|is_mine| (viewer.user_id, is_mine)),
-        };
+        let CharacterFilter { query, tags, is_mine } = filter.unwrap_or_default();
+        let filter = characters::filter(viewer, query.as_deref(), tags.unwrap_or_default(), is_mine)?;
         ctx.budget().statements(1)?;
         let characters = &ctx.state().characters;
         let page = characters.page(viewer, &filter, window).await?;
