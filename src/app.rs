@@ -20,6 +20,8 @@ use crate::domain::accounts::{Accounts, NewUser};
 use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
+use crate::domain::completions::{self, Completions};
+use crate::domain::context::Contexts;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
 use crate::domain::{Error, FieldError, Requester};
@@ -201,12 +203,27 @@ impl App {
         let failed = |cause| StartError::new("models", cause);
         let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
         let limits = &settings.replies;
+        let contexts = Contexts {
+            database: database.clone(),
+            clock: Arc::clone(&clock),
+            models: Arc::clone(&models),
+            max_message_length: limits.max_message_length as usize,
+        };
         let running = RunningReplies::new(limits.max_replies_per_user as usize, limits.max_replies as usize);
         let replies = Replies::new(Parts {
             database: database.clone(),
             clock: Arc::clone(&clock),
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
+            contexts: contexts.clone(),
+            completions: Completions {
+                database: database.clone(),
+                clock: Arc::clone(&clock),
+                ids: Arc::clone(&ids),
+                models: Arc::clone(&models),
+                stop: lifecycle.soft().clone(),
+                slots: completions::slots(),
+            },
             boot,
             running: running.clone(),
             policy: Policy::default(),
@@ -232,6 +249,7 @@ impl App {
             prompts: Prompts { database: database.clone(), clock: Arc::clone(&clock), ids: Arc::clone(&ids) },
             audit: AuditLog { database: database.clone(), clock: Arc::clone(&clock) },
             chats,
+            contexts,
             replies,
             models,
             max_message_length: limits.max_message_length as usize,

@@ -27,9 +27,11 @@ mod m20261127_000061_running_replies_by_owner;
 mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
-mod m20261127_000111_usage;
 mod m20261127_000091_prompts;
 mod m20261127_000092_deleted_characters;
+mod m20261127_000101_summaries;
+mod m20261127_000102_title_states;
+mod m20261127_000111_usage;
 
 /// The migrations, oldest first.
 #[derive(Debug)]
@@ -63,6 +65,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000111_usage::Migration),
             Box::new(m20261127_000091_prompts::Migration),
             Box::new(m20261127_000092_deleted_characters::Migration),
+            Box::new(m20261127_000101_summaries::Migration),
+            Box::new(m20261127_000102_title_states::Migration),
         ]
     }
 }

@@ -4,6 +4,8 @@ pub mod accounts;
 pub mod audit;
 pub mod characters;
 pub mod chats;
+pub mod completions;
+pub mod context;
 pub mod error;
 pub mod idempotency;
 pub mod input;
@@ -11,10 +13,14 @@ pub mod macros;
 pub mod prompts;
 pub mod replies;
 pub mod tags;
+pub mod tokens;
+mod transcript;
+pub mod usage;
 pub mod usage;
 pub mod viewer;
 
 pub use chats::{ChatAccess, branches};
+pub use context::{ContextQuery, ContextUsage, Preview};
 pub use error::{Error, FieldError, FieldErrorCode, Result};
 pub use viewer::{Client, Credential, Requester, Viewer};
 

@@ -2,6 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
+use crate::entity::enums::TitleState;
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 
 /// A row of `chats`.
@@ -17,6 +18,8 @@ pub struct Model {
     pub title: Option<String>,
     /// The title folded to lower case, for searches.
     pub title_key: Option<String>,
+    /// How far the title is.
+    pub title_state: TitleState,
     /// The character this chat is with. None for a bare model.
     pub character_id: Option<CharacterId>,
     /// The model of the next reply.

@@ -82,6 +82,20 @@ pub enum PromptKind {
     Common = 1,
 }
 
+/// How far the title of a chat is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum TitleState {
+    /// The first complete reply gives it a title.
+    Due = 0,
+    /// An excerpt of the first message is the title, until the model has written one.
+    Excerpt = 1,
+    /// The excerpt is the title, and a node has sent the request for a better one.
+    Requested = 2,
+    /// It does not change by itself any more.
+    Final = 3,
+}
+
 /// The permissions of roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Permission {

@@ -19,6 +19,7 @@ pub mod prompt_tag;
 pub mod reply_chunk;
 pub mod role;
 pub mod session;
+pub mod summary;
 pub mod tool_call;
 pub mod usage_total;
 pub mod user;

@@ -9,6 +9,7 @@ use crate::domain::accounts::Accounts;
 use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
+use crate::domain::context::Contexts;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::Replies;
 use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
@@ -28,6 +29,8 @@ pub struct State {
     pub chats: Chats,
     /// Prompts.
     pub prompts: Prompts,
+    /// The contexts of chats.
+    pub contexts: Contexts,
     /// Replies.
     pub replies: Replies,
     /// The configured models.

@@ -7,8 +7,8 @@ use crate::domain::tags::MAX_TAGS;
 use crate::entity::enums::{Permission, TokenScope};
 use crate::graphql::document::Lists;
 
-/// Type, field, maximum length. For `parts`, `models` and `variables` it is a typical maximum, because nothing bounds them;
-/// the budget counts their actual length.
+/// Type, field, maximum length. For `parts`, `models`, `variables` and `PromptPreview.messages` it is a typical maximum,
+/// because nothing bounds them; the budget counts their actual length.
 pub const LISTS: Lists<'static> = &[
     ("Admin", "roles", MAX_ROLES),
     ("Character", "tags", MAX_TAGS as u64),
@@ -18,6 +18,7 @@ pub const LISTS: Lists<'static> = &[
     ("PersonalAccessToken", "scopes", TokenScope::ALL.len() as u64),
     ("Prompt", "tags", MAX_TAGS as u64),
     ("Prompt", "variables", 10),
+    ("PromptPreview", "messages", 100),
     ("Query", "models", 50),
     ("Role", "permissions", Permission::ALL.len() as u64),
     ("User", "permissions", Permission::ALL.len() as u64),

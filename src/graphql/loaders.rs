@@ -11,7 +11,8 @@ use async_graphql::dataloader::{DataLoader, Loader};
 use chrono::{DateTime, Utc};
 
 use crate::domain::branches::{BranchPage, BranchQuery, MAX_BRANCH_STATEMENTS, MAX_BRANCHES};
-use crate::domain::{ChatAccess, Client, Error, Requester, Result, Viewer};
+use crate::domain::context::{MAX_CONTEXT_STATEMENTS, MAX_CONTEXTS};
+use crate::domain::{ChatAccess, Client, ContextQuery, ContextUsage, Error, Requester, Result, Viewer};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, PromptId, UserId};
 use crate::entity::{character, chat, message, personal_access_token, role, session, user};
 use crate::graphql::budget::Budget;
@@ -314,6 +315,28 @@ impl Loader<Within<BranchQuery>> for Source {
             }
         }
         Ok(pages)
+    }
+}
+
+impl Loader<Within<ContextQuery>> for Source {
+    type Value = ContextUsage;
+    type Error = Error;
+
+    /// A query whose model is no longer configured is absent from the result.
+    async fn load(&self, keys: &[Within<ContextQuery>]) -> Result<HashMap<Within<ContextQuery>, Self::Value>, Error> {
+        let mut usages = HashMap::new();
+        for (access, queries) in by_access(keys) {
+            self.requester.viewer()?;
+            for queries in queries.chunks(MAX_CONTEXTS) {
+                self.budget.statements(MAX_CONTEXT_STATEMENTS)?;
+                // Rows of branch ends, summaries, characters and owners.
+                self.budget.bytes(4 * ROW * queries.len())?;
+                let found = self.state.contexts.usages(access, queries).await?;
+                let keys = queries.iter().map(|query| Within(access, query.clone()));
+                usages.extend(keys.zip(found).filter_map(|(key, usage)| Some((key, usage?))));
+            }
+        }
+        Ok(usages)
     }
 }
 

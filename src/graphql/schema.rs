@@ -13,7 +13,7 @@ use crate::graphql::accounts::{
 };
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::{CharacterMutations, CharacterQueries};
-use crate::graphql::chats::{ChatMutations, ChatQueries};
+use crate::graphql::chats::{ChatMutations, ChatQueries, ContextQueries};
 use crate::graphql::context::State;
 use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
@@ -36,6 +36,7 @@ pub struct Query(
     CharacterQueries,
     PromptQueries,
     ChatQueries,
+    ContextQueries,
     AdminQueries,
 );
 

@@ -122,7 +122,7 @@ impl<'a> Script<'a> {
             question => format!("You wrote: “{question}”"),
         };
         let turns = self.request.messages.len();
-        let system = self.request.system.as_ref().map_or("no", |_| "a");
+        let system = if self.request.system.is_empty() { "no" } else { "a" };
         format!(
             "{subject}\n\nThis is the **demo model**. It knows nothing, but it streams like a real one:\n\n\
              - it has read {turns} message{s} of this chat, with {system} character behind it;\n\
@@ -159,7 +159,7 @@ impl<'a> Script<'a> {
             (self.output_tokens, reason) = (most, FinishReason::Length);
         }
         let contents = self.request.messages.iter().map(|message| message.content.len());
-        let read: usize = contents.chain(self.request.system.as_ref().map(String::len)).sum();
+        let read: usize = contents.chain(self.request.system.iter().map(String::len)).sum();
         let input = u32::try_from(read.div_ceil(BYTES_PER_TOKEN)).unwrap_or(u32::MAX);
         let usage = Usage { input_tokens: input, output_tokens: self.output_tokens, cached_input_tokens: 0 };
         self.push(Wait::None, Ok(Event::Usage(usage)));
@@ -192,7 +192,7 @@ mod tests {
     fn request(model: &str) -> CompletionRequest {
         CompletionRequest {
             model: model.to_owned(),
-            system: None,
+            system: Vec::new(),
             messages: vec![PromptMessage { speaker: Speaker::User, content: "Why is the sky blue?".to_owned() }],
             max_output_tokens: None,
             temperature: None,

@@ -31,8 +31,8 @@ use crate::entity::enums::{FinishReason, ReplyErrorCode};
 pub struct CompletionRequest {
     /// The model's name at the provider.
     pub model: String,
-    /// The system prompt.
-    pub system: Option<String>,
+    /// The parts of the system prompt, in order.
+    pub system: Vec<String>,
     /// The conversation, oldest message first; the last one is from the user.
     pub messages: Vec<PromptMessage>,
     /// Maximum number of output tokens.

@@ -2,6 +2,13 @@
 
 use super::{PromptMessage, Speaker};
 
+/// The system prompt as one text, because many providers and chat templates take only one: the parts that are not
+/// blank, separated by blank lines.
+pub(super) fn system_text(parts: &[String]) -> Option<String> {
+    let parts: Vec<&str> = parts.iter().map(String::as_str).filter(|part| !part.trim().is_empty()).collect();
+    (!parts.is_empty()).then(|| parts.join("\n\n"))
+}
+
 /// The conversation as alternating turns: consecutive messages of one author are merged, and messages without text are
 /// dropped. Anthropic and many chat templates of open models require this.
 pub(super) fn turns(messages: &[PromptMessage]) -> Vec<(Speaker, String)> {
@@ -21,6 +28,13 @@ pub(super) fn turns(messages: &[PromptMessage]) -> Vec<(Speaker, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn system_parts_are_joined() {
+        let text = |parts: &[&str]| system_text(&parts.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(text(&["One.", " \n", "Two."]).as_deref(), Some("One.\n\nTwo."));
+        assert_eq!((text(&[]), text(&[""])), (None, None));
+    }
 
     #[test]
     fn turns_alternate_and_keep_all_text() {

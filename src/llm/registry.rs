@@ -46,6 +46,8 @@ pub struct Model {
     pub fallback: Vec<String>,
     /// Whether its provider is configured, in particular has a key.
     pub is_available: bool,
+    /// Whether it is a demo model, which cannot write titles or summaries.
+    pub is_demo: bool,
     /// Sends requests to it.
     pub service: Arc<dyn Provider>,
 }
@@ -77,6 +79,7 @@ impl Model {
             first_event: Duration::from_secs(entry.first_event_seconds.into()),
             fallback: entry.fallback.clone(),
             is_available: provider.missing.is_none(),
+            is_demo: provider.kind == ProviderKind::Demo,
             service,
         })
     }

@@ -82,6 +82,12 @@ pub async fn find_any(db: &impl ConnectionTrait, id: CharacterId) -> Result<Opti
     Entity::find_by_id(id).filter(Column::DeletedAt.is_null()).one(db).await
 }
 
+/// Those of these characters that are not deleted, without regard to visibility.
+pub async fn find_any_of(db: &impl ConnectionTrait, ids: &[CharacterId]) -> Result<Vec<Model>, DbErr> {
+    let alive = Entity::find().filter(Column::DeletedAt.is_null());
+    alive.filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
 /// A page of the visible characters, by name.
 pub async fn page(
     db: &impl ConnectionTrait,

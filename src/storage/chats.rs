@@ -7,6 +7,7 @@ use sea_orm::{Condition, DbBackend, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::chat::{ActiveModel, Column, Entity, Model};
+use crate::entity::enums::TitleState;
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{message, reply_chunk};
 use crate::storage::page::{Page, Window};
@@ -149,6 +150,50 @@ pub async fn subjects(
 pub async fn touch(db: &impl ConnectionTrait, ids: &[ChatId], now: DateTime<Utc>) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::ActiveAt, Expr::value(now));
     update.filter(Column::Id.is_in(ids.iter().copied())).exec(db).await.map(drop)
+}
+
+/// Gives a chat its first title, an excerpt, if it is due for one.
+pub async fn set_excerpt(
+    db: &impl ConnectionTrait,
+    id: ChatId,
+    excerpt: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    advance_title(db, id, TitleState::Due, TitleState::Excerpt, Some((excerpt, now))).await
+}
+
+/// Claims the request for the title that replaces the excerpt. Returns false if it was claimed before, or if the title is
+/// final.
+pub async fn claim_title(db: &impl ConnectionTrait, id: ChatId) -> Result<bool, DbErr> {
+    advance_title(db, id, TitleState::Excerpt, TitleState::Requested, None).await
+}
+
+/// Replaces the excerpt by the title that was requested, unless the user has changed it meanwhile.
+pub async fn set_written_title(
+    db: &impl ConnectionTrait,
+    id: ChatId,
+    title: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    advance_title(db, id, TitleState::Requested, TitleState::Final, Some((title, now))).await
+}
+
+async fn advance_title(
+    db: &impl ConnectionTrait,
+    id: ChatId,
+    from: TitleState,
+    to: TitleState,
+    title: Option<(&str, DateTime<Utc>)>,
+) -> Result<bool, DbErr> {
+    let mut update = Entity::update_many().col_expr(Column::TitleState, Expr::value(to));
+    if let Some((title, now)) = title {
+        update = update
+            .col_expr(Column::Title, Expr::value(title))
+            .col_expr(Column::TitleKey, Expr::value(title.to_lowercase()))
+            .col_expr(Column::UpdatedAt, Expr::value(now));
+    }
+    let update = update.filter(Column::Id.eq(id)).filter(Column::TitleState.eq(from));
+    Ok(update.filter(Column::DeletedAt.is_null()).exec(db).await?.rows_affected > 0)
 }
 
 /// Marks a chat of this owner as deleted. Returns false if there is none.

@@ -162,10 +162,12 @@ pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(
 /// Ends a reply: writes its final row if it is still STREAMING and owned by `owner`. Replies end in no other way.
 /// Returns false if the reply has ended already or was deleted.
 pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
-    // These columns may have been changed meanwhile, by a message that follows the reply or by a stop request.
+    // These columns may have been changed meanwhile, by a message that follows the reply, by a summary or by a stop
+    // request.
     let mut row = ActiveModel::from(reply.clone()).reset_all();
     row.is_leaf = sea_orm::NotSet;
     row.is_stop_requested = sea_orm::NotSet;
+    row.checkpoint_id = sea_orm::NotSet;
     let ended = Entity::update_many()
         .set(row)
         .filter(Column::Id.eq(reply.id))

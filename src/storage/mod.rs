@@ -18,6 +18,7 @@ pub mod branches;
 pub mod characters;
 pub mod chats;
 mod connection;
+pub mod contexts;
 pub mod failure;
 pub mod idempotency;
 pub mod login_failures;

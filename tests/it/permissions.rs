@@ -61,6 +61,11 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Query.prompts", "prompts { nodes { id } }", SignedIn("seen")),
     ("Query.node", r#"node(id: "$common") { id }"#, Needs("PROMPTS_WRITE", "seen", "null")),
     ("Query.chat", r#"chat(id: "$chat") { id }"#, Owner("seen", "null")),
+    (
+        "Query.previewPrompt",
+        r#"previewPrompt(chatId: "$chat", content: "Hi") { tokens messages { role content } }"#,
+        Owner("seen", "null"),
+    ),
     ("Query.admin", "admin { id }", Everybody("admin")),
     ("Admin.id", "id", Everybody("admin")),
     ("Admin.users", "users { nodes { id } }", Admin("USERS_READ", "seen")),

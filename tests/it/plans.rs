@@ -8,6 +8,7 @@ use duologue::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use duologue::entity::message;
 use duologue::storage::branches;
 use duologue::storage::chats::{self, Filter, Readable};
+use duologue::storage::contexts;
 use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
@@ -98,14 +99,17 @@ async fn fill(db: &DatabaseConnection) {
         numbers("c", 1000),
         numbers("m", 20),
     );
-    for statement in [first, &chats, &messages, last] {
+    let summaries = format!(
+        "INSERT INTO summaries (message_id, content, tokens, created_at) SELECT id, 'Words', 1, {NOW} FROM messages"
+    );
+    for statement in [first, &chats, &messages, &summaries, last] {
         db.execute_unprepared(statement).await.unwrap();
     }
 }
 
 /// Whether a line of a plan scans a whole table that grows, or an index without a condition.
 fn is_scan(line: &str, next: Option<&String>) -> bool {
-    const GROWING: [&str; 4] = ["messages", "chats", "m", "c"];
+    const GROWING: [&str; 7] = ["messages", "chats", "summaries", "m", "c", "s", "jump"];
     const PARTIAL: [&str; 3] = ["messages_running", "messages_streaming", "chats_deleted"];
     let line = line.trim().trim_start_matches("->").trim();
     if PARTIAL.iter().any(|index| line.contains(index)) {
@@ -159,6 +163,8 @@ fn reply(boot: BootId) -> message::Model {
         body: String::new(),
         layout: None,
         branch_tokens: 0,
+        checkpoint_id: None,
+        token_ratio: 1_000,
         idempotency_key: None,
         boot_id: Some(boot),
         is_stop_requested: false,
@@ -245,6 +251,27 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     db.assert_no_scan("running_owners");
 });
 
+on_both_databases!(prompts_are_read_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (id, other) = (MessageId(uuid(1)), MessageId(uuid(5)));
+    for readable in [Readable::Of(UserId(uuid(3))), Readable::All] {
+        contexts::ends(db, readable, &[id, other]).await.unwrap();
+        db.assert_no_scan("ends");
+    }
+    for checkpoint in [None, Some(other)] {
+        contexts::newest(db, id, 3, checkpoint, 1_000).await.unwrap();
+        db.assert_no_scan("newest");
+    }
+    contexts::first_reaching(db, &[(id, 3), (other, 4)]).await.unwrap();
+    db.assert_no_scan("first_reaching");
+    contexts::checkpoint(db, id).await.unwrap();
+    db.assert_no_scan("checkpoint");
+    contexts::checkpoint_sizes(db, &[id, other]).await.unwrap();
+    db.assert_no_scan("checkpoint_sizes");
+    contexts::set_checkpoint(db, other, id, 100).await.unwrap();
+    db.assert_no_scan("set_checkpoint");
+});
+
 on_both_databases!(chats_are_read_by_index, |database| async move {
     let db = &Explained::connect(&database).await;
     let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(2)));
@@ -265,6 +292,9 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     }
     chats::count(db, Readable::Of(owner), &Filter::default()).await.unwrap();
     db.assert_no_scan("count");
+    chats::set_excerpt(db, chat, "One", DateTime::UNIX_EPOCH).await.unwrap();
+    chats::claim_title(db, chat).await.unwrap();
+    db.assert_no_scan("titles");
     chats::mark_all_deleted(db, owner, DateTime::UNIX_EPOCH).await.unwrap();
     db.assert_no_scan("mark_all_deleted");
     chats::find_deleted(db).await.unwrap();

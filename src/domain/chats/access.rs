@@ -25,7 +25,7 @@ impl ChatAccess {
     }
 
     /// The same right as a condition for storage queries.
-    pub(super) fn readable(self) -> Readable {
+    pub(in crate::domain) fn readable(self) -> Readable {
         self.0
     }
 }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::{ChatAccess, Chats};
 use crate::domain::Result;
+use crate::domain::tokens::{Ratio, message_tokens};
 use crate::entity::enums::{MessageRole, MessageStatus};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message;
@@ -11,8 +12,6 @@ use crate::storage;
 
 /// The most messages in a list without pagination.
 pub const MAX_SIBLINGS: u64 = 100;
-/// The overhead of a message in addition to its text, in tokens.
-const MESSAGE_TOKENS: i32 = 4;
 
 impl Chats {
     /// The readable ones of these messages. This and the methods below stop reading once the result has more than
@@ -39,8 +38,8 @@ impl Chats {
     }
 }
 
-/// A new, complete message with the position of a root; [`tree::append`] sets another one. `parent` is only used for the
-/// token estimate of the branch.
+/// A new, complete message with the position of a root; [`tree::append`] sets another one. `parent` is only used for what
+/// a branch passes on: its tokens, their ratio, and its checkpoint.
 ///
 /// [`tree::append`]: super::tree::append
 pub fn message(
@@ -64,6 +63,8 @@ pub fn message(
         body: content.to_owned(),
         layout: None,
         branch_tokens: parent.map_or(0, |parent| parent.branch_tokens).saturating_add(message_tokens(content)),
+        checkpoint_id: parent.and_then(|parent| parent.checkpoint_id),
+        token_ratio: parent.map_or(Ratio::ONE.per_thousand(), |parent| parent.token_ratio),
         idempotency_key: None,
         boot_id: None,
         is_stop_requested: false,
@@ -79,30 +80,5 @@ pub fn message(
         duration_ms: None,
         created_at: now,
         completed_at: Some(now),
-    }
-}
-
-/// Estimates the tokens of a text: one per four ASCII characters, and one per other character. For code and most
-/// languages the estimate is too high, so that context windows and quotas are not exceeded.
-pub fn estimate_tokens(text: &str) -> i32 {
-    let ascii = text.bytes().filter(u8::is_ascii).count();
-    let others = text.chars().count() - ascii;
-    i32::try_from(ascii.div_ceil(4) + others).unwrap_or(i32::MAX)
-}
-
-/// Estimates the tokens of a message.
-pub fn message_tokens(content: &str) -> i32 {
-    estimate_tokens(content).saturating_add(MESSAGE_TOKENS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn estimates_err_on_the_high_side() {
-        assert_eq!(estimate_tokens(""), 0);
-        assert_eq!(estimate_tokens("Hello, world!"), 4);
-        assert_eq!(estimate_tokens("日本語"), 3);
     }
 }

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 pub mod branches;
 mod message;
+pub(in crate::domain) mod titles;
 pub(in crate::domain) mod tree;
 
 use std::sync::Arc;
@@ -13,14 +14,14 @@ use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
 
 pub use access::ChatAccess;
-pub use message::{MAX_SIBLINGS, estimate_tokens, message, message_tokens};
+pub use message::{MAX_SIBLINGS, message};
 
 use crate::clock::{Clock, IdGenerator};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Change, Checks, Lines};
 use crate::domain::macros::Macros;
 use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters};
-use crate::entity::enums::MessageRole;
+use crate::entity::enums::{MessageRole, TitleState};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{self, character, chat};
 use crate::llm::registry::{Model, Registry};
@@ -174,8 +175,16 @@ impl Chats {
         let mut chat = storage::chats::lock(&transaction, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
         match changes.title {
             Change::Keep => {}
-            Change::Clear => (chat.title, chat.title_key) = (None, None),
-            Change::Set(title) => (chat.title, chat.title_key) = (Some(title.clone()), Some(title.to_lowercase())),
+            Change::Clear => {
+                (chat.title, chat.title_key) = (None, None);
+                if chat.title_state != TitleState::Due {
+                    chat.title_state = TitleState::Final;
+                }
+            }
+            Change::Set(title) => {
+                (chat.title, chat.title_key) = (Some(title.clone()), Some(title.to_lowercase()));
+                chat.title_state = TitleState::Final;
+            }
         }
         match changes.character_id {
             Change::Keep => {}
@@ -308,6 +317,7 @@ impl NewChatPlan {
             owner_id: viewer.user_id,
             title: input.title.clone(),
             title_key: input.title.as_ref().map(|title| title.to_lowercase()),
+            title_state: if input.title.is_some() { TitleState::Final } else { TitleState::Due },
             character_id: input.character_id,
             model_id: model.id.clone(),
             is_pinned: false,

@@ -9,7 +9,8 @@ use super::journal::{Abandoned, FinalReply};
 use super::parts::{self, Call, CallResult, Piece, ToolCallState};
 use super::running::Registration;
 use super::write::Progress;
-use crate::domain::chats::estimate_tokens;
+use crate::domain::chats::titles;
+use crate::domain::tokens::{Ratio, estimate_tokens, estimated_usage, message_tokens, settled_usage};
 use crate::domain::usage::{Call as ProviderCall, signed};
 use crate::entity::enums::{CallKind, FinishReason, MessageStatus, PieceKind, ReplyErrorCode};
 use crate::entity::ids::{CharacterId, MessageId, UserId};
@@ -42,10 +43,12 @@ impl Engine {
     pub(super) fn end(&self, registration: Registration, record: Record<'_>) {
         let pieces = close_calls(registration.reply().log.pieces());
         let (user_id, character_id) = (registration.reply().owner, record.character_id);
-        let model = record.progress.model.clone();
+        let progress = record.progress;
         let row = self.final_row(&pieces, record);
-        let entry = entry(&row, model.as_deref(), user_id, character_id);
-        let reply = FinalReply { owner: Some(self.boot), calls: call_rows(row.id, &pieces), entry, row };
+        let entry = entry(&row, progress.model.as_deref(), user_id, character_id);
+        let is_complete = row.status == MessageStatus::Complete;
+        let excerpt = progress.first_question.as_deref().filter(|_| is_complete).and_then(titles::excerpt);
+        let reply = FinalReply { owner: Some(self.boot), calls: call_rows(row.id, &pieces), entry, row, excerpt };
         self.journal.end(registration, reply);
     }
 
@@ -61,18 +64,11 @@ impl Engine {
         };
         let written = text_tokens(pieces);
         let is_whole = matches!(ending, Ending::Complete(_));
-        let usage = match progress.usage {
-            // A reply that failed before its first token is free.
-            _ if matches!(ending, Ending::Failed(_)) && pieces.is_empty() => None,
-            // A count of zero for a reply with text is treated as missing.
-            Some(counted) if is_whole && (counted.output_tokens > 0 || written == 0) => Some((counted, false)),
-            // Providers send the final count at the end. For a reply that was cut short, the last count may be the
-            // initial one.
-            Some(counted) => {
-                Some((Usage { output_tokens: counted.output_tokens.max(written.unsigned_abs()), ..counted }, true))
-            }
-            None if is_whole || !pieces.is_empty() => Some((estimate(progress.prompt_tokens, written), true)),
-            None => None,
+        let (is_failed, has_output) = (matches!(ending, Ending::Failed(_)), !pieces.is_empty());
+        // A reply that failed before its first token is free.
+        let usage = match is_failed && !has_output {
+            true => None,
+            false => settled_usage(progress.usage, is_whole, has_output, progress.prompt_tokens, written),
         };
         if let Some((usage, is_estimate)) = usage {
             set_usage(&mut reply, progress.model.as_deref(), usage, is_estimate);
@@ -80,7 +76,13 @@ impl Engine {
         if let Some(model) = &progress.model {
             reply.model_id = Some(model.id.clone());
         }
-        reply.branch_tokens = question.branch_tokens.saturating_add(written);
+        if let Some(ratio) = usage
+            .filter(|(_, is_estimate)| !is_estimate)
+            .and_then(|(usage, _)| Ratio::measured(usage.input_tokens, progress.prompt_tokens))
+        {
+            reply.token_ratio = ratio.per_thousand();
+        }
+        reply.branch_tokens = question.branch_tokens.saturating_add(content_tokens(&reply));
         reply.time_to_first_token_ms = progress.time_to_first_token.map(milliseconds);
         reply.duration_ms = Some(milliseconds(progress.duration()));
         reply.completed_at = Some(self.clock.now());
@@ -97,16 +99,16 @@ pub(super) fn interrupted(abandoned: Abandoned, models: &Registry, now: DateTime
     let written = text_tokens(&pieces);
     let model = row.model_id.as_deref().and_then(|id| models.get(id));
     if !pieces.is_empty() {
-        let usage = estimate(row.branch_tokens, written);
+        let usage = estimated_usage(row.branch_tokens, written);
         set_usage(&mut row, model.as_deref(), usage, true);
     }
-    row.branch_tokens = row.branch_tokens.saturating_add(written);
+    row.branch_tokens = row.branch_tokens.saturating_add(content_tokens(&row));
     row.status = MessageStatus::Interrupted;
     row.error_code = Some(ReplyErrorCode::Interrupted);
     row.completed_at = Some(now);
     let owner = row.boot_id.take();
     let entry = entry(&row, model.as_deref(), user_id, character_id);
-    FinalReply { owner, calls: call_rows(row.id, &pieces), entry, row }
+    FinalReply { owner, calls: call_rows(row.id, &pieces), entry, row, excerpt: None }
 }
 
 /// The ledger entry of a reply with this final row.
@@ -178,13 +180,15 @@ fn set_usage(reply: &mut message::Model, model: Option<&Model>, usage: Usage, is
     reply.cost_nanodollars = model.and_then(|model| model.cost(&usage));
 }
 
+/// The tokens of a reply in the prompts that follow it, which contain its text only.
+fn content_tokens(reply: &message::Model) -> i32 {
+    let content = parts::content(reply);
+    if content.trim().is_empty() { 0 } else { message_tokens(&content) }
+}
+
 fn text_tokens(pieces: &[Piece]) -> i32 {
     let texts = pieces.iter().filter(|piece| parts::is_text(piece.kind));
     texts.fold(0, |sum, piece| sum.saturating_add(estimate_tokens(&piece.body)))
-}
-
-fn estimate(input: i32, output: i32) -> Usage {
-    Usage { input_tokens: input.unsigned_abs(), output_tokens: output.unsigned_abs(), cached_input_tokens: 0 }
 }
 
 fn milliseconds(duration: Duration) -> i32 {

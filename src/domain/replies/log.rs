@@ -147,6 +147,19 @@ impl ReplyLog {
         self.lock().outcome.clone()
     }
 
+    /// Waits for the end of the log.
+    pub async fn ended(&self) -> Outcome {
+        let mut growth = self.watch();
+        loop {
+            if let Some(outcome) = self.outcome() {
+                return outcome;
+            }
+            if growth.changed().await.is_err() {
+                return Outcome::Lost;
+            }
+        }
+    }
+
     /// The end position of the log.
     pub fn position(&self) -> i32 {
         self.lock().end

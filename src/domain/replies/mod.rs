@@ -1,7 +1,8 @@
 //! Replies: durable jobs with a log, independent of the connections that read them.
 //!
 //! `start` creates the rows and registers the log, `write` runs the model and appends to the log, `end` builds the final
-//! row, `read` serves any number of readers from any position, and `journal` saves everything.
+//! row, `journal` saves everything, `read` serves any number of readers from any position, and `afterwards` writes titles
+//! and summaries.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -12,16 +13,18 @@ use tokio_util::task::TaskTracker;
 
 use crate::clock::{Clock, IdGenerator};
 use crate::domain::Result;
+use crate::domain::completions::Completions;
+use crate::domain::context::{Contexts, Summaries};
 use crate::entity::ids::{BootId, MessageId};
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
 use crate::storage::Database;
 
+mod afterwards;
 mod end;
 mod journal;
 pub mod log;
 pub mod parts;
-mod prompt;
 mod read;
 mod running;
 mod send;
@@ -49,6 +52,10 @@ pub struct Parts {
     pub ids: Arc<IdGenerator>,
     /// The models.
     pub models: Arc<Registry>,
+    /// Builds the prompts.
+    pub contexts: Contexts,
+    /// Calls models in the background.
+    pub completions: Completions,
     /// The id of this run of the process, which owns the replies that it writes.
     pub boot: BootId,
     /// The registry of running replies.
@@ -66,6 +73,7 @@ pub struct Parts {
 struct Engine {
     parts: Parts,
     journal: Arc<Journal>,
+    summaries: Summaries,
     /// The logs of replies that other nodes write and that have readers on this node.
     replicas: Mutex<HashMap<MessageId, Weak<log::ReplyLog>>>,
 }
@@ -82,7 +90,8 @@ impl Replies {
             clock: Arc::clone(&parts.clock),
             hard_stop: parts.hard_stop.clone(),
         }));
-        Self(Arc::new(Engine { parts, journal, replicas: Mutex::default() }))
+        let summaries = Summaries::new(parts.contexts.clone(), parts.completions.clone());
+        Self(Arc::new(Engine { parts, journal, summaries, replicas: Mutex::default() }))
     }
 
     /// Acquires this node's lease, and ends the replies that cannot be running any more: on SQLite all of them, on

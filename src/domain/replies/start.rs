@@ -103,7 +103,7 @@ impl super::Replies {
             model_id: Some(model.id.clone()),
             branch_tokens: message.branch_tokens,
             completed_at: None,
-            ..chats::message(reply_id, chat.id, MessageRole::Assistant, "", None, now)
+            ..chats::message(reply_id, chat.id, MessageRole::Assistant, "", Some(&message), now)
         };
         if let Some(plan) = plan {
             plan.write(&transaction).await?;
@@ -116,7 +116,8 @@ impl super::Replies {
 
         let [message, reply] = rows;
         let chain = engine.models.chain(&model.id);
-        engine.spawn(Job { registration, reply: reply.clone(), question: message.clone(), character, chain });
+        let (row, question) = (reply.clone(), message.clone());
+        engine.spawn(Job { registration, reply: row, question, chat: chat.clone(), character, chain });
         Ok(Started { chat, message, reply })
     }
 }

@@ -11,23 +11,21 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Engine;
+use super::afterwards::Afterwards;
 use super::end::{Ending, Record};
 use super::parts::{Call, CallResult, Piece, StoredCall};
-use super::prompt::{Prompt, request_tokens};
 use super::running::{Registration, RunningReply};
 use crate::domain::Result;
-use crate::entity::enums::{PieceKind, ReplyErrorCode};
-use crate::entity::ids::ToolCallId;
-use crate::entity::{character, message};
+use crate::domain::context::Fit;
+use crate::entity::enums::{PieceKind, ReplyErrorCode, TitleState};
+use crate::entity::ids::{MessageId, ToolCallId};
+use crate::entity::{character, chat, message};
 use crate::llm::driver::{self, DriverEvent};
 use crate::llm::registry::Model;
 use crate::llm::{Event, Usage};
-use crate::storage;
 
 /// The maximum size of one reply in bytes, including reasoning, tool calls and their results.
 const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
-/// The number of messages that are loaded by one query for a prompt.
-const PROMPT_BATCH: i32 = 100;
 
 /// The task of writing one reply.
 pub(super) struct Job {
@@ -35,6 +33,7 @@ pub(super) struct Job {
     pub(super) reply: message::Model,
     /// The message to be answered.
     pub(super) question: message::Model,
+    pub(super) chat: chat::Model,
     pub(super) character: Option<character::Model>,
     /// The model and its fallbacks.
     pub(super) chain: Vec<Arc<Model>>,
@@ -45,7 +44,14 @@ pub(super) struct Progress {
     started: Instant,
     pub(super) model: Option<Arc<Model>>,
     pub(super) usage: Option<Usage>,
+    /// The estimated tokens of the prompt.
     pub(super) prompt_tokens: i32,
+    /// The model to which the prompt was sent last, and how the prompt fits its context window.
+    sent: Option<(Arc<Model>, Fit)>,
+    /// A summary that the prompt contains and that the branch does not find by itself.
+    found_checkpoint: Option<MessageId>,
+    /// The first message of the user, if the chat needs a title.
+    pub(super) first_question: Option<String>,
     pub(super) time_to_first_token: Option<Duration>,
     /// The size of all pieces, in bytes.
     bytes: usize,
@@ -73,6 +79,9 @@ impl Engine {
             model: job.chain.first().cloned(),
             usage: None,
             prompt_tokens: 0,
+            sent: None,
+            found_checkpoint: None,
+            first_question: None,
             time_to_first_token: None,
             bytes: 0,
             calls: HashMap::new(),
@@ -93,20 +102,31 @@ impl Engine {
                 }
             },
         };
-        let Job { registration, reply, question, character, .. } = job;
-        let character_id = character.map(|character| character.id);
+        let Job { registration, reply, question, chat, character, .. } = job;
+        let character_id = character.as_ref().map(|character| character.id);
         self.end(registration, Record { reply, question, character_id, ending, progress: &progress });
+        let Progress { first_question, found_checkpoint, sent, .. } = progress;
+        let afterwards = Afterwards { chat, character, first_question, found_checkpoint, sent };
+        self.work_afterwards(&running, afterwards).await;
     }
 
     async fn generate(&self, job: &Job, running: &RunningReply, progress: &mut Progress) -> Result<Ending> {
-        let prompt = Arc::new(self.prompt(job).await?);
+        let (owner, chain) = (job.chat.owner_id, job.chain.clone());
+        let prompt = self.contexts.prompt(owner, job.character.as_ref(), &job.question, &chain).await?;
+        if job.chat.title_state == TitleState::Due {
+            let first = prompt.first_question().unwrap_or(&job.question.body);
+            progress.first_question = Some(first.to_owned());
+        }
+        progress.found_checkpoint = prompt.checkpoint_id().filter(|id| job.question.checkpoint_id != Some(*id));
+        let prompt = Arc::new(prompt);
         let for_model = Arc::clone(&prompt);
-        let chain = job.chain.clone();
         let mut events = std::pin::pin!(driver::stream(chain, move |model| for_model.request(model), self.policy));
         while let Some(event) = events.next().await {
             let event = match event {
                 Ok(DriverEvent::Attempt(model)) => {
-                    progress.prompt_tokens = request_tokens(&prompt.request(&model));
+                    let fit = prompt.fit(&model);
+                    progress.prompt_tokens = fit.estimated_tokens;
+                    progress.sent = Some((Arc::clone(&model), fit));
                     progress.model = Some(model);
                     continue;
                 }
@@ -142,26 +162,6 @@ impl Engine {
             running.log.append(piece);
         }
         Ok(Ending::Failed(ReplyErrorCode::ProviderTruncated))
-    }
-
-    /// The prompt: the branch from the question upwards, limited to the largest context window of the models.
-    async fn prompt(&self, job: &Job) -> Result<Prompt> {
-        let window = job.chain.iter().map(|model| model.context_window).max().unwrap_or(0);
-        let above = job.question.branch_tokens.saturating_sub(i32::try_from(window).unwrap_or(i32::MAX));
-        let mut branch = Vec::new();
-        let mut to = job.question.depth + 1;
-        while to > 0 {
-            let from = (to - PROMPT_BATCH).max(0);
-            let mut batch = storage::messages::branch(self.database.reader(), job.question.id, from, to).await?;
-            let is_enough = batch.first().is_none_or(|oldest| oldest.branch_tokens <= above);
-            batch.append(&mut branch);
-            branch = batch;
-            if is_enough {
-                break;
-            }
-            to = from;
-        }
-        Ok(Prompt::new(job.character.as_ref(), &branch))
     }
 
     fn call(

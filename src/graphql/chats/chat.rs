@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_graphql::{Context, ID, InputObject, Object};
 use tokio::sync::OnceCell;
 
-use super::Message;
+use super::{ContextUsage, Message};
 use crate::domain::branches::{BranchCursor, BranchQuery, unknown_cursor};
 use crate::domain::input::search_key;
-use crate::domain::{self, ChatAccess, ChatCursor, Error, Result, Viewer};
+use crate::domain::{self, ChatAccess, ChatCursor, ContextQuery, Error, Result, Viewer};
 use crate::entity::{chat, message};
 use crate::graphql::accounts::User;
 use crate::graphql::characters::Character;
@@ -78,7 +78,10 @@ impl Chat {
         ids::show(self.row.id)
     }
 
-    /// The chat's title. Null until the user sets one.
+    /// The title that the user has set. Otherwise the chat's model writes one in the background after the first reply that
+    /// is COMPLETE, which counts as usage. Until then, and if that fails or the model is a demo model, an excerpt of the
+    /// first message is the title. After that, only the user changes it. Null before the first COMPLETE reply, and if the
+    /// user has removed it.
     async fn title(&self) -> Option<&str> {
         self.row.title.as_deref()
     }
@@ -138,6 +141,19 @@ impl Chat {
         let Some(id) = self.row.leaf_id else { return Ok(None) };
         let access = self.access(ctx).await?;
         Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
+    }
+
+    /// How much of the model's context window the active branch uses. Null if the model is no longer configured.
+    async fn context_usage(&self, ctx: &Context<'_>) -> Result<Option<ContextUsage>> {
+        let access = self.access(ctx).await?;
+        let query = ContextQuery {
+            chat_id: self.row.id,
+            owner_id: self.row.owner_id,
+            character_id: self.row.character_id,
+            model_id: self.row.model_id.clone(),
+            leaf_id: self.row.leaf_id,
+        };
+        Ok(ctx.loaders().load_one(Within(access, query)).await?.map(ContextUsage::from))
     }
 
     /// The messages of one branch, oldest first: the active branch or, if `branch` is given, the branch through that

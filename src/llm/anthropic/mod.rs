@@ -10,7 +10,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 pub(super) use self::stream::Messages;
 use self::wire::{Message, Request, Thinking};
 use super::http::Endpoint;
-use super::prompt::turns;
+use super::prompt::{system_text, turns};
 use super::{CompletionRequest, EventStream, Provider, ProviderError, Speaker};
 use crate::config::models::{ModelEntry, ProviderSettings};
 
@@ -66,7 +66,7 @@ impl Anthropic {
         Request {
             model: &request.model,
             max_tokens: request.max_output_tokens.unwrap_or(DEFAULT_MAX_TOKENS),
-            system: request.system.as_deref().filter(|system| !system.trim().is_empty()),
+            system: system_text(&request.system),
             messages,
             // The API's range ends at 1.
             temperature: request.temperature.filter(|_| self.takes_temperature).map(|heat| heat.clamp(0.0, 1.0)),

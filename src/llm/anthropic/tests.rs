@@ -42,7 +42,7 @@ fn a_request_has_only_parameters_that_the_model_accepts() {
     );
     let older = Anthropic { takes_temperature: true, asks_reasoning: false, ..adapter("claude-sonnet-5-5") };
     let request =
-        CompletionRequest { system: Some(" ".to_owned()), max_output_tokens: None, temperature: Some(1.7), ..request };
+        CompletionRequest { system: vec![" ".to_owned()], max_output_tokens: None, temperature: Some(1.7), ..request };
     let sent = serde_json::to_value(older.request(&request)).unwrap();
     assert_eq!((&sent["temperature"], &sent["max_tokens"]), (&json!(1.0), &json!(8192)));
     assert!(sent.get("system").is_none() && sent.get("thinking").is_none());

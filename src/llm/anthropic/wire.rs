@@ -8,7 +8,7 @@ pub(super) struct Request<'a> {
     pub(super) model: &'a str,
     pub(super) max_tokens: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) system: Option<&'a str>,
+    pub(super) system: Option<String>,
     pub(super) messages: Vec<Message>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) temperature: Option<f32>,

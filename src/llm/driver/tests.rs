@@ -31,6 +31,7 @@ fn model(id: &str, scripts: Vec<Vec<Result<Event, ReplyErrorCode>>>) -> Arc<Mode
         first_event: Duration::from_secs(60),
         fallback: Vec::new(),
         is_available: true,
+        is_demo: false,
         service: Arc::new(Scripted(std::sync::Mutex::new(scripts.into()))),
     })
 }

@@ -4,8 +4,6 @@ mod calls;
 mod stream;
 mod wire;
 
-use std::borrow::Cow;
-
 use async_trait::async_trait;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, Url};
@@ -13,7 +11,7 @@ use reqwest::{Client, Url};
 pub(super) use self::stream::ChatCompletion;
 use self::wire::{Message, Request, StreamOptions};
 use super::http::Endpoint;
-use super::prompt::turns;
+use super::prompt::{system_text, turns};
 use super::{CompletionRequest, EventStream, Provider, ProviderError, Speaker};
 use crate::config::models::{ModelEntry, ProviderSettings};
 
@@ -49,14 +47,13 @@ impl OpenAi {
     }
 
     fn request<'a>(&self, request: &'a CompletionRequest) -> Request<'a> {
-        let system = request.system.as_deref().filter(|system| !system.trim().is_empty());
-        let system = system.map(|system| Message { role: "system", content: Cow::Borrowed(system) });
+        let system = system_text(&request.system).map(|content| Message { role: "system", content });
         let talk = turns(&request.messages).into_iter().map(|(speaker, content)| Message {
             role: match speaker {
                 Speaker::User => "user",
                 Speaker::Assistant => "assistant",
             },
-            content: Cow::Owned(content),
+            content,
         });
         Request {
             model: &request.model,

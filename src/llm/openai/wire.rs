@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Serialize)]
 pub(super) struct Request<'a> {
     pub(super) model: &'a str,
-    pub(super) messages: Vec<Message<'a>>,
+    pub(super) messages: Vec<Message>,
     /// The field of compatible servers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) max_tokens: Option<u32>,
@@ -21,9 +21,9 @@ pub(super) struct Request<'a> {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Message<'a> {
+pub(super) struct Message {
     pub(super) role: &'static str,
-    pub(super) content: std::borrow::Cow<'a, str>,
+    pub(super) content: String,
 }
 
 #[derive(Debug, Serialize)]

@@ -21,7 +21,7 @@ pub(super) fn client() -> reqwest::Client {
 pub(super) fn question(model: &str) -> CompletionRequest {
     CompletionRequest {
         model: model.to_owned(),
-        system: Some("Be brief.".to_owned()),
+        system: vec!["Be brief.".to_owned()],
         messages: vec![PromptMessage { speaker: Speaker::User, content: "Hello?".to_owned() }],
         max_output_tokens: Some(100),
         temperature: Some(0.5),

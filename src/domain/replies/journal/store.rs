@@ -25,6 +25,8 @@ pub(in super::super) struct FinalReply {
     pub(in super::super) calls: Vec<tool_call::Model>,
     /// The entry for the usage ledger.
     pub(in super::super) entry: ledger_entry::Model,
+    /// The title that the chat gets if it is due for one.
+    pub(in super::super) excerpt: Option<String>,
 }
 
 /// A STREAMING reply that no task writes, with its saved content.
@@ -121,7 +123,13 @@ impl DatabaseStore {
             storage::messages::insert_calls(transaction, calls).await?;
             let mut chats: Vec<ChatId> = saved.iter().map(|reply| reply.row.chat_id).collect();
             chats.dedup();
-            storage::chats::touch(transaction, &chats, self.clock.now()).await?;
+            let now = self.clock.now();
+            storage::chats::touch(transaction, &chats, now).await?;
+            for reply in saved {
+                if let Some(excerpt) = &reply.excerpt {
+                    storage::chats::set_excerpt(transaction, reply.row.chat_id, excerpt, now).await?;
+                }
+            }
         }
         let mut before = match others.is_empty() {
             true => Vec::new(),

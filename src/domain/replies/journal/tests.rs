@@ -325,7 +325,7 @@ impl World {
             let status = if is_whole { MessageStatus::Complete } else { MessageStatus::Stopped };
             let row = message::Model { body, layout, status, boot_id: None, ..row };
             let entry = entry(&row, None, UserId(row.id.0), None);
-            journal.end(registration, FinalReply { owner, row, calls: Vec::new(), entry });
+            journal.end(registration, FinalReply { owner, row, calls: Vec::new(), entry, excerpt: None });
         })));
         written
     }
