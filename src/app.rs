@@ -14,9 +14,8 @@ use crate::clock::{Clock, IdGenerator, SystemClock};
 use crate::config::LimitSettings;
 use crate::config::Settings;
 use crate::config::auth::SigningSecrets;
-use crate::config::command_line::{CreateUser, MigrateCommand};
 use crate::config::models::ModelSettings;
-use crate::domain::accounts::{Accounts, NewUser};
+use crate::domain::accounts::Accounts;
 use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
@@ -25,7 +24,7 @@ use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
 use crate::graphql::context::State;
 use crate::graphql::document;
-use crate::graphql::schema::{self, Api};
+use crate::graphql::schema::Api;
 use crate::http::{self, Authenticate, Connections, Edge, Limits, Ready, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::llm::driver::Policy;
@@ -34,6 +33,10 @@ use crate::storage::boot_file::BootFile;
 use crate::storage::migrations::{self, Step};
 use crate::storage::{Database, ServerLock};
 use crate::{jobs, llm};
+
+mod commands;
+
+pub use commands::{backup, create_user, migrate, schema};
 
 /// Time limit of the readiness check of the database.
 const READY_LIMIT: Duration = Duration::from_secs(2);
@@ -47,47 +50,6 @@ impl StartError {
     fn new(what: &str, cause: impl Display) -> Self {
         Self(format!("{what}: {cause}"))
     }
-}
-
-/// Runs a migration command and returns its output.
-///
-/// # Errors
-/// The database cannot be reached or used, or a migration fails.
-pub async fn migrate(settings: &Settings, command: MigrateCommand) -> Result<String, StartError> {
-    let url = database_url(settings)?;
-    let failed = |cause| StartError::new("DATABASE_URL: the migration failed", cause);
-    let step = match command {
-        MigrateCommand::Up { n } => Some(Step::Up(n)),
-        MigrateCommand::Down { n } => Some(Step::Down(n)),
-        MigrateCommand::Fresh => Some(Step::Fresh),
-        MigrateCommand::Status => None,
-    };
-    if let Some(step) = step {
-        let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
-        migrations::run(&url, step).await.map_err(failed)?;
-    }
-    let all = migrations::status(&url).await.map_err(failed)?;
-    let line =
-        |(name, is_applied): &(String, bool)| format!("{name} {}\n", if *is_applied { "applied" } else { "pending" });
-    Ok(all.iter().map(line).collect())
-}
-
-/// Creates a user, also while a server is running on the database, and returns the output.
-///
-/// # Errors
-/// The database cannot be reached, or the user is invalid.
-pub async fn create_user(settings: &Settings, user: CreateUser, password: String) -> Result<String, StartError> {
-    let url = database_url(settings)?;
-    let failed = |cause| StartError::new("DATABASE_URL: cannot use the database", cause);
-    migrations::run(&url, Step::Up(None)).await.map_err(failed)?;
-    let database = Database::connect(&url, 1).await.map_err(failed)?;
-    let accounts =
-        accounts(settings, &secrets(settings)?, &database, Arc::new(SystemClock), Arc::default(), TaskTracker::new())?;
-    let CreateUser { username, email, admin } = user;
-    let new = NewUser { username, email, password, full_name: None };
-    let created = accounts.create_user(new, admin).await.map_err(|cause| refused("cannot create the user", &cause))?;
-    database.close().await;
-    Ok(format!("created {} ({})\n", created.username, created.id))
 }
 
 /// Builds the accounts of this process.
@@ -110,12 +72,10 @@ fn secrets(settings: &Settings) -> Result<SigningSecrets, StartError> {
 }
 
 /// Creates `DATA_DIR`, which contains the default database.
-fn database_url(settings: &Settings) -> Result<String, StartError> {
+fn create_data_dir(settings: &Settings) -> Result<(), StartError> {
     let folder = &settings.server.data_dir;
-    std::fs::create_dir_all(folder).map_err(|cause| {
-        StartError::new(&format!("DATA_DIR: cannot create {:?}", folder.display().to_string()), cause)
-    })?;
-    Ok(settings.database_url().expose().to_owned())
+    std::fs::create_dir_all(folder)
+        .map_err(|cause| StartError::new(&format!("DATA_DIR: cannot create {:?}", folder.display().to_string()), cause))
 }
 
 /// All errors of an input in one line, or the cause of an internal error.
@@ -129,11 +89,6 @@ fn refused(what: &str, cause: &Error) -> StartError {
     }
 }
 
-/// Returns the schema as SDL.
-pub fn schema() -> String {
-    schema::sdl()
-}
-
 /// Serves until a signal and returns the exit code.
 ///
 /// # Errors
@@ -143,7 +98,8 @@ pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode
         .map_err(|cause| StartError::new("cannot listen for signals", cause))?;
     let tls =
         settings.protection.tls_files().map(Tls::load).transpose().map_err(|cause| StartError(cause.to_string()))?;
-    let url = database_url(&settings)?;
+    create_data_dir(&settings)?;
+    let url = settings.database_url().expose().to_owned();
     let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
     let secrets = secrets(&settings)?;
     let (listener, address) = listen(&settings)?;

@@ -45,6 +45,7 @@ fn run(line: CommandLine) -> Result<ExitCode, Box<dyn Error>> {
         },
         Command::Migrate(command) => print(&runtime.block_on(app::migrate(&settings, command))?),
         Command::Schema => print(&app::schema()),
+        Command::Backup { file } => print(&runtime.block_on(app::backup(&settings, &file))?),
         Command::User(UserCommand::Create(user)) => {
             let password = read_password()?;
             print(&runtime.block_on(app::create_user(&settings, user, password))?)

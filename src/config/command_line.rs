@@ -2,7 +2,7 @@
 
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -37,6 +37,11 @@ pub enum Command {
     /// Manage accounts.
     #[command(subcommand)]
     User(UserCommand),
+    /// Copy a SQLite database into a new file, also while the server runs.
+    Backup {
+        /// The file to create; an existing file is never overwritten.
+        file: PathBuf,
+    },
 }
 
 /// The migration commands.

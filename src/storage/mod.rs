@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 pub mod audit;
+pub mod backup;
 pub mod boot_file;
 pub mod branches;
 pub mod characters;
@@ -20,6 +21,7 @@ pub mod chats;
 mod connection;
 pub mod failure;
 pub mod idempotency;
+mod location;
 pub mod login_failures;
 pub mod messages;
 pub mod migrations;
@@ -34,6 +36,7 @@ pub mod sessions;
 pub mod usage;
 pub mod users;
 
+pub use location::Location;
 use pool::PoolLimits;
 pub use pool::{Pool, Transaction};
 

@@ -1,69 +1,19 @@
-//! The command line: exit codes, error messages of one line, and files on disk.
+//! The command line, as an operator sees it: exit codes, one line for what is wrong, and what is left on the disk.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-const PASSWORD: &str = "velvet otter counts 41 lanterns";
-/// The maximum duration of a command, also on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
-
-struct Outcome {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Outcome {
-    /// The error message, which must be one line.
-    fn complaint(&self) -> &str {
-        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
-        self.stderr.strip_prefix("duologue: ").unwrap().trim_end()
-    }
-}
-
-/// Runs the binary in a folder, with only the given environment variables.
-fn duologue(folder: &Path, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outcome {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_duologue"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .envs(variables.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that reads no input may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let start = Instant::now();
-    let code = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status.code();
-        }
-        if start.elapsed() > LIMIT {
-            child.kill().unwrap();
-            panic!("{arguments:?} does not end");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    child.stdout.unwrap().read_to_string(&mut stdout).unwrap();
-    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
-    Outcome { code, stdout, stderr }
-}
+use crate::support::client::PASSWORD;
+use crate::support::command::duologue;
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 #[test]
-fn an_invalid_setting_ends_the_start_with_one_line() {
+fn a_bad_value_stops_the_start_with_one_line() {
     let home = folder();
     for (variable, value, expected) in [
         ("PORT", "80000", "PORT: \"80000\" is not accepted; it must be a whole number from 0 to 65535"),
@@ -84,26 +34,26 @@ fn an_invalid_setting_ends_the_start_with_one_line() {
         assert_eq!(outcome.code, Some(2), "{variable}: {}", outcome.stderr);
         assert!(outcome.complaint().starts_with(expected), "{}", outcome.stderr);
     }
-    assert!(!home.path().join("data").exists(), "nothing is created on disk");
+    assert!(!home.path().join("data").exists(), "nothing was begun");
 }
 
 #[test]
-fn unusable_tls_files_are_reported() {
+fn tls_files_that_cannot_be_used_are_told() {
     let home = folder();
     let files = [("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem"), ("LOG", "off")];
     let outcome = duologue(home.path(), &[], &files, "");
     assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
     assert!(outcome.complaint().starts_with("TLS_CERT: \"cert.pem\" is not accepted"), "{}", outcome.stderr);
-    assert!(!home.path().join("data").exists(), "nothing is created on disk");
+    assert!(!home.path().join("data").exists(), "nothing was begun");
 }
 
 #[test]
-fn production_requires_secrets() {
+fn production_wants_secrets() {
     let home = folder();
     let outcome = duologue(home.path(), &[], &[("ENVIRONMENT", "production")], "");
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.complaint().starts_with("JWT_SECRET: "), "{}", outcome.stderr);
-    assert!(!home.path().join("data").exists(), "no secret is generated");
+    assert!(!home.path().join("data").exists(), "and makes none itself");
     let strong = "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me";
     for (secret, password, told) in [
         ("your-secret-key-change-in-production", "velvet otter counts 41 lanterns", "JWT_SECRET: [secret]"),
@@ -123,7 +73,7 @@ fn production_requires_secrets() {
 }
 
 #[test]
-fn a_dotenv_file_is_read_and_the_environment_overrides_it() {
+fn a_dotenv_file_is_read_and_the_environment_wins() {
     let home = folder();
     std::fs::write(home.path().join(".env"), "PORT=none\nLOG=off\n").unwrap();
     let outcome = duologue(home.path(), &["migrate", "status"], &[], "");
@@ -139,7 +89,7 @@ fn a_dotenv_file_is_read_and_the_environment_overrides_it() {
 }
 
 #[test]
-fn a_wrong_command_line_is_reported_and_help_is_not_an_error() {
+fn a_wrong_command_line_is_told_and_help_is_no_error() {
     let home = folder();
     assert_eq!(duologue(home.path(), &["dance"], &[], "").code, Some(2));
     assert_eq!(duologue(home.path(), &["--no-such-flag"], &[], "").code, Some(2));
@@ -151,9 +101,9 @@ fn a_wrong_command_line_is_reported_and_help_is_not_an_error() {
 }
 
 #[test]
-fn an_unusable_database_is_reported() {
+fn a_database_that_cannot_be_used_is_told() {
     let home = folder();
-    std::fs::write(home.path().join("text.db"), "this is not a database ".repeat(100)).unwrap();
+    std::fs::write(home.path().join("text.db"), "this is no database, however long it is read ".repeat(100)).unwrap();
     for url in ["postgres://nobody:hunter2@127.0.0.1:1/none", "sqlite:/proc/none/a.db", "sqlite:text.db"] {
         let outcome = duologue(home.path(), &["serve"], &[("DATABASE_URL", url), ("PORT", "0"), ("LOG", "off")], "");
         assert_eq!(outcome.code, Some(1), "{url}: {}", outcome.stderr);
@@ -163,7 +113,7 @@ fn an_unusable_database_is_reported() {
 }
 
 #[test]
-fn a_port_in_use_is_reported() {
+fn a_port_in_use_is_told() {
     let home = folder();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
@@ -173,24 +123,24 @@ fn a_port_in_use_is_reported() {
 }
 
 #[test]
-fn the_first_start_creates_a_secret_that_only_its_owner_can_read() {
+fn the_first_start_makes_a_secret_for_its_owner_alone() {
     let home = folder();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let secret = home.path().join("state/jwt-secret");
     let start = || {
-        // The start fails at the port, after it has created its files.
+        // It gets as far as the port, which is after everything that is made on the disk.
         duologue(home.path(), &["--port", &port, "--data-dir", "state"], &[], "");
         std::fs::read_to_string(&secret).unwrap()
     };
     let first = start();
     assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(first.len() >= 32);
-    assert_eq!(start(), first, "the next start keeps the secret");
+    assert_eq!(start(), first, "and keeps it");
 }
 
 #[test]
-fn migrations_are_listed_and_reverted() {
+fn migrations_are_listed_and_taken_back() {
     let home = folder();
     let migrate = |arguments: &[&str]| {
         let outcome = duologue(home.path(), &[&["migrate"], arguments].concat(), &[], "");
@@ -210,7 +160,7 @@ fn migrations_are_listed_and_reverted() {
 }
 
 #[test]
-fn an_operator_creates_users() {
+fn an_operator_makes_users() {
     let home = folder();
     let create = |name: &str, extra: &[&str], input: &str| {
         let email = format!("{name}@example.com");

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod administration;
+mod backup;
 mod bad_input;
 mod branches;
 mod budget;
