@@ -232,7 +232,11 @@ pub async fn record_failure(database: &Database, entry: Entry) {
     }
     .await;
     if let Err(cause) = recorded {
-        tracing::error!(action, error = &cause as &dyn std::error::Error, "failure not recorded in the audit log");
+        tracing::error!(
+            action,
+            exception.message = &cause as &dyn std::error::Error,
+            "failure not recorded in the audit log"
+        );
     }
 }
 
