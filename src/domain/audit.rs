@@ -369,6 +369,16 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_names_every_action() {
+        let schema = include_str!("../../schema.graphql");
+        let entry = schema.split_once("\ntype AuditEntry ").unwrap().1;
+        let description = entry.split_once("\n\taction: ").unwrap().0;
+        for action in Action::iter() {
+            assert!(description.contains(&format!("`{}`", action.as_str())), "{}", action.as_str());
+        }
+    }
+
+    #[test]
     fn the_documentation_lists_every_action_and_no_other() {
         let page = include_str!("../../docs/operations.md");
         let section = page.split("\n## ").find(|section| section.starts_with("Audit log\n")).unwrap();
