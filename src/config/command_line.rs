@@ -455,6 +455,20 @@ mod tests {
     }
 
     #[test]
+    fn compose_passes_every_setting() {
+        let compose = include_str!("../../compose.yaml");
+        let passes = |name: &str| {
+            let names =
+                |line: &str| line.trim().strip_prefix("- ").is_some_and(|entry| entry.split('=').next() == Some(name));
+            compose.lines().any(names)
+        };
+        // The image sets it to the volume.
+        let settings = CommandLine::command().get_arguments().filter_map(variable_of).collect::<Vec<_>>();
+        let missing: Vec<_> = settings.iter().filter(|name| *name != "DATA_DIR" && !passes(name)).collect();
+        assert!(missing.is_empty(), "compose.yaml does not pass {missing:?}");
+    }
+
+    #[test]
     fn production_refuses_weak_secrets() {
         let line = parse(&[], &[("ENVIRONMENT", "production")]).unwrap_err().to_string();
         assert!(line.starts_with("JWT_SECRET: \"\" is not accepted"), "{line}");

@@ -32,6 +32,7 @@ mod providers;
 mod reading;
 mod replies;
 mod rights;
+mod rolling_restart;
 mod schema;
 mod self_service;
 mod sessions;
