@@ -22,7 +22,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 # ── runtime image ───────────────────────────────────────────────────────────────────────────────────────────────────────
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates curl \
+    && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin duologue \
     && install -d -o duologue -g duologue -m 0700 /data
@@ -32,7 +32,7 @@ WORKDIR /data
 ENV HOST=0.0.0.0 PORT=8000 DATA_DIR=/data LOG_FORMAT=json
 VOLUME /data
 EXPOSE 8000
-HEALTHCHECK --interval=10s --timeout=3s --start-period=20s --retries=3 \
-    CMD ["curl", "--fail", "--silent", "--show-error", "--max-time", "2", "http://127.0.0.1:8000/health/live"]
+# Follows HOST, PORT and TLS_CERT.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 CMD ["duologue", "health"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["duologue"]

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,8 @@ use crate::clock::{Clock, IdGenerator, SystemClock};
 use crate::config::LimitSettings;
 use crate::config::Settings;
 use crate::config::auth::SigningSecrets;
-use crate::config::command_line::{CreateUser, MigrateCommand};
 use crate::config::models::ModelSettings;
-use crate::domain::accounts::{Accounts, NewUser};
+use crate::domain::accounts::Accounts;
 use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
@@ -28,69 +28,49 @@ use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
 use crate::graphql::context::State;
 use crate::graphql::document;
-use crate::graphql::schema::{self, Api};
-use crate::http::{self, Authenticate, Connections, Edge, Limits, Ready, Tls};
+use crate::graphql::schema::Api;
+use crate::http::{self, Authenticate, Connections, Edge, Limits, Ready, Scrape, Tls};
 use crate::lifecycle::Lifecycle;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
+use crate::metrics::Metrics;
 use crate::storage::boot_file::BootFile;
 use crate::storage::migrations::{self, Step};
-use crate::storage::{Database, ServerLock};
+use crate::storage::{Database, Location, ServerLock};
 use crate::{jobs, llm};
+
+mod commands;
+mod console;
+mod measure;
+
+pub use commands::{backup, create_user, health, migrate, schema};
+pub use console::start_log;
 
 /// Time limit of the readiness check of the database.
 const READY_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a command failed, as one line for the operator.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct StartError(String);
+#[error("{line}")]
+pub struct StartError {
+    line: String,
+    is_setting: bool,
+}
 
 impl StartError {
     fn new(what: &str, cause: impl Display) -> Self {
-        Self(format!("{what}: {cause}"))
+        Self { line: format!("{what}: {cause}"), is_setting: false }
     }
-}
 
-/// Runs a migration command and returns its output.
-///
-/// # Errors
-/// The database cannot be reached or used, or a migration fails.
-pub async fn migrate(settings: &Settings, command: MigrateCommand) -> Result<String, StartError> {
-    let url = database_url(settings)?;
-    let failed = |cause| StartError::new("DATABASE_URL: the migration failed", cause);
-    let step = match command {
-        MigrateCommand::Up { n } => Some(Step::Up(n)),
-        MigrateCommand::Down { n } => Some(Step::Down(n)),
-        MigrateCommand::Fresh => Some(Step::Fresh),
-        MigrateCommand::Status => None,
-    };
-    if let Some(step) = step {
-        let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
-        migrations::run(&url, step).await.map_err(failed)?;
+    /// For a setting whose value cannot be used.
+    fn setting(cause: impl Display) -> Self {
+        Self { line: cause.to_string(), is_setting: true }
     }
-    let all = migrations::status(&url).await.map_err(failed)?;
-    let line =
-        |(name, is_applied): &(String, bool)| format!("{name} {}\n", if *is_applied { "applied" } else { "pending" });
-    Ok(all.iter().map(line).collect())
-}
 
-/// Creates a user, also while a server is running on the database, and returns the output.
-///
-/// # Errors
-/// The database cannot be reached, or the user is invalid.
-pub async fn create_user(settings: &Settings, user: CreateUser, password: String) -> Result<String, StartError> {
-    let url = database_url(settings)?;
-    let failed = |cause| StartError::new("DATABASE_URL: cannot use the database", cause);
-    migrations::run(&url, Step::Up(None)).await.map_err(failed)?;
-    let database = Database::connect(&url, 1).await.map_err(failed)?;
-    let accounts =
-        accounts(settings, &secrets(settings)?, &database, Arc::new(SystemClock), Arc::default(), TaskTracker::new())?;
-    let CreateUser { username, email, admin } = user;
-    let new = NewUser { username, email, password, full_name: None };
-    let created = accounts.create_user(new, admin).await.map_err(|cause| refused("cannot create the user", &cause))?;
-    database.close().await;
-    Ok(format!("created {} ({})\n", created.username, created.id))
+    /// Whether the value of a setting is the reason, rather than the state of the machine.
+    pub fn is_setting(&self) -> bool {
+        self.is_setting
+    }
 }
 
 /// Builds the accounts of this process.
@@ -112,13 +92,17 @@ fn secrets(settings: &Settings) -> Result<SigningSecrets, StartError> {
     settings.auth.signing_secrets(&settings.server.data_dir).map_err(failed)
 }
 
-/// Creates `DATA_DIR`, which contains the default database.
-fn database_url(settings: &Settings) -> Result<String, StartError> {
+/// Creates `DATA_DIR`, which contains the default database. Only the account of the server can read it.
+fn create_data_dir(settings: &Settings) -> Result<(), StartError> {
     let folder = &settings.server.data_dir;
-    std::fs::create_dir_all(folder).map_err(|cause| {
-        StartError::new(&format!("DATA_DIR: cannot create {:?}", folder.display().to_string()), cause)
-    })?;
-    Ok(settings.database_url().expose().to_owned())
+    let created = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    created.map_err(|cause| StartError::new(&format!("DATA_DIR: cannot create {folder:?}"), cause))
+}
+
+fn database(settings: &Settings) -> Result<(String, Location), StartError> {
+    let url = settings.database_url();
+    let location = Location::of(url.expose()).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
+    Ok((url.expose().to_owned(), location))
 }
 
 /// All errors of an input in one line, or the cause of an internal error.
@@ -132,32 +116,43 @@ fn refused(what: &str, cause: &Error) -> StartError {
     }
 }
 
-/// Returns the schema as SDL.
-pub fn schema() -> String {
-    schema::sdl()
-}
-
 /// Serves until a signal and returns the exit code.
 ///
 /// # Errors
 /// A setting, the address or the database cannot be used; nothing was served.
-pub async fn serve(settings: Settings, models: ModelSettings) -> Result<ExitCode, StartError> {
+pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
     let lifecycle = Lifecycle::new(settings.server.shutdown_grace())
         .map_err(|cause| StartError::new("cannot listen for signals", cause))?;
-    let tls =
-        settings.protection.tls_files().map(Tls::load).transpose().map_err(|cause| StartError(cause.to_string()))?;
-    let url = database_url(&settings)?;
-    let _lock = ServerLock::acquire(&url).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
+    let tls = settings.protection.tls_files().map(Tls::load).transpose().map_err(StartError::setting)?;
+    let models = settings.models.load().map_err(StartError::setting)?;
+    create_data_dir(&settings)?;
+    let boot_file = BootFile::lock(&settings.server.data_dir).map_err(|cause| StartError::new("DATA_DIR", cause))?;
+    let (url, location) = database(&settings)?;
+    let _lock = ServerLock::acquire(&location).map_err(|cause| StartError::new("DATABASE_URL", cause))?;
     let secrets = secrets(&settings)?;
     let (listener, address) = listen(&settings)?;
-    let database = open(&url, &settings).await?;
+    let database = open(&url, &location, &settings).await?;
+    tracing::info!("database: {location}");
     let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle)?;
-    let claim = BootFile::claim(&settings.server.data_dir, app.boot)
-        .map_err(|cause| StartError::new("DATA_DIR: cannot read or create the lock file", cause))?;
-    app.prepare(&settings, claim.as_ref().and_then(|claim| claim.predecessor)).await?;
+    let predecessor = boot_file
+        .replace(app.boot)
+        .map_err(|cause| StartError::new("DATA_DIR: cannot write the file of the running server", cause))?;
+    app.prepare(&settings, predecessor).await?;
+    tracing::info!("models: {}", models.summary());
+    if settings.server.playground && !http::has_pages() {
+        tracing::warn!("playground: this build has no pages; `make build` includes them");
+    } else {
+        tracing::info!("playground: {}", if settings.server.playground { "on" } else { "off" });
+    }
     let scheme = if tls.is_some() { "https" } else { "http" };
     app.start(&settings, &lifecycle, listener, tls);
-    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "listening on {scheme}://{address}/graphql");
+    tracing::info!(
+        %address,
+        server.address = %address.ip(),
+        server.port = address.port(),
+        service.version = env!("CARGO_PKG_VERSION"),
+        "listening on {scheme}://{address}/graphql"
+    );
     let code = lifecycle.run_until_stopped().await;
     database.close().await;
     Ok(code)
@@ -171,10 +166,12 @@ fn listen(settings: &Settings) -> Result<(TcpListener, SocketAddr), StartError> 
     Ok((listener, address))
 }
 
-async fn open(url: &str, settings: &Settings) -> Result<Database, StartError> {
-    let failed = |cause| StartError::new("DATABASE_URL: cannot use the database", cause);
-    migrations::run(url, Step::Up(None)).await.map_err(failed)?;
-    Database::connect(url, settings.database.database_max_connections).await.map_err(failed)
+async fn open(url: &str, location: &Location, settings: &Settings) -> Result<Database, StartError> {
+    let failed = |cause: &dyn Display| StartError::new(&format!("DATABASE_URL: cannot use the {location}"), cause);
+    location.prepare().map_err(|cause| failed(&cause))?;
+    location.check().await.map_err(|cause| failed(&cause))?;
+    migrations::run(url, Step::Up(None)).await.map_err(|cause| failed(&cause))?;
+    Database::connect(url, settings.database.database_max_connections).await.map_err(|cause| failed(&cause))
 }
 
 /// The parts of the server.
@@ -185,6 +182,7 @@ struct App {
     ids: Arc<IdGenerator>,
     boot: BootId,
     database: Database,
+    metrics: Metrics,
     /// Requests, sockets, replies and data loaders, which the graceful shutdown waits for.
     work: TaskTracker,
 }
@@ -199,7 +197,7 @@ impl App {
     ) -> Result<Self, StartError> {
         let (clock, ids): (Arc<dyn Clock>, Arc<IdGenerator>) = (Arc::new(SystemClock), Arc::default());
         let boot = BootId(ids.next(clock.now()));
-        let work = TaskTracker::new();
+        let (work, metrics) = (TaskTracker::new(), Metrics::default());
         let failed = |cause| StartError::new("models", cause);
         let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
         let limits = &settings.replies;
@@ -229,6 +227,7 @@ impl App {
             policy: Policy::default(),
             max_message_length: limits.max_message_length as usize,
             tracker: work.clone(),
+            metrics: metrics.clone(),
             hard_stop: lifecycle.hard().clone(),
         });
         let chats = Chats {
@@ -256,7 +255,7 @@ impl App {
         };
         let api = Api::new(state.clone(), document_limits(&settings.limits, settings.server.introspection));
         let api = api.map_err(|cause| StartError::new("schema", cause))?;
-        Ok(Self { api, state, clock, ids, boot, database, work })
+        Ok(Self { api, state, clock, ids, boot, database, metrics, work })
     }
 
     /// Prepares the database before serving.
@@ -274,7 +273,7 @@ impl App {
 
     /// Starts all tasks that run until shutdown.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener, tls: Option<Tls>) {
-        let Self { api, state, clock, ids, boot: _, database, work } = self;
+        let Self { api, state, clock, ids, boot: _, database, metrics, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // The journal runs until the end of the last reply is saved.
         let rest = CancellationToken::new();
@@ -299,7 +298,17 @@ impl App {
         ] {
             lifecycle.spawn_vital(name, task);
         }
-        let (defaults, request_bytes) = (Limits::default(), settings.limits.max_request_bytes as usize);
+        let limits = edge_limits(settings);
+        let connections = Connections::new(&limits, settings.server.trusted_proxies.clone());
+        let scrape = settings.metrics.metrics.then(|| Scrape {
+            token: settings.metrics.metrics_token.clone(),
+            measure: measure::measure(
+                database.clone(),
+                state.replies.clone(),
+                state.accounts.clone(),
+                connections.clone(),
+            ),
+        });
         let edge = Edge {
             documents: api.documents().clone(),
             executor: api,
@@ -307,18 +316,9 @@ impl App {
             ready: ready(database, state.replies),
             tracker: work.clone(),
             draining: soft.clone(),
-            limits: Limits {
-                body: request_bytes,
-                message: request_bytes,
-                input: defaults.input.max(8 * request_bytes),
-                input_per_address: defaults.input_per_address.max(2 * request_bytes),
-                connections: settings.limits.max_connections as usize,
-                connections_per_address: settings.limits.max_connections_per_address as usize,
-                operation_timeout: settings.limits.operation_timeout(),
-                fields_per_minute: settings.protection.rate_limit_per_minute,
-                chat_fields_per_minute: settings.protection.chat_rate_limit_per_minute,
-                ..defaults
-            },
+            metrics,
+            scrape,
+            limits,
             playground: settings.server.playground,
             trusted_proxies: settings.server.trusted_proxies.clone(),
             origins: settings.origins(),
@@ -327,21 +327,50 @@ impl App {
             ids,
         };
         let keep_alive = settings.limits.keep_alive();
-        let connections = Connections::new(&edge.limits, edge.trusted_proxies.clone());
         if let Some(tls) = &tls {
             lifecycle.spawn_vital("tls", tls.clone().reload_until(soft.clone()));
         }
+        let close = CancellationToken::new();
         lifecycle.spawn_vital("http", async move {
-            if let Err(cause) =
-                http::serve(listener, http::router(edge), tls, connections, keep_alive, soft, hard).await
-            {
-                tracing::error!(error = &cause as &dyn std::error::Error, "serving failed");
+            let serving = http::serve(listener, http::router(edge), tls, connections, keep_alive, close.clone(), hard);
+            let serving = async {
+                if let Err(cause) = serving.await {
+                    tracing::error!(exception.message = &cause as &dyn std::error::Error, "serving failed");
+                }
+            };
+            // The listener stays open while replies run, so that health checks and new requests get a response.
+            let draining = async {
+                soft.cancelled().await;
+                work.close();
+                work.wait().await;
+                close.cancel();
+                std::future::pending().await
+            };
+            tokio::select! {
+                () = serving => {}
+                () = draining => {}
             }
-            // No more requests arrive, so no more work is added.
+            // A request that arrived before the shutdown may have added work.
             work.close();
             work.wait().await;
             rest.cancel();
         });
+    }
+}
+
+fn edge_limits(settings: &Settings) -> Limits {
+    let (defaults, request_bytes) = (Limits::default(), settings.limits.max_request_bytes as usize);
+    Limits {
+        body: request_bytes,
+        message: request_bytes,
+        input: defaults.input.max(8 * request_bytes),
+        input_per_address: defaults.input_per_address.max(2 * request_bytes),
+        connections: settings.limits.max_connections as usize,
+        connections_per_address: settings.limits.max_connections_per_address as usize,
+        operation_timeout: settings.limits.operation_timeout(),
+        fields_per_minute: settings.protection.rate_limit_per_minute,
+        chat_fields_per_minute: settings.protection.chat_rate_limit_per_minute,
+        ..defaults
     }
 }
 

@@ -38,10 +38,18 @@ fn log_failure(job: &str, outcome: Result<()>) {
     match outcome {
         Ok(()) => {}
         Err(cause @ Error::Unavailable { .. }) => {
-            tracing::warn!(job, error = &cause as &dyn std::error::Error, "periodic job failed; it is tried again");
+            tracing::warn!(
+                job,
+                exception.message = &cause as &dyn std::error::Error,
+                "periodic job failed; it is tried again"
+            );
         }
         Err(cause) => {
-            tracing::error!(job, error = &cause as &dyn std::error::Error, "periodic job failed; it is tried again");
+            tracing::error!(
+                job,
+                exception.message = &cause as &dyn std::error::Error,
+                "periodic job failed; it is tried again"
+            );
         }
     }
 }

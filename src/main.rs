@@ -1,85 +1,45 @@
 //! The executable.
 
 use std::error::Error;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use duologue::app;
+use duologue::config::CommandLine;
 use duologue::config::command_line::{Command, CommandLineError, UserCommand};
-use duologue::config::server::LogFormat;
-use duologue::config::{CommandLine, ServerSettings};
-use tracing::{Level, Metadata};
-use tracing_subscriber::filter::filter_fn;
-use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The exit code for invalid settings; the same as clap's for an invalid command line.
+/// The exit code for a wrong command line or setting.
 const BAD_SETTINGS: u8 = 2;
-/// Logs two lines per migration; duologue logs one line for all.
-const QUIET: &str = "sea_orm_migration=error";
-/// Maximum length of the password line, in bytes. Longer passwords are refused by the password rules.
-const MAX_PASSWORD_LINE: u64 = 4096;
 
 fn main() -> ExitCode {
     match CommandLine::from_process() {
-        Ok(line) => run(line).unwrap_or_else(|cause| complain(&*cause, ExitCode::FAILURE)),
-        Err(CommandLineError::Usage(usage)) => usage.exit(),
+        Ok(line) => run(line).unwrap_or_else(|cause| match cause.downcast_ref::<app::StartError>() {
+            Some(cause) if cause.is_setting() => complain(cause, BAD_SETTINGS.into()),
+            _ => complain(&*cause, ExitCode::FAILURE),
+        }),
+        Err(CommandLineError::Help(help)) => help.exit(),
         Err(cause) => complain(&cause, BAD_SETTINGS.into()),
     }
 }
 
 fn run(line: CommandLine) -> Result<ExitCode, Box<dyn Error>> {
-    let CommandLine { settings, command } = line;
-    log_to_stderr(&settings.server)?;
+    let CommandLine { settings, command, warnings } = line;
+    app::start_log(&settings.server)?;
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
     // With two providers linked, rustls would panic at the first connection without a default.
     rustls::crypto::ring::default_provider().install_default().map_err(|_| "the TLS provider is already installed")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     match command.unwrap_or(Command::Serve) {
-        Command::Serve => match settings.models.load() {
-            Ok(models) => Ok(runtime.block_on(app::serve(settings, models))?),
-            Err(cause) => Ok(complain(&*Box::<dyn Error>::from(cause), BAD_SETTINGS.into())),
-        },
+        Command::Serve => Ok(runtime.block_on(app::serve(settings))?),
         Command::Migrate(command) => print(&runtime.block_on(app::migrate(&settings, command))?),
         Command::Schema => print(&app::schema()),
-        Command::User(UserCommand::Create(user)) => {
-            let password = read_password()?;
-            print(&runtime.block_on(app::create_user(&settings, user, password))?)
-        }
+        Command::User(UserCommand::Create(user)) => print(&runtime.block_on(app::create_user(&settings, user))?),
+        Command::Backup { file } => print(&runtime.block_on(app::backup(&settings, &file))?),
+        Command::Health => print(&runtime.block_on(app::health(&settings))?),
     }
-}
-
-fn log_to_stderr(settings: &ServerSettings) -> Result<(), Box<dyn Error>> {
-    // The operator's setting for a target overrides the default before it.
-    let filter = EnvFilter::builder().parse(format!("{QUIET},{}", settings.log))?;
-    let lines = fmt::layer().with_ansi(io::stderr().is_terminal()).with_writer(io::stderr);
-    let lines = match settings.log_format {
-        LogFormat::Text => lines.boxed(),
-        LogFormat::Json => lines.json().boxed(),
-    };
-    tracing_subscriber::registry().with(filter).with(filter_fn(is_free_of_secrets)).with(lines).init();
-    Ok(())
-}
-
-/// Below `info`, libraries log the data that they transfer, such as WebSocket frames with tokens and passwords.
-/// Therefore only duologue's own targets may log below `info`.
-fn is_free_of_secrets(metadata: &Metadata<'_>) -> bool {
-    let is_own =
-        metadata.target().strip_prefix("duologue").is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-    is_own || *metadata.level() <= Level::INFO
-}
-
-/// Reads the first line of standard input, or prompts for a password without echo on a terminal.
-fn read_password() -> io::Result<String> {
-    if io::stdin().is_terminal() {
-        return rpassword::prompt_password("Password: ");
-    }
-    let mut line = String::new();
-    io::stdin().lock().take(MAX_PASSWORD_LINE).read_line(&mut line)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn print(text: &str) -> Result<ExitCode, Box<dyn Error>> {

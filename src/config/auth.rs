@@ -21,6 +21,7 @@ const SECRET_FILE: &str = "jwt-secret";
 
 /// Settings for authentication.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Accounts")]
 pub struct AuthSettings {
     /// Secret that signs tokens, at least 32 bytes; in a comma-separated list, the first signs and all verify [default:
     /// generated in DATA_DIR].
@@ -74,6 +75,21 @@ impl AuthSettings {
             username: self.default_admin_username.clone()?,
             email: self.default_admin_email.clone()?,
             password: self.default_admin_password.clone()?,
+        })
+    }
+
+    /// A warning if only some of the three variables of the default admin are set.
+    pub(super) fn incomplete_default_admin(&self) -> Option<String> {
+        let variables = [
+            ("DEFAULT_ADMIN_USERNAME", self.default_admin_username.is_some()),
+            ("DEFAULT_ADMIN_EMAIL", self.default_admin_email.is_some()),
+            ("DEFAULT_ADMIN_PASSWORD", self.default_admin_password.is_some()),
+        ];
+        let missing: Vec<&str> = variables.iter().filter(|(_, is_set)| !is_set).map(|(name, _)| *name).collect();
+        let verb = if missing.len() == 1 { "is" } else { "are" };
+        (1..variables.len()).contains(&missing.len()).then(|| {
+            let missing = missing.join(" and ");
+            format!("{missing} {verb} not set, so no default admin is created; set all three or none")
         })
     }
 

@@ -2,15 +2,25 @@
 
 use std::error::Error as _;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{SettingError, Settings};
+use super::{SettingError, Settings, env_file};
 
 /// Older names of variables, used if the newer name is not set.
 const ALIASES: [(&str, &str); 2] = [("JWT_SECRET", "SECRET_KEY"), ("ANTHROPIC_API_KEY", "CLAUDE_API_KEY")];
+
+/// The settings that concern each command other than `serve`. Its `--help` hides the others, which it accepts too,
+/// because the environment is the same for all commands.
+const CONCERNED: [(&str, &[&str]); 5] = [
+    ("migrate", &["data-dir", "database-url", "environment", "log", "log-format"]),
+    ("schema", &[]),
+    ("user", &["data-dir", "database-url", "jwt-secret", "log", "log-format"]),
+    ("backup", &["data-dir", "database-url"]),
+    ("health", &["host", "port", "tls-cert", "tls-key"]),
+];
 
 /// The parsed command line.
 #[derive(Debug, Parser)]
@@ -22,6 +32,9 @@ pub struct CommandLine {
     /// The command; serves if absent.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// Warnings for the log: settings that have no effect.
+    #[arg(skip)]
+    pub warnings: Vec<String>,
 }
 
 /// The commands.
@@ -37,6 +50,13 @@ pub enum Command {
     /// Manage accounts.
     #[command(subcommand)]
     User(UserCommand),
+    /// Copy a SQLite database into a new file, also while the server runs.
+    Backup {
+        /// The file to create; an existing file is never overwritten.
+        file: PathBuf,
+    },
+    /// Ask the running server of these settings whether it is ready; fails if it is not.
+    Health,
 }
 
 /// The migration commands.
@@ -53,11 +73,29 @@ pub enum MigrateCommand {
         /// Number of migrations.
         #[arg(short, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..))]
         n: u32,
+        /// Do not ask for confirmation; required with ENVIRONMENT=production.
+        #[arg(long)]
+        yes: bool,
     },
     /// List the migrations with their status, applied or pending.
     Status,
     /// Drop all tables and apply all migrations again; deletes all data.
-    Fresh,
+    Fresh {
+        /// Do not ask for confirmation; required with ENVIRONMENT=production.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+impl MigrateCommand {
+    /// What a command that deletes data does, as a sentence, and whether it was confirmed by `--yes`.
+    pub fn loss(&self) -> Option<(&'static str, bool)> {
+        match self {
+            Self::Up { .. } | Self::Status => None,
+            Self::Down { yes, .. } => Some(("deletes the data of the reverted migrations", *yes)),
+            Self::Fresh { yes } => Some(("deletes all data", *yes)),
+        }
+    }
 }
 
 /// The account commands.
@@ -90,25 +128,25 @@ pub enum CommandLineError {
     /// The `.env` file cannot be read.
     #[error(".env: {0}")]
     EnvFile(String),
-    /// A wrong flag or command, or a request for help; clap provides the message and the exit code.
+    /// A wrong flag or command.
+    #[error("{0}; see duologue --help")]
+    Usage(String),
+    /// A request for help or the version; clap provides the text.
     #[error(transparent)]
-    Usage(#[from] clap::Error),
+    Help(#[from] clap::Error),
 }
 
 impl CommandLine {
     /// Parses this process's arguments and environment, completed by `.env` in the working directory. Must be called
     /// while the process has a single thread, because it sets environment variables.
     pub fn from_process() -> Result<Self, CommandLineError> {
-        match dotenvy::from_path(Path::new(".env")) {
-            Err(dotenvy::Error::Io(cause)) if cause.kind() == std::io::ErrorKind::NotFound => {}
-            // The library's error would show the line, which may contain a secret.
-            Err(dotenvy::Error::LineParse(..)) => {
-                return Err(CommandLineError::EnvFile("a line is not of the form NAME=value".to_owned()));
-            }
-            Err(cause) => return Err(CommandLineError::EnvFile(cause.to_string())),
-            Ok(()) => {}
-        }
-        Self::parse_from_parts(std::env::args_os(), |name| std::env::var_os(name))
+        let in_file = env_file::load(Path::new(".env"))?;
+        let mut line = Self::parse_from_parts(std::env::args_os(), |name| std::env::var_os(name))?;
+        let in_environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+        let settings: Vec<String> = Self::command().get_arguments().filter_map(variable_of).collect();
+        let known: Vec<String> = settings.into_iter().chain(ALIASES.map(|(_, alias)| alias.to_owned())).collect();
+        line.warnings.extend(env_file::warnings(in_environment.chain(in_file), &known));
+        Ok(line)
     }
 
     /// Parses arguments, and the environment variable of each flag that is not among them. An empty variable counts as
@@ -117,11 +155,7 @@ impl CommandLine {
         arguments: impl IntoIterator<Item = OsString>,
         variable: impl Fn(&str) -> Option<OsString>,
     ) -> Result<Self, CommandLineError> {
-        let command = Self::command().args_override_self(true).mut_args(|arg| {
-            let Some(name) = variable_of(&arg) else { return arg };
-            let help = format!("{} [env: {name}]", arg.get_help().cloned().unwrap_or_default());
-            arg.help(help).global(true)
-        });
+        let command = definition();
         let mut arguments = arguments.into_iter();
         let mut all: Vec<OsString> = vec![arguments.next().unwrap_or_else(|| "duologue".into())];
         // Variables come before the arguments, which override them.
@@ -136,12 +170,33 @@ impl CommandLine {
         }
         all.extend(arguments);
         let read = command.clone().try_get_matches_from(all).and_then(|matches| Self::from_arg_matches(&matches));
-        let line = read.map_err(|error| in_one_line(&command, error))?;
+        let mut line = read.map_err(|error| in_one_line(&command, error))?;
         if matches!(line.command, None | Some(Command::Serve)) {
             line.settings.validate()?;
+            line.warnings.extend(line.settings.auth.incomplete_default_admin());
         }
         Ok(line)
     }
+}
+
+/// The command line for clap: each setting is a flag of every command.
+fn definition() -> clap::Command {
+    let command = CommandLine::command().args_override_self(true).mut_args(|arg| {
+        let Some(name) = variable_of(&arg) else { return arg };
+        let help = format!("{} [env: {name}]", arg.get_help().cloned().unwrap_or_default());
+        arg.help(help).global(true)
+    });
+    let settings: Vec<Arg> = command.get_arguments().filter(|arg| variable_of(arg).is_some()).cloned().collect();
+    CONCERNED.into_iter().fold(command, |command, (name, shown)| {
+        command.mut_subcommand(name, |subcommand| hide_other_settings(subcommand, &settings, shown))
+    })
+}
+
+/// Adds the hidden settings itself, so that clap does not copy the visible ones.
+fn hide_other_settings(command: clap::Command, settings: &[Arg], shown: &[&str]) -> clap::Command {
+    let is_shown = |arg: &&Arg| arg.get_long().is_some_and(|long| shown.contains(&long));
+    let hidden = settings.iter().filter(|arg| !is_shown(arg)).map(|arg| arg.clone().hide(true));
+    command.args(hidden).mut_subcommands(|subcommand| hide_other_settings(subcommand, settings, shown))
 }
 
 /// The environment variable of a setting's flag; flags of commands have none.
@@ -154,8 +209,11 @@ fn as_flag(arg: &Arg, name: &str, value: &OsStr) -> Result<OsString, SettingErro
     Ok(format!("--{}={text}", arg.get_long().unwrap_or_default()).into())
 }
 
-/// Formats an invalid setting as one line; other errors keep clap's format.
+/// Formats an error as one line, as that of the variable if it is a setting.
 fn in_one_line(command: &clap::Command, error: clap::Error) -> CommandLineError {
+    if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return error.into();
+    }
     let text = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.as_str()),
         _ => None,
@@ -165,16 +223,27 @@ fn in_one_line(command: &clap::Command, error: clap::Error) -> CommandLineError 
             arg.get_long().is_some_and(|long| shown.split([' ', '=']).next() == Some(format!("--{long}").as_str()))
         })
     });
-    let (Some(arg), Some(variable)) = (of, of.and_then(variable_of)) else { return error.into() };
+    let (Some(arg), Some(variable)) = (of, of.and_then(variable_of)) else { return usage(&error) };
     let accepted = match error.kind() {
         ErrorKind::ValueValidation => error.source().map(ToString::to_string).unwrap_or_default(),
         ErrorKind::InvalidValue => "a value that is not empty".to_owned(),
-        _ => return error.into(),
+        _ => return usage(&error),
     };
     if arg.is_hide_env_values_set() {
         return SettingError::secret(variable, accepted).into();
     }
     SettingError::new(variable, text(ContextKind::InvalidValue).unwrap_or_default(), accepted).into()
+}
+
+/// The paragraphs of clap's error, without the usage.
+fn usage(error: &clap::Error) -> CommandLineError {
+    let text = error.render().to_string();
+    let paragraphs = text.split("\n\n").map(|paragraph| paragraph.split_whitespace().collect::<Vec<_>>().join(" "));
+    let told: Vec<String> = paragraphs
+        .filter(|paragraph| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more information"))
+        .map(|paragraph| paragraph.trim_start_matches("error: ").trim_start_matches("tip: ").to_owned())
+        .collect();
+    CommandLineError::Usage(told.join("; "))
 }
 
 #[cfg(test)]
@@ -192,7 +261,7 @@ mod tests {
 
     #[test]
     fn the_clap_definition_is_valid() {
-        CommandLine::command().debug_assert();
+        definition().debug_assert();
     }
 
     #[test]
@@ -245,7 +314,8 @@ mod tests {
         };
         assert_eq!(migrate(&["migrate", "up"]), MigrateCommand::Up { n: None });
         assert_eq!(migrate(&["migrate", "up", "-n", "2"]), MigrateCommand::Up { n: Some(2) });
-        assert_eq!(migrate(&["migrate", "down"]), MigrateCommand::Down { n: 1 });
+        assert_eq!(migrate(&["migrate", "down"]), MigrateCommand::Down { n: 1, yes: false });
+        assert_eq!(migrate(&["migrate", "fresh", "--yes"]), MigrateCommand::Fresh { yes: true });
         assert_eq!(migrate(&["migrate", "status", "--database-url", "sqlite:a.db"]), MigrateCommand::Status);
         let create = ["user", "create", "--username", "ada", "--email", "ada@example.com", "--admin"];
         let Some(Command::User(UserCommand::Create(user))) = parse(&create, &[]).unwrap().command else { panic!() };
@@ -301,6 +371,68 @@ mod tests {
     }
 
     #[test]
+    fn the_help_of_a_command_shows_only_its_settings() {
+        let help = |arguments: &[&str]| parse(&[arguments, &["--help"]].concat(), &[]).unwrap_err().to_string();
+        let all = help(&[]);
+        for heading in
+            ["Server:", "Database:", "Accounts:", "Models:", "Replies:", "Limits:", "Protection:", "Metrics:"]
+        {
+            assert!(
+                all.contains(&format!("\n{heading}\n")) && help(&["serve"]).contains(heading),
+                "{heading} in {all}"
+            );
+        }
+        for (arguments, shown, hidden) in [
+            (
+                &["migrate", "fresh"][..],
+                &["--yes", "--database-url", "--environment"][..],
+                &["--port", "--max-replies"][..],
+            ),
+            (&["migrate"], &["--data-dir"], &["--port", "--jwt-secret"]),
+            (&["user", "create"], &["--username", "--database-url", "--jwt-secret"], &["--port", "--openai-api-key"]),
+            (&["backup"], &["<FILE>", "--database-url"], &["--port", "--log-format"]),
+            (&["health"], &["--port", "--tls-cert"], &["--database-url", "--max-replies"]),
+            (&["schema"], &["--help"], &["--port", "--database-url"]),
+        ] {
+            let help = help(arguments);
+            for flag in shown {
+                assert!(help.contains(flag), "{flag} in {help}");
+            }
+            for flag in hidden {
+                assert!(!help.contains(flag), "{flag} in {help}");
+            }
+        }
+        // What is hidden is accepted, because the environment is the same for all commands.
+        assert_eq!(parse(&["schema", "--port", "9"], &[("MAX_REPLIES", "5")]).unwrap().settings.server.port, 9);
+        assert_eq!(parse(&["migrate", "up"], &[("MAX_REPLIES", "5")]).unwrap().settings.replies.max_replies, 5);
+    }
+
+    #[test]
+    fn a_wrong_command_line_is_one_line() {
+        for (arguments, expected) in [
+            (&["dance"][..], "unrecognized subcommand 'dance'"),
+            (&["--prot", "9"], "unexpected argument '--prot' found; a similar argument exists: '--port'"),
+            (&["user", "create", "--username", "ada"], "the following required arguments were not provided: --email"),
+            (&["backup"], "the following required arguments were not provided: <FILE>"),
+            (&["migrate", "up", "-n", "0"], "invalid value '0' for '-n <N>'"),
+        ] {
+            let line = parse(arguments, &[]).unwrap_err().to_string();
+            assert!(line.starts_with(expected) && line.ends_with("; see duologue --help"), "{line}");
+            assert_eq!(line.lines().count(), 1, "{line}");
+        }
+    }
+
+    #[test]
+    fn an_incomplete_default_admin_is_a_warning_of_the_server() {
+        let some = [("DEFAULT_ADMIN_USERNAME", "root"), ("DEFAULT_ADMIN_EMAIL", "root@example.com")];
+        let warnings = parse(&[], &some).unwrap().warnings;
+        let expected = "DEFAULT_ADMIN_PASSWORD is not set, so no default admin is created; set all three or none";
+        assert_eq!(warnings, [expected]);
+        assert!(parse(&["migrate", "up"], &some).unwrap().warnings.is_empty());
+        assert!(parse(&[], &[]).unwrap().warnings.is_empty());
+    }
+
+    #[test]
     fn the_example_file_names_every_setting_with_its_default() {
         let example = include_str!("../../.env.example");
         let shown: HashMap<String, String> = example
@@ -320,6 +452,20 @@ mod tests {
         for name in settings.keys() {
             assert!(page.contains(&format!("`{name}`")), "docs/configuration.md does not describe {name}");
         }
+    }
+
+    #[test]
+    fn compose_passes_every_setting() {
+        let compose = include_str!("../../compose.yaml");
+        let passes = |name: &str| {
+            let names =
+                |line: &str| line.trim().strip_prefix("- ").is_some_and(|entry| entry.split('=').next() == Some(name));
+            compose.lines().any(names)
+        };
+        // The image sets it to the volume.
+        let settings = CommandLine::command().get_arguments().filter_map(variable_of).collect::<Vec<_>>();
+        let missing: Vec<_> = settings.iter().filter(|name| *name != "DATA_DIR" && !passes(name)).collect();
+        assert!(missing.is_empty(), "compose.yaml does not pass {missing:?}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::values::number;
 
 /// Settings for the database.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Database")]
 pub struct DatabaseSettings {
     /// `postgres://…`, or `sqlite:` followed by a file path [default: a SQLite file in DATA_DIR].
     #[arg(long, hide_env_values = true, value_parser = address)]

@@ -6,6 +6,7 @@ use super::values::number;
 
 /// Settings for the limits of a request.
 #[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Limits")]
 pub struct LimitSettings {
     /// Maximum size of a request body and of a WebSocket message, in bytes.
     #[arg(long, default_value = "1048576", value_parser = number::<u32>(1_024..=67_108_864))]

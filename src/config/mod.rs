@@ -4,7 +4,9 @@
 pub mod auth;
 pub mod command_line;
 pub mod database;
+mod env_file;
 pub mod limits;
+pub mod metrics;
 pub mod model_sources;
 pub mod models;
 pub mod protection;
@@ -16,6 +18,7 @@ pub use auth::AuthSettings;
 pub use command_line::CommandLine;
 pub use database::DatabaseSettings;
 pub use limits::LimitSettings;
+pub use metrics::MetricsSettings;
 pub use model_sources::ModelSources;
 pub use models::Secret;
 pub use protection::{Origins, ProtectionSettings};
@@ -46,6 +49,9 @@ pub struct Settings {
     /// Rate limits, CORS and TLS.
     #[command(flatten)]
     pub protection: ProtectionSettings,
+    /// Metrics.
+    #[command(flatten)]
+    pub metrics: MetricsSettings,
 }
 
 impl Settings {

@@ -7,6 +7,7 @@ use super::models::{ModelSettings, ProviderKeys};
 
 /// Settings for models.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Models")]
 pub struct ModelSources {
     /// API key for Anthropic; enables the Claude models.
     #[arg(long, hide_env_values = true, value_parser = secret)]

@@ -149,6 +149,28 @@ impl ModelSettings {
     }
 }
 
+impl ModelSettings {
+    /// One line for the log: the available models, and why the models of other providers are not available.
+    pub fn summary(&self) -> String {
+        let reason = |model: &ModelEntry| {
+            let provider = self.providers.iter().find(|provider| provider.name == model.provider)?;
+            provider.missing.as_deref()
+        };
+        let available = self.models.iter().filter(|model| reason(model).is_none()).map(|model| model.id.as_str());
+        let available: Vec<&str> = available.collect();
+        let missing = self
+            .providers
+            .iter()
+            .filter_map(|provider| provider.missing.as_deref().map(|missing| format!("{} ({missing})", provider.name)));
+        let missing: Vec<String> = missing.collect();
+        let mut line = format!("{}; default {}", available.join(", "), self.default_model);
+        if !missing.is_empty() {
+            line = format!("{line}; not available: {}", missing.join(", "));
+        }
+        line
+    }
+}
+
 /// Merges the file's providers and models into the built-in ones.
 fn assemble(
     mut providers: Vec<ProviderSettings>,

@@ -10,6 +10,7 @@ use super::values::number;
 
 /// Settings for rate limits, CORS and TLS.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Protection")]
 pub struct ProtectionSettings {
     /// Root fields per minute of one user, or of one address for anonymous clients; 0 for no limit.
     #[arg(long, default_value = "100", value_parser = number::<u32>(0..=1_000_000))]

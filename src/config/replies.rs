@@ -4,6 +4,7 @@ use super::values::number;
 
 /// Settings for messages and replies.
 #[derive(Debug, Clone, Copy, clap::Args)]
+#[command(next_help_heading = "Replies")]
 pub struct ReplySettings {
     /// Maximum length of a message, in Unicode characters.
     #[arg(long, default_value = "8000", value_parser = number::<u32>(1..=200_000))]

@@ -11,6 +11,7 @@ use super::values::{boolean, line, number};
 
 /// Settings for the server.
 #[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "Server")]
 pub struct ServerSettings {
     /// Address to listen on.
     #[arg(long, default_value = "127.0.0.1", value_parser = address)]

@@ -250,7 +250,11 @@ pub async fn record_failure(database: &Database, entry: Entry) {
     }
     .await;
     if let Err(cause) = recorded {
-        tracing::error!(action, error = &cause as &dyn std::error::Error, "failure not recorded in the audit log");
+        tracing::error!(
+            action,
+            exception.message = &cause as &dyn std::error::Error,
+            "failure not recorded in the audit log"
+        );
     }
 }
 
@@ -379,6 +383,16 @@ mod tests {
         for action in Action::iter() {
             let name = action.as_str();
             assert!(name.split('.').count() == 2 && name.chars().all(|c| c.is_ascii_lowercase() || "._".contains(c)));
+        }
+    }
+
+    #[test]
+    fn the_schema_names_every_action() {
+        let schema = include_str!("../../schema.graphql");
+        let entry = schema.split_once("\ntype AuditEntry ").unwrap().1;
+        let description = entry.split_once("\n\taction: ").unwrap().0;
+        for action in Action::iter() {
+            assert!(description.contains(&format!("`{}`", action.as_str())), "{}", action.as_str());
         }
     }
 

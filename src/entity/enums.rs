@@ -30,6 +30,19 @@ pub enum MessageStatus {
     Interrupted = 4,
 }
 
+impl MessageStatus {
+    /// The name that is shown to clients.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Complete => "COMPLETE",
+            Self::Streaming => "STREAMING",
+            Self::Stopped => "STOPPED",
+            Self::Failed => "FAILED",
+            Self::Interrupted => "INTERRUPTED",
+        }
+    }
+}
+
 /// The reason why the model stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
@@ -94,6 +107,24 @@ pub enum TitleState {
     Requested = 2,
     /// It does not change by itself any more.
     Final = 3,
+}
+
+impl ReplyErrorCode {
+    /// The name that is shown to clients.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ProviderUnavailable => "PROVIDER_UNAVAILABLE",
+            Self::ProviderOverloaded => "PROVIDER_OVERLOADED",
+            Self::ProviderRateLimited => "PROVIDER_RATE_LIMITED",
+            Self::ProviderRejected => "PROVIDER_REJECTED",
+            Self::ProviderTruncated => "PROVIDER_TRUNCATED",
+            Self::ContextTooLong => "CONTEXT_TOO_LONG",
+            Self::ContentFiltered => "CONTENT_FILTERED",
+            Self::TimedOut => "TIMED_OUT",
+            Self::Interrupted => "INTERRUPTED",
+            Self::Internal => "INTERNAL",
+        }
+    }
 }
 
 /// The permissions of roles.

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
-use async_graphql::registry::Registry;
+use async_graphql::registry::{MetaType, MetaTypeId, Registry};
 use async_graphql::{ContextSelectionSet, OutputType, Positioned, ServerResult, Value};
 use serde_json::Value as Json;
 
@@ -228,7 +228,17 @@ impl OutputType for AnyJson<'_> {
     }
 
     fn create_type_info(registry: &mut Registry) -> String {
-        <async_graphql::Json<Json> as OutputType>::create_type_info(registry)
+        registry.create_output_type::<AnyJson<'static>, _>(MetaTypeId::Scalar, |_| MetaType::Scalar {
+            name: Self::type_name().into_owned(),
+            description: Some("Any JSON value.".to_owned()),
+            is_valid: None,
+            visible: None,
+            inaccessible: false,
+            tags: Vec::new(),
+            specified_by_url: Some("https://www.rfc-editor.org/rfc/rfc8259".to_owned()),
+            directive_invocations: Vec::new(),
+            requires_scopes: Vec::new(),
+        })
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {

@@ -138,6 +138,18 @@ pub fn request_error(code: ErrorCode, message: impl Into<String>) -> ServerError
     error
 }
 
+/// Adds the number of seconds to wait before a retry.
+pub fn set_retry_after(error: &mut ServerError, time: Duration) {
+    set(error, "retryAfterSeconds", whole_seconds(time));
+}
+
+/// The code of a finished error.
+pub fn code_of(error: &ServerError) -> Option<ErrorCode> {
+    let code = error.extensions.as_ref()?.get("code")?;
+    let items = <ErrorCode as async_graphql::resolver_utils::EnumType>::items();
+    items.iter().find(|item| *code == Value::from(item.name)).map(|item| item.value)
+}
+
 /// Whether nothing was executed. Such a response has no `data` key (GraphQL specification, 7.1, "Request errors").
 pub fn is_request_error(response: &Response) -> bool {
     response.data == Value::Null
@@ -201,7 +213,7 @@ fn describe(error: &mut ServerError, cause: &domain::Error) {
         set(error, "fields", Value::List(fields.iter().map(field_value).collect()));
     }
     if let Some(retry_after) = retry_after {
-        set(error, "retryAfterSeconds", whole_seconds(retry_after));
+        set_retry_after(error, retry_after);
     }
 }
 
@@ -239,7 +251,12 @@ fn internal(error: &mut ServerError, cause: &str, request_id: RequestId) {
         };
         path
     });
-    tracing::error!(%request_id, path, cause, "internal error");
+    tracing::error!(
+        duologue.request.id = %request_id,
+        graphql.path = path,
+        exception.message = cause,
+        "internal error"
+    );
     error.message = format!("Internal server error (request {request_id}).");
     error.extensions = None;
     set(error, "code", ErrorCode::Internal.as_str());

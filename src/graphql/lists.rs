@@ -33,6 +33,7 @@ mod tests {
     use async_graphql::parser::types::{BaseType, TypeKind, TypeSystemDefinition};
 
     use super::*;
+    use crate::graphql::document::definitions;
 
     /// Types that describe errors and that no field returns.
     const ERROR_TYPES: [&str; 2] = ["ErrorExtensions", "FieldError"];
@@ -40,7 +41,7 @@ mod tests {
     #[test]
     fn every_list_field_has_a_maximum_length() {
         let mut lists = Vec::new();
-        for definition in parse_schema(crate::graphql::schema::sdl()).unwrap().definitions {
+        for definition in parse_schema(definitions(&crate::graphql::schema::sdl())).unwrap().definitions {
             let TypeSystemDefinition::Type(definition) = definition else { continue };
             let TypeKind::Object(object) = &definition.node.kind else { continue };
             let name = definition.node.name.node.to_string();

@@ -61,13 +61,14 @@ pub struct NodeQueries;
 
 #[Object]
 impl NodeQueries {
-    /// Looks up an object by ID. Null if it does not exist or is not visible to the viewer.
+    /// Looks up an object by ID. Null if it does not exist or is not visible to the viewer; INVALID_INPUT for a malformed
+    /// ID.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the object.")] id: ID) -> Result<Option<Node>> {
         find(ctx, &id, "id").await
     }
 
     /// Looks up several objects by ID, in the order of the IDs. An item is null if the object does not exist or is not
-    /// visible to the viewer.
+    /// visible to the viewer. INVALID_INPUT if an ID is malformed.
     async fn nodes(
         &self,
         ctx: &Context<'_>,

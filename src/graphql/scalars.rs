@@ -34,7 +34,7 @@ impl ScalarType for DateTime {
 pub struct Microdollars(pub i64);
 
 /// An amount of money in millionths of a US dollar. Fits in a JavaScript number.
-#[Scalar]
+#[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc7493#section-2.2")]
 impl ScalarType for Microdollars {
     fn parse(value: Value) -> InputValueResult<Self> {
         let Value::Number(number) = &value else { return Err(InputValueError::expected_type(value)) };
@@ -74,12 +74,23 @@ mod tests {
     use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
 
     use super::*;
+    use crate::graphql::document::definitions;
+
+    #[test]
+    fn every_scalar_names_its_specification() {
+        let sdl = crate::graphql::schema::sdl();
+        let scalars: Vec<&str> = sdl.lines().filter(|line| line.starts_with("scalar ")).collect();
+        assert!(
+            scalars.len() >= 3 && scalars.iter().all(|line| line.contains(" @specifiedBy(url: \"https://")),
+            "{scalars:?}"
+        );
+    }
 
     /// `JSON` accepts any value.
     #[test]
     fn every_scalar_of_the_schema_is_checked() {
         let mut count = 0;
-        for definition in parse_schema(crate::graphql::schema::sdl()).unwrap().definitions {
+        for definition in parse_schema(definitions(&crate::graphql::schema::sdl())).unwrap().definitions {
             let TypeSystemDefinition::Type(definition) = definition else { continue };
             let name = definition.node.name.node;
             if matches!(definition.node.kind, TypeKind::Scalar) && name != "JSON" {

@@ -74,10 +74,22 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
         .register_output_type::<FieldError>()
 }
 
+/// The description of the schema.
+const DESCRIPTION: &str = "\
+The API of duologue: accounts, characters, chats, and replies that stream and survive.
+
+IDs are opaque. A malformed ID, or an ID of another type, is INVALID_INPUT. A query that looks up an object that does
+not exist, or that the viewer may not see, returns null without an error; a mutation or subscription returns NOT_FOUND.
+Lists that grow are connections (Relay), with 20 items by default and at most 100. Time ranges include their start and
+not their end, in UTC. Every error has `extensions` as in ErrorExtensions. Enums, unions and interfaces may get new
+members, so clients need a default branch.";
+
 /// The schema in the GraphQL schema definition language.
 pub fn sdl() -> String {
     let options = SDLExportOptions::new().include_specified_by().prefer_single_line_descriptions();
-    builder().finish().sdl_with_options(options)
+    let sdl = builder().finish().sdl_with_options(options);
+    // async-graphql has no description of the schema.
+    sdl.replacen("\nschema {", &format!("\n\"\"\"\n{DESCRIPTION}\n\"\"\"\nschema {{"), 1)
 }
 
 /// Executes operations on the schema.

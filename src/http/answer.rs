@@ -1,14 +1,17 @@
 //! HTTP responses: the GraphQL response of an operation, or the refusal of a request before execution. Every body is a
 //! GraphQL response.
 
+use std::time::Duration;
+
 use async_graphql::{Response, ServerError, Value};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 
 use crate::graphql::RequestId;
-use crate::graphql::error::{ErrorCode, finish_error, is_request_error, request_error};
+use crate::graphql::error::{ErrorCode, finish_error, is_request_error, request_error, set_retry_after};
 use crate::http::media::Media;
+use crate::http::request_log;
 
 /// The refusal of an HTTP request that is not executed.
 #[derive(Debug)]
@@ -17,11 +20,23 @@ pub(super) struct Refusal {
     code: ErrorCode,
     message: &'static str,
     allow: Option<&'static str>,
+    retry_after: Option<Duration>,
 }
 
 impl Refusal {
     pub(super) fn new(status: StatusCode, code: ErrorCode, message: &'static str) -> Self {
-        Self { status, code, message, allow: None }
+        Self { status, code, message, allow: None, retry_after: None }
+    }
+
+    /// The code of its error.
+    pub(super) fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    /// With the time after which the client should try again, in the error and in `Retry-After` (RFC 9110, section
+    /// 10.2.3).
+    pub(super) fn retry_after(self, time: Duration) -> Self {
+        Self { retry_after: Some(time), ..self }
     }
 
     /// 405 with the allowed methods (RFC 9110, section 15.5.6).
@@ -31,8 +46,15 @@ impl Refusal {
 
     pub(super) fn into_response(self, media: Media, request_id: RequestId) -> axum::response::Response {
         let mut error = request_error(self.code, self.message);
+        if let Some(time) = self.retry_after {
+            set_retry_after(&mut error, time);
+        }
         finish_error(&mut error, request_id);
+        request_log::record_error(std::slice::from_ref(&error));
         let mut response = respond(self.status, media, &Answer { data: None, errors: &[error] });
+        if let Some(time) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(time.as_secs()));
+        }
         if let Some(allow) = self.allow {
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allow));
         }
@@ -62,6 +84,7 @@ pub(super) fn answer(media: Media, response: &Response) -> axum::response::Respo
         Media::GraphqlResponse if is_request_error(response) => request_error_status(response),
         _ => StatusCode::OK,
     };
+    request_log::record_error(&response.errors);
     respond(status, media, &Answer::from(response))
 }
 

@@ -44,6 +44,11 @@ impl Connections {
         Self(Arc::new(Inner { limits: limits.clone(), trusted, total, by_network }))
     }
 
+    /// The number of open connections.
+    pub fn count(&self) -> usize {
+        self.0.total.connections.load(Ordering::Relaxed)
+    }
+
     /// Counts a new connection; `None` if there are too many.
     pub(super) fn open(&self, peer: IpAddr) -> Option<Arc<Input>> {
         let Inner { limits, trusted, total, by_network } = &*self.0;

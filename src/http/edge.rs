@@ -18,9 +18,11 @@ use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::concurrency::{ConcurrencyLimiter, OperationPermit};
 use crate::http::cost::Cost;
 use crate::http::limits::Limits;
+use crate::http::metrics::Scrape;
 use crate::http::rate_limit::{RateLimiter, Verdict};
 use crate::http::rate_limit_key::RateLimitKey;
 use crate::http::slots::Slots;
+use crate::metrics::Metrics;
 
 /// Authenticates a request by the value of its `Authorization` header. Called for every HTTP request, every
 /// `connection_init`, and every operation on a socket, so it must be cheap for credentials that were checked recently.
@@ -41,8 +43,12 @@ pub struct Edge<E> {
     pub ready: Ready,
     /// Runs mutations and sockets, so that shutdown waits for them.
     pub tracker: TaskTracker,
-    /// Cancelled when the graceful shutdown begins: sockets close with 1012 and `/health/ready` returns 503.
+    /// Cancelled when the graceful shutdown begins: sockets close with 1012, `/health/ready` and new requests get 503.
     pub draining: CancellationToken,
+    /// Counts operations, sockets and subscriptions.
+    pub metrics: Metrics,
+    /// The settings of `/metrics`; none if it is off.
+    pub scrape: Option<Scrape>,
     /// The limits.
     pub limits: Limits,
     /// Whether browsers get the playground.

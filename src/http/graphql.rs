@@ -10,9 +10,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt as _;
-use tracing::Span;
 
-use crate::domain::Requester;
 use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::answer::{Refusal, answer};
@@ -22,11 +20,12 @@ use crate::http::cost::Cost;
 use crate::http::edge::Shared;
 use crate::http::limits::Limits;
 use crate::http::media::{self, Media};
+use crate::http::metrics::Counted;
 use crate::http::operation::{Caller, Operation, refused};
 use crate::http::parameters::{BATCH, Malformed, Parameters, TOO_MANY_VALUES};
 use crate::http::rate_limit::Verdict;
 use crate::http::rate_limit_key::RateLimitKey;
-use crate::http::{playground, websocket};
+use crate::http::{playground, request_log, websocket};
 
 /// The maximum number of bytes that are read and discarded beyond the body limit.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
@@ -41,7 +40,12 @@ pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, re
     } else if shared.edge.playground && playground::is_wanted(&parts) {
         Ok(playground::page(&parts.headers))
     } else {
-        run(&shared, &parts, body, media, request_id).await
+        let mut counted = Counted::new(&shared.edge.metrics, "http");
+        let outcome = run(&shared, &parts, body, media, request_id, &mut counted).await;
+        if let Err(refusal) = &outcome {
+            counted.failed(refusal.code());
+        }
+        outcome
     };
     outcome.unwrap_or_else(|refusal| refusal.into_response(media, request_id))
 }
@@ -52,6 +56,7 @@ async fn run<E: Executor>(
     body: Body,
     media: Media,
     request_id: RequestId,
+    counted: &mut Counted,
 ) -> Result<Response, Refusal> {
     let (body, _held) = match parts.method {
         Method::GET => (Bytes::new(), None),
@@ -67,15 +72,14 @@ async fn run<E: Executor>(
     };
     let client = client(&shared.edge, parts);
     let requester = (shared.edge.authenticate)(authorization(&parts.headers)?, client.clone()).await;
-    if let Requester::Viewer(viewer) = &requester {
-        Span::current().record("user", tracing::field::display(viewer.user_id));
-    }
+    request_log::record_user(&requester);
     let query = parts.uri.query().unwrap_or_default();
     let length = if parts.method == Method::GET { query.len() } else { body.len() };
     let permit = match shared.admit(RateLimitKey::of(&requester, &client), length).await {
         Ok(permit) => permit,
         Err((errors, verdict)) => {
             let response = refused(errors, request_id);
+            counted.seen(&response.errors);
             shared.edge.delay_if_throttled(&response).await;
             return Ok(finished(media, &response, &verdict));
         }
@@ -95,6 +99,9 @@ async fn run<E: Executor>(
             }
         }
     };
+    if let Ok(operation) = &operation {
+        counted.is(operation.kind);
+    }
     let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
     let mut verdict = shared.count(&requester, &client, cost);
     let budget = operation.as_ref().ok().map(|operation| operation.budget.clone());
@@ -112,6 +119,7 @@ async fn run<E: Executor>(
     if let Some(budget) = budget {
         shared.charge_usage(&mut verdict, budget.used());
     }
+    counted.seen(&response.errors);
     shared.edge.delay_if_throttled(&response).await;
     Ok(finished(media, &response, &verdict))
 }

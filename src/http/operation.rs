@@ -7,7 +7,7 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Executor, Request, Response, ServerError, Value};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tracing::{Instrument as _, Span};
+use tracing::Instrument as _;
 
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
@@ -18,6 +18,7 @@ use crate::http::concurrency::OperationPermit;
 use crate::http::cost::Cost;
 use crate::http::edge::Edge;
 use crate::http::parameters::Parameters;
+use crate::http::request_log;
 
 /// An operation of a valid document.
 pub(super) struct Operation {
@@ -45,9 +46,7 @@ impl Operation {
         let operation = document.operation(parameters.operation_name.as_deref())?;
         let kind = operation.kind();
         let cost = Cost::of(document.root_fields(operation));
-        // The parser restricts the characters of a name but not its length.
-        let name: String = operation.name().into_iter().flat_map(str::chars).take(64).collect();
-        Span::current().record("operation", format_args!("{kind} {name}"));
+        request_log::record_operation(kind, operation.name());
         let budget = documents.budget();
         let mut request = Request::new(parameters.query).variables(parameters.variables).data(document);
         request = request.data(budget.clone());

@@ -76,7 +76,7 @@ pub(super) fn may_connect(allowed: &Origins, headers: &HeaderMap) -> bool {
 fn log_refusal(headers: &HeaderMap, reason: &str) {
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes).unwrap_or_default();
     let origin = String::from_utf8_lossy(&origin[..origin.len().min(MAX_LOGGED)]);
-    tracing::warn!(origin = %origin.escape_debug(), "{reason}; to allow it, list the origin in CORS_ORIGINS");
+    tracing::warn!(http.request.header.origin = %origin.escape_debug(), "{reason}; to allow it, list the origin in CORS_ORIGINS");
 }
 
 /// Whether a client has no `Origin` (it is not a browser), or the origin is this host or allowed.

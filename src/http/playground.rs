@@ -23,6 +23,11 @@ const CODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 /// The names of assets contain a hash of their content.
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 
+/// Whether this build has the pages.
+pub fn has_pages() -> bool {
+    read("index.html").is_some()
+}
+
 /// Whether a browser requests the page, rather than an operation.
 pub(super) fn is_wanted(parts: &Parts) -> bool {
     let parameters = parts.uri.query().unwrap_or_default();

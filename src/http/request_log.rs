@@ -3,20 +3,27 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use async_graphql::ServerError;
+use async_graphql::parser::types::OperationType;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument as _, Span, field};
 
+use crate::domain::Requester;
+use crate::graphql::error::code_of;
 use crate::http::edge::Shared;
-use crate::http::security_headers;
+use crate::http::{client_ip, draining, security_headers};
 
 /// The maximum length of a path in the log, in characters.
 const MAX_PATH: usize = 200;
+/// The maximum length of the name of an operation in the log, in characters.
+const MAX_NAME: usize = 64;
 
 /// Wraps every request. The log line never contains a query string, a body or a header, because these contain tokens
-/// and user content.
+/// and user content. Its fields have the names of OpenTelemetry's semantic conventions
+/// (<https://opentelemetry.io/docs/specs/semconv/>).
 pub(super) async fn log<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     mut request: Request,
@@ -24,15 +31,20 @@ pub(super) async fn log<E: Send + Sync + 'static>(
 ) -> Response {
     let request_id = shared.new_request_id();
     let path: String = request.uri().path().chars().take(MAX_PATH).collect();
+    let peer = client_ip::peer(request.extensions());
+    let is_probe = draining::REPORTS.contains(&path.as_str());
     let span = tracing::info_span!(
         "request",
-        %request_id,
-        method = %request.method(),
-        path,
-        operation = field::Empty,
-        user = field::Empty,
+        duologue.request.id = %request_id,
+        http.request.method = %request.method(),
+        url.path = path,
+        client.address = %client_ip::client_ip(&shared.edge.trusted_proxies, peer, request.headers()),
+        graphql.operation.type = field::Empty,
+        graphql.operation.name = field::Empty,
+        user.id = field::Empty,
+        error.type = field::Empty,
     );
-    let mut line = Line { span: span.clone(), start: Instant::now(), status: None };
+    let mut line = Line { span: span.clone(), start: Instant::now(), status: None, is_probe };
     request.extensions_mut().insert(request_id);
     let mut response = next.run(request).instrument(span).await;
     line.status = Some(response.status());
@@ -44,9 +56,34 @@ pub(super) async fn log<E: Send + Sync + 'static>(
     response
 }
 
-/// The time since `start` in milliseconds, rounded to a tenth.
-pub(super) fn milliseconds(start: Instant) -> f64 {
-    (start.elapsed().as_secs_f64() * 10_000.0).round() / 10.0
+/// Records the type and the name of an operation in the current span.
+pub(super) fn record_operation(kind: OperationType, name: Option<&str>) {
+    let span = Span::current();
+    span.record("graphql.operation.type", field::display(kind));
+    if let Some(name) = name {
+        // The parser restricts the characters of a name but not its length.
+        let name: String = name.chars().take(MAX_NAME).collect();
+        span.record("graphql.operation.name", name);
+    }
+}
+
+/// Records the user of an operation in the current span.
+pub(super) fn record_user(requester: &Requester) {
+    if let Requester::Viewer(viewer) = requester {
+        Span::current().record("user.id", field::display(viewer.user_id));
+    }
+}
+
+/// Records the code of the first error, if there is one, in the current span.
+pub(super) fn record_error(errors: &[ServerError]) {
+    if let Some(code) = errors.first().and_then(code_of) {
+        Span::current().record("error.type", code.as_str());
+    }
+}
+
+/// The time since `start` in seconds, rounded to a tenth of a millisecond.
+pub(super) fn seconds(start: Instant) -> f64 {
+    (start.elapsed().as_secs_f64() * 10_000.0).round() / 10_000.0
 }
 
 /// Writes the log line when the request ends, even if the client disconnects before the response.
@@ -54,14 +91,27 @@ struct Line {
     span: Span,
     start: Instant,
     status: Option<StatusCode>,
+    /// Health checks and scrapes are frequent, and logged at `debug`.
+    is_probe: bool,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let milliseconds = milliseconds(self.start);
-        match self.status {
-            Some(status) => tracing::info!(parent: &self.span, status = status.as_u16(), milliseconds, "answered"),
-            None => tracing::info!(parent: &self.span, milliseconds, "client disconnected"),
+        let (parent, seconds) = (&self.span, seconds(self.start));
+        match self.status.map(|status| status.as_u16()) {
+            Some(status) if self.is_probe => tracing::debug!(
+                parent: parent,
+                http.response.status_code = status,
+                http.server.request.duration = seconds,
+                "answered"
+            ),
+            Some(status) => tracing::info!(
+                parent: parent,
+                http.response.status_code = status,
+                http.server.request.duration = seconds,
+                "answered"
+            ),
+            None => tracing::info!(parent: parent, http.server.request.duration = seconds, "client disconnected"),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::graphql::error::ErrorCode;
 use crate::http::answer::Refusal;
 use crate::http::edge::{Edge, Shared};
 use crate::http::media::Media;
-use crate::http::{graphql, health, host, origins, playground, request_log};
+use crate::http::{draining, graphql, health, host, metrics, origins, playground, request_log};
 
 /// Builds the router of the server.
 pub fn router<E: Executor>(edge: Edge<E>) -> Router {
@@ -28,7 +28,10 @@ pub fn router<E: Executor>(edge: Edge<E>) -> Router {
         .route("/health/ready", get(health::ready::<E>))
         .fallback(not_found::<E>)
         .method_not_allowed_fallback(method_not_allowed::<E>)
+        .layer(axum::middleware::from_fn_with_state(shared.clone(), draining::refuse::<E>))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), origins::allow::<E>))
+        // Outside of CORS: no page of another origin may read it.
+        .route("/metrics", get(metrics::scrape::<E>))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), host::require::<E>))
         .layer(axum::middleware::from_fn_with_state(shared.clone(), request_log::log::<E>))
         .with_state(shared)

@@ -20,8 +20,8 @@ const MAX_HEAD: usize = 64 * 1024;
 /// Serves HTTP/1.1, over TLS if `tls` is given, until it is stopped. A connection without a request is closed after
 /// `keep_alive`.
 ///
-/// When the graceful shutdown begins, the listener and idle connections are closed and running requests may finish; at
-/// the forced shutdown, every connection is closed. WebSockets are not connections of this server after their upgrade:
+/// At `close`, the listener and idle connections are closed and running requests may finish; at the forced shutdown,
+/// every connection is closed. WebSockets are not connections of this server after their upgrade:
 /// [`Edge::draining`](crate::http::Edge::draining) ends them, and the task tracker waits for them.
 ///
 /// # Errors
@@ -32,7 +32,7 @@ pub async fn serve(
     tls: Option<Tls>,
     connections: Connections,
     keep_alive: Duration,
-    soft_stop: CancellationToken,
+    close: CancellationToken,
     hard_stop: CancellationToken,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
@@ -46,7 +46,10 @@ pub async fn serve(
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD);
     *server.http_builder() = builder;
     let stop = async {
-        soft_stop.cancelled().await;
+        tokio::select! {
+            () = close.cancelled() => {}
+            () = hard_stop.cancelled() => {}
+        }
         handle.graceful_shutdown(None);
         hard_stop.cancelled().await;
         handle.shutdown();

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::registry::Model;
 use super::{CompletionRequest, Event, EventStream, ProviderError, Usage};
 use crate::entity::enums::ReplyErrorCode;
+use crate::metrics::Metrics;
 
 /// The driver's timeouts and retries. The connect timeout is set in the HTTP client ([`super::http_client`]), the time
 /// limit for the first event in the model ([`Model::first_event`]).
@@ -56,13 +57,16 @@ pub enum DriverEvent {
 /// each model, because context windows differ.
 ///
 /// The stream always ends with [`Event::Finished`] or an error. Dropping it cancels the request. If all models fail,
-/// the error is that of the last one; for an empty chain it is [`ReplyErrorCode::ProviderUnavailable`].
+/// the error is that of the last one; for an empty chain it is [`ReplyErrorCode::ProviderUnavailable`]. `metrics` counts
+/// every error of a provider.
 pub fn stream(
     chain: Vec<Arc<Model>>,
     build: impl Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
     policy: Policy,
+    metrics: Metrics,
 ) -> impl Stream<Item = Result<DriverEvent, ProviderError>> + Send + 'static {
-    let driver = Driver { chain: chain.into_iter(), build, policy, deadline: None, stage: Stage::NextModel(None) };
+    let stage = Stage::NextModel(None);
+    let driver = Driver { chain: chain.into_iter(), build, policy, metrics, deadline: None, stage };
     stream::unfold(driver, |mut driver| async move { driver.next().await.map(|event| (event, driver)) })
 }
 
@@ -70,6 +74,7 @@ struct Driver<B> {
     chain: std::vec::IntoIter<Arc<Model>>,
     build: B,
     policy: Policy,
+    metrics: Metrics,
     /// Set when the first request is sent.
     deadline: Option<Instant>,
     stage: Stage,
@@ -80,7 +85,7 @@ enum Stage {
     NextModel(Option<Failure>),
     Ask(Arc<Model>),
     /// A reply has started: first the buffered events, then the rest of the stream.
-    Read(VecDeque<Event>, EventStream),
+    Read(Arc<Model>, VecDeque<Event>, EventStream),
     Failed(ProviderError),
     Over,
 }
@@ -110,7 +115,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
                     }
                 },
                 Stage::Ask(model) => match self.ask(&model).await {
-                    Ok((held, events)) => self.stage = Stage::Read(held, events),
+                    Ok((held, events)) => self.stage = Stage::Read(model, held, events),
                     Err(failure) if self.may_hand_on(&failure.error) => self.stage = Stage::NextModel(Some(failure)),
                     Err(failure) => {
                         if let Some(event) = self.give_up(failure) {
@@ -118,13 +123,15 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
                         }
                     }
                 },
-                Stage::Read(mut held, mut events) => {
+                Stage::Read(model, mut held, mut events) => {
                     let event = match held.pop_front() {
                         Some(event) => Ok(event),
                         None => self.read(&mut events).await,
                     };
-                    if matches!(event, Ok(ref event) if !matches!(event, Event::Finished(_))) {
-                        self.stage = Stage::Read(held, events);
+                    match &event {
+                        Ok(Event::Finished(_)) => {}
+                        Ok(_) => self.stage = Stage::Read(model, held, events),
+                        Err(error) => self.metrics.provider_error(&model.provider, error.code.name()),
                     }
                     return Some(event.map(DriverEvent::Event));
                 }
@@ -142,6 +149,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
                 Ok(begun) => return Ok(begun),
                 Err(failure) => failure,
             };
+            self.metrics.provider_error(&model.provider, failure.error.code.name());
             let wait = self.wait_before_retry(&failure.error, tries);
             tracing::warn!(
                 model = model.id,

@@ -4,10 +4,12 @@
 
 use std::fs::{File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use uuid::Uuid;
 
+use super::location::PRIVATE;
 use crate::entity::ids::BootId;
 
 /// The name of the file in `DATA_DIR`.
@@ -16,31 +18,39 @@ const NAME: &str = "server.lock";
 /// The lock of a running server on its `DATA_DIR`. The operating system releases it when the process ends.
 #[derive(Debug)]
 pub struct BootFile {
-    _locked: File,
-    /// The previous run, if the file names it.
-    pub predecessor: Option<BootId>,
+    locked: File,
 }
 
 impl BootFile {
-    /// Locks the directory for `boot`. None if another server has locked it.
+    /// Locks the directory. The file still names the previous run.
     ///
     /// # Errors
-    /// When the file cannot be created, read or written.
-    pub fn claim(data_dir: &Path, boot: BootId) -> io::Result<Option<Self>> {
-        let mut file = File::options().create(true).truncate(false).read(true).write(true).open(data_dir.join(NAME))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(cause)) => return Err(cause),
+    /// Another server has locked it, or the file cannot be created; one line.
+    pub fn lock(data_dir: &Path) -> Result<Self, String> {
+        let file =
+            File::options().create(true).truncate(false).read(true).write(true).mode(PRIVATE).open(data_dir.join(NAME));
+        let locked = file.map_err(|cause| format!("cannot write to {data_dir:?}: {cause}"))?;
+        match locked.try_lock() {
+            Ok(()) => Ok(Self { locked }),
+            Err(TryLockError::WouldBlock) => Err(format!("another server uses {data_dir:?}")),
+            Err(TryLockError::Error(cause)) => Err(format!("cannot lock {data_dir:?}: {cause}")),
         }
+    }
+
+    /// Writes the id of this run and returns that of the previous one, if the file names it.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub fn replace(&self, boot: BootId) -> io::Result<Option<BootId>> {
+        let mut file = &self.locked;
         let mut name = String::new();
-        (&file).take(64).read_to_string(&mut name)?;
-        let predecessor = Uuid::try_parse(name.trim()).ok().map(BootId);
+        file.rewind()?;
+        file.take(64).read_to_string(&mut name)?;
         file.rewind()?;
         file.set_len(0)?;
         writeln!(file, "{}", boot.0)?;
         file.sync_all()?;
-        Ok(Some(Self { _locked: file, predecessor }))
+        Ok(Uuid::try_parse(name.trim()).ok().map(BootId))
     }
 }
 
@@ -52,10 +62,13 @@ mod tests {
     fn the_next_run_learns_its_predecessor() {
         let directory = tempfile::tempdir().unwrap();
         let [one, two] = [1, 2].map(|number| BootId(Uuid::from_u128(number)));
-        let first = BootFile::claim(directory.path(), one).unwrap().unwrap();
-        assert_eq!(first.predecessor, None);
-        assert!(BootFile::claim(directory.path(), two).unwrap().is_none(), "another server has the lock");
+        let first = BootFile::lock(directory.path()).unwrap();
+        assert_eq!(first.replace(one).unwrap(), None);
+        let refused = BootFile::lock(directory.path()).unwrap_err();
+        assert_eq!(refused, format!("another server uses {:?}", directory.path()));
         drop(first);
-        assert_eq!(BootFile::claim(directory.path(), two).unwrap().unwrap().predecessor, Some(one));
+        // A start that fails before it writes its id does not hide the predecessor.
+        drop(BootFile::lock(directory.path()).unwrap());
+        assert_eq!(BootFile::lock(directory.path()).unwrap().replace(two).unwrap(), Some(one));
     }
 }

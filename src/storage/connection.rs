@@ -154,7 +154,10 @@ impl Connection {
         if let Err(cause) = &answer
             && self.is_in_doubt
         {
-            tracing::warn!(error = cause as &dyn std::error::Error, "a database connection is closed after an error");
+            tracing::warn!(
+                exception.message = cause as &dyn std::error::Error,
+                "a database connection is closed after an error"
+            );
         }
         answer
     }

@@ -2,6 +2,7 @@
 //! any `ConnectionTrait`, so that the domain controls transactions.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 pub mod audit;
+pub mod backup;
 pub mod boot_file;
 pub mod branches;
 pub mod characters;
@@ -21,6 +23,7 @@ mod connection;
 pub mod contexts;
 pub mod failure;
 pub mod idempotency;
+mod location;
 pub mod login_failures;
 pub mod messages;
 pub mod migrations;
@@ -36,8 +39,9 @@ pub mod sessions;
 pub mod usage;
 pub mod users;
 
+pub use location::Location;
 use pool::PoolLimits;
-pub use pool::{Pool, Transaction};
+pub use pool::{Pool, PoolConnections, Transaction};
 
 /// How long a request waits for a connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -153,7 +157,7 @@ impl Database {
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             // PASSIVE does not wait. Pages that readers still need are left for the next checkpoint.
             if let Err(cause) = checkpointer.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "WAL checkpoint failed");
+                tracing::warn!(exception.message = &cause as &dyn std::error::Error, "WAL checkpoint failed");
             }
         }
     }
@@ -164,6 +168,14 @@ impl Database {
     /// When it does not answer in time.
     pub async fn ping(&self) -> Result<(), DbErr> {
         self.reader.ping().await
+    }
+
+    /// The connections of each pool, by its name.
+    pub fn pools(&self) -> Vec<(&'static str, PoolConnections)> {
+        if self.is_sqlite() {
+            return vec![("reader", self.reader.connections()), ("writer", self.writer.connections())];
+        }
+        vec![("general", self.reader.connections()), ("journal", self.journal.connections())]
     }
 
     /// Whether the database is SQLite, which only one server uses.
@@ -237,25 +249,20 @@ pub struct ServerLock {
 }
 
 impl ServerLock {
-    /// Acquires the lock for a SQLite URL. Does nothing for PostgreSQL.
+    /// Acquires the lock of a SQLite file. Does nothing for PostgreSQL.
     ///
     /// # Errors
-    /// When another process holds the lock, or the file cannot be created.
-    pub fn acquire(url: &str) -> Result<Self, DbErr> {
-        if !url.starts_with("sqlite:") {
-            return Ok(Self { _file: None });
+    /// Another process holds the lock, or the lock file cannot be created; one line.
+    pub fn acquire(location: &Location) -> Result<Self, String> {
+        let Location::Sqlite(database) = location else { return Ok(Self { _file: None }) };
+        let path = location::with_suffix(database, ".lock");
+        let file = File::options().create(true).truncate(false).write(true).mode(location::PRIVATE).open(&path);
+        let file = file.map_err(|cause| format!("cannot write {path:?}: {cause}"))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(format!("another server uses the {location}")),
+            Err(std::fs::TryLockError::Error(cause)) => Err(format!("cannot lock {path:?}: {cause}")),
         }
-        let mut path = sqlite_file(url)?.into_os_string();
-        path.push(".lock");
-        let taken =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(|cause| cause.to_string());
-        let file = taken.and_then(|file| match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(std::fs::TryLockError::WouldBlock) => Err("another server uses this database".to_owned()),
-            Err(std::fs::TryLockError::Error(cause)) => Err(cause.to_string()),
-        });
-        let file = file.map_err(|why| DbErr::Conn(RuntimeErr::Internal(why)))?;
-        Ok(Self { _file: Some(file) })
     }
 }
 

@@ -29,6 +29,17 @@ pub(super) struct PoolLimits {
     pub(super) statement: Duration,
 }
 
+/// The connections of a pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PoolConnections {
+    /// Open connections.
+    pub open: u32,
+    /// Open connections that no statement uses.
+    pub idle: u32,
+    /// The limit.
+    pub most: u32,
+}
+
 /// A pool of connections. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Pool {
@@ -79,6 +90,15 @@ impl Pool {
         match &self.kind {
             Kind::Sqlite(pool) => pool.close().await,
             Kind::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// The number of connections: open, idle, and at most.
+    pub(super) fn connections(&self) -> PoolConnections {
+        let of = |size: u32, idle: usize, most: u32| PoolConnections { open: size, idle: idle as u32, most };
+        match &self.kind {
+            Kind::Sqlite(pool) => of(pool.size(), pool.num_idle(), pool.options().get_max_connections()),
+            Kind::Postgres(pool) => of(pool.size(), pool.num_idle(), pool.options().get_max_connections()),
         }
     }
 

@@ -1,192 +1,63 @@
-//! The command line: exit codes, error messages of one line, and files on disk.
+//! The command line, as an operator sees it: output, exit codes, and the files that it writes.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
-const PASSWORD: &str = "velvet otter counts 41 lanterns";
-/// The maximum duration of a command, also on a busy machine.
-const LIMIT: Duration = Duration::from_secs(60);
-
-struct Outcome {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Outcome {
-    /// The error message, which must be one line.
-    fn complaint(&self) -> &str {
-        assert_eq!(self.stderr.lines().count(), 1, "{}", self.stderr);
-        self.stderr.strip_prefix("duologue: ").unwrap().trim_end()
-    }
-}
-
-/// Runs the binary in a folder, with only the given environment variables.
-fn duologue(folder: &Path, arguments: &[&str], variables: &[(&str, &str)], input: &str) -> Outcome {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_duologue"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .envs(variables.iter().copied())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that reads no input may have ended already.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    let start = Instant::now();
-    let code = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status.code();
-        }
-        if start.elapsed() > LIMIT {
-            child.kill().unwrap();
-            panic!("{arguments:?} does not end");
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    child.stdout.unwrap().read_to_string(&mut stdout).unwrap();
-    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
-    Outcome { code, stdout, stderr }
-}
+use crate::support::client::PASSWORD;
+use crate::support::command::duologue;
+use crate::support::database::{Engine, run};
+use crate::support::server::Setup;
 
 fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
 #[test]
-fn an_invalid_setting_ends_the_start_with_one_line() {
+fn production_refuses_a_weak_admin_password() {
     let home = folder();
-    for (variable, value, expected) in [
-        ("PORT", "80000", "PORT: \"80000\" is not accepted; it must be a whole number from 0 to 65535"),
-        ("ENVIRONMENT", "prod", "ENVIRONMENT: \"prod\" is not accepted; it must be development or production"),
-        ("INTROSPECTION", "x\ny", "INTROSPECTION: \"x\\ny\" is not accepted; it must be true or false"),
-        (
-            "JWT_SECRET",
-            "short",
-            "JWT_SECRET: [secret] is not accepted; it must be at least 32 bytes, or a comma-separated list of such secrets",
-        ),
-        ("MODELS_FILE", "missing.toml", "MODELS_FILE"),
-        ("CORS_ORIGINS", "*", "CORS_ORIGINS: \"*\" is not accepted; it must be a comma-separated list or JSON array"),
-        ("TLS_CERT", "cert.pem", "TLS_KEY: \"\" is not accepted; it must be set together with TLS_CERT"),
-        ("TLS_KEY", "key.pem", "TLS_CERT: \"\" is not accepted; it must be set together with TLS_KEY"),
-        ("DEFAULT_MODEL", "no-such-model", "DEFAULT_MODEL"),
-    ] {
-        let outcome = duologue(home.path(), &["serve"], &[(variable, value)], "");
-        assert_eq!(outcome.code, Some(2), "{variable}: {}", outcome.stderr);
-        assert!(outcome.complaint().starts_with(expected), "{}", outcome.stderr);
-    }
-    assert!(!home.path().join("data").exists(), "nothing is created on disk");
-}
-
-#[test]
-fn unusable_tls_files_are_reported() {
-    let home = folder();
-    let files = [("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem"), ("LOG", "off")];
-    let outcome = duologue(home.path(), &[], &files, "");
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(outcome.complaint().starts_with("TLS_CERT: \"cert.pem\" is not accepted"), "{}", outcome.stderr);
-    assert!(!home.path().join("data").exists(), "nothing is created on disk");
-}
-
-#[test]
-fn production_requires_secrets() {
-    let home = folder();
-    let outcome = duologue(home.path(), &[], &[("ENVIRONMENT", "production")], "");
+    let variables = [
+        ("ENVIRONMENT", "production"),
+        ("JWT_SECRET", "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me"),
+        ("DEFAULT_ADMIN_USERNAME", "admin"),
+        ("DEFAULT_ADMIN_EMAIL", "admin@example.com"),
+        ("DEFAULT_ADMIN_PASSWORD", "admin123"),
+    ];
+    let outcome = duologue(home.path(), &[], &variables, "");
     assert_eq!(outcome.code, Some(2));
-    assert!(outcome.complaint().starts_with("JWT_SECRET: "), "{}", outcome.stderr);
-    assert!(!home.path().join("data").exists(), "no secret is generated");
-    let strong = "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me";
-    for (secret, password, told) in [
-        ("your-secret-key-change-in-production", "velvet otter counts 41 lanterns", "JWT_SECRET: [secret]"),
-        (strong, "admin123", "DEFAULT_ADMIN_PASSWORD: [secret]"),
-    ] {
-        let variables = [
-            ("ENVIRONMENT", "production"),
-            ("JWT_SECRET", secret),
-            ("DEFAULT_ADMIN_USERNAME", "admin"),
-            ("DEFAULT_ADMIN_EMAIL", "admin@example.com"),
-            ("DEFAULT_ADMIN_PASSWORD", password),
-        ];
-        let outcome = duologue(home.path(), &[], &variables, "");
-        assert_eq!(outcome.code, Some(2));
-        assert!(outcome.complaint().starts_with(told), "{}", outcome.stderr);
-    }
+    assert!(outcome.complaint().starts_with("DEFAULT_ADMIN_PASSWORD: [secret]"), "{}", outcome.stderr);
+    assert!(!home.path().join("data").exists(), "nothing was begun");
 }
 
 #[test]
-fn a_dotenv_file_is_read_and_the_environment_overrides_it() {
+fn help_is_no_error() {
     let home = folder();
-    std::fs::write(home.path().join(".env"), "PORT=none\nLOG=off\n").unwrap();
-    let outcome = duologue(home.path(), &["migrate", "status"], &[], "");
-    assert_eq!(outcome.code, Some(2));
-    assert!(outcome.complaint().starts_with("PORT: \"none\""), "{}", outcome.stderr);
-    assert_eq!(duologue(home.path(), &["migrate", "status"], &[("PORT", "1")], "").code, Some(0));
-    assert_eq!(duologue(home.path(), &["migrate", "status"], &[("PORT", "")], "").code, Some(0));
-
-    std::fs::write(home.path().join(".env"), "JWT_SECRET hunter2\n").unwrap();
-    let outcome = duologue(home.path(), &["migrate", "status"], &[], "");
-    assert_eq!(outcome.code, Some(2));
-    assert!(outcome.complaint().starts_with(".env: ") && !outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
-}
-
-#[test]
-fn a_wrong_command_line_is_reported_and_help_is_not_an_error() {
-    let home = folder();
-    assert_eq!(duologue(home.path(), &["dance"], &[], "").code, Some(2));
-    assert_eq!(duologue(home.path(), &["--no-such-flag"], &[], "").code, Some(2));
     let help = duologue(home.path(), &["--help"], &[], "");
     assert_eq!(help.code, Some(0));
     for shown in ["migrate", "schema", "--max-message-length", "[env: MAX_MESSAGE_LENGTH]", "[default: 8000]"] {
         assert!(help.stdout.contains(shown), "{shown}: {}", help.stdout);
     }
+    assert_eq!(duologue(home.path(), &["migrate"], &[], "").code, Some(2), "a command is missing");
 }
 
 #[test]
-fn an_unusable_database_is_reported() {
-    let home = folder();
-    std::fs::write(home.path().join("text.db"), "this is not a database ".repeat(100)).unwrap();
-    for url in ["postgres://nobody:hunter2@127.0.0.1:1/none", "sqlite:/proc/none/a.db", "sqlite:text.db"] {
-        let outcome = duologue(home.path(), &["serve"], &[("DATABASE_URL", url), ("PORT", "0"), ("LOG", "off")], "");
-        assert_eq!(outcome.code, Some(1), "{url}: {}", outcome.stderr);
-        assert!(outcome.complaint().starts_with("DATABASE_URL"), "{}", outcome.stderr);
-        assert!(!outcome.stderr.contains("hunter2"), "{}", outcome.stderr);
-    }
-}
-
-#[test]
-fn a_port_in_use_is_reported() {
-    let home = folder();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    let outcome = duologue(home.path(), &["serve", "--port", &port], &[("LOG", "off")], "");
-    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
-    assert!(outcome.complaint().contains(&format!("127.0.0.1:{port}")), "{}", outcome.stderr);
-}
-
-#[test]
-fn the_first_start_creates_a_secret_that_only_its_owner_can_read() {
+fn the_first_start_makes_a_secret_for_its_owner_alone() {
     let home = folder();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let secret = home.path().join("state/jwt-secret");
     let start = || {
-        // The start fails at the port, after it has created its files.
+        // It gets as far as the port, which is after everything that is made on the disk.
         duologue(home.path(), &["--port", &port, "--data-dir", "state"], &[], "");
         std::fs::read_to_string(&secret).unwrap()
     };
     let first = start();
     assert_eq!(std::fs::metadata(&secret).unwrap().permissions().mode() & 0o777, 0o600);
     assert!(first.len() >= 32);
-    assert_eq!(start(), first, "the next start keeps the secret");
+    assert_eq!(start(), first, "and keeps it");
 }
 
 #[test]
@@ -195,18 +66,42 @@ fn migrations_are_listed_and_reverted() {
     let migrate = |arguments: &[&str]| {
         let outcome = duologue(home.path(), &[&["migrate"], arguments].concat(), &[], "");
         assert_eq!(outcome.code, Some(0), "{arguments:?}: {}", outcome.stderr);
-        let status = duologue(home.path(), &["migrate", "status"], &[], "").stdout;
-        let count = |word: &str| status.lines().filter(|line| line.split_whitespace().any(|part| part == word)).count();
-        (count("applied"), count("pending"))
+        let count = |word: &str| outcome.stdout.lines().filter(|line| line.ends_with(word)).count();
+        (count(" applied"), count(" pending"))
     };
-    let (applied, pending) = migrate(&["status"]);
-    assert!(applied == 0 && pending > 1, "{applied} {pending}");
-    let all = pending;
-    assert_eq!(migrate(&["up", "-n", "1"]), (1, all - 1));
+    let (applied, pending) = migrate(&["up", "-n", "1"]);
+    assert!(applied == 1 && pending > 1, "{applied} {pending}");
+    let all = applied + pending;
+    assert_eq!(migrate(&["status"]), (1, all - 1));
     assert_eq!(migrate(&["up"]), (all, 0));
-    assert_eq!(migrate(&["down"]), (all - 1, 1));
-    assert_eq!(migrate(&["down", "-n", "2"]), (all - 3, 3));
-    assert_eq!(migrate(&["fresh"]), (all, 0));
+    assert_eq!(migrate(&["down", "--yes"]), (all - 1, 1));
+    assert_eq!(migrate(&["down", "-n", "2", "--yes"]), (all - 3, 3));
+    assert_eq!(migrate(&["fresh", "--yes"]), (all, 0));
+}
+
+#[test]
+fn loss_of_data_is_confirmed() {
+    let home = folder();
+    assert_eq!(duologue(home.path(), &["migrate", "up"], &[], "").code, Some(0));
+    let run = |command: &str, environment: &str, input: &str| {
+        let outcome = duologue(home.path(), &["migrate", command], &[("ENVIRONMENT", environment)], input);
+        let status = duologue(home.path(), &["migrate", "status"], &[], "").stdout;
+        (outcome, status.lines().filter(|line| line.ends_with(" pending")).count())
+    };
+    for (command, loss) in [("fresh", "deletes all data"), ("down", "deletes the data of the reverted migrations")] {
+        for (environment, input, told) in [
+            ("development", "", "answer yes, or use --yes"),
+            ("development", "no\n", "answer yes, or use --yes"),
+            ("production", "yes\n", "ENVIRONMENT=production requires --yes"),
+        ] {
+            let (outcome, pending) = run(command, environment, input);
+            assert_eq!((outcome.code, pending), (Some(1), 0), "{}", outcome.stderr);
+            let line = outcome.complaint();
+            assert!(line.contains(loss) && line.contains("\"./data/duologue.db\"") && line.ends_with(told), "{line}");
+        }
+    }
+    let (outcome, pending) = run("down", "development", "yes\n");
+    assert_eq!((outcome.code, pending), (Some(0), 1), "{}", outcome.stderr);
 }
 
 #[test]
@@ -217,9 +112,16 @@ fn an_operator_creates_users() {
         let arguments = [&["user", "create", "--username", name, "--email", &email], extra].concat();
         duologue(home.path(), &arguments, &[("LOG", "off")], input)
     };
+    assert_eq!(duologue(home.path(), &["migrate", "up", "-n", "1"], &[], "").code, Some(0));
+    let refused = create("ada", &[], PASSWORD);
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.complaint().contains("migrations are pending; run `duologue migrate up`"), "{}", refused.stderr);
+    assert_eq!(duologue(home.path(), &["migrate", "up"], &[], "").code, Some(0));
+
     let made = create("ada", &["--admin"], &format!("{PASSWORD}\nnot this line\n"));
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     assert!(made.stdout.contains("ada") && made.stdout.contains("user_"), "{}", made.stdout);
+    assert!(made.stdout.ends_with("in the SQLite file \"./data/duologue.db\"\n"), "{}", made.stdout);
     assert!(!made.stdout.contains(PASSWORD));
 
     for (name, input, expected) in [
@@ -232,5 +134,59 @@ fn an_operator_creates_users() {
         assert_eq!(refused.code, Some(1), "{name} {input}");
         assert!(refused.complaint().contains(expected), "{}", refused.stderr);
     }
-    assert_eq!(duologue(home.path(), &["user", "create", "--username", "eve"], &[], PASSWORD).code, Some(2));
+}
+
+#[test]
+fn a_start_reports_its_parts_and_makes_its_files_private() {
+    run(Engine::Sqlite, |database| async move {
+        let setup = Setup::new(&database).with("DEFAULT_ADMIN_USERNAME", "root").with("PLAYGROUND", "false");
+        let server = setup.start().await;
+        let file = database.url().strip_prefix("sqlite:").unwrap().to_owned();
+        let lines: Vec<Value> = server.log().iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let has = |level: &str, start: &str| {
+            let fits = |line: &&Value| {
+                line["level"] == level && line["fields"]["message"].as_str().is_some_and(|text| text.starts_with(start))
+            };
+            assert_eq!(lines.iter().filter(fits).count(), 1, "{start} in {lines:#?}");
+        };
+        has("INFO", &format!("database: SQLite file {file:?}"));
+        has("INFO", "models: demo, ");
+        has("INFO", "playground: off");
+        has("INFO", &format!("listening on http://{}/graphql", server.address));
+        has("WARN", "DEFAULT_ADMIN_EMAIL and DEFAULT_ADMIN_PASSWORD are not set, so no default admin is created");
+        let models = lines.iter().find_map(|line| {
+            line["fields"]["message"].as_str().filter(|text| text.starts_with("models: ")).map(str::to_owned)
+        });
+        let models = models.unwrap();
+        assert!(
+            models.contains("; default demo; not available: anthropic (ANTHROPIC_API_KEY is not set), "),
+            "{models}"
+        );
+
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let data = setup.folder().join("data");
+        assert_eq!((mode(&data), mode(&data.join("server.lock"))), (0o700, 0o600));
+        for suffix in ["", "-wal", "-shm", ".lock"] {
+            assert_eq!(mode(Path::new(&format!("{file}{suffix}"))), 0o600, "{suffix}");
+        }
+        server.stop().await;
+    });
+}
+
+#[test]
+fn health_asks_the_running_server() {
+    run(Engine::Sqlite, |database| async move {
+        let server = Setup::new(&database).start().await;
+        let port = server.address.port().to_string();
+        let ask = move |host: &'static str| {
+            let variables = [("HOST", host), ("PORT", port.as_str())];
+            duologue(Path::new("/"), &["health"], &variables, "")
+        };
+        let outcomes = tokio::task::spawn_blocking(move || [ask("127.0.0.1"), ask("0.0.0.0")]).await.unwrap();
+        for outcome in outcomes {
+            assert_eq!(outcome.code, Some(0), "{}", outcome.stderr);
+            assert_eq!(outcome.stdout, format!("{} is ready\n", server.address));
+        }
+        server.stop().await;
+    });
 }

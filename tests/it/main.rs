@@ -3,6 +3,7 @@
 
 mod accounts;
 mod administration;
+mod backup;
 mod bad_input;
 mod branches;
 mod budget;
@@ -22,6 +23,7 @@ mod layers;
 mod limits;
 mod lockout;
 mod log_secrets;
+mod metrics;
 mod migrations;
 mod nodes;
 mod permissions;
@@ -33,6 +35,7 @@ mod providers;
 mod reading;
 mod replies;
 mod rights;
+mod rolling_restart;
 mod schema;
 mod self_service;
 mod sessions;
@@ -42,3 +45,4 @@ mod support;
 mod titles;
 mod two_servers;
 mod usage;
+mod wrong_starts;

@@ -151,3 +151,29 @@ on_both_databases!(replies_that_end_within_the_grace_period_are_complete, |datab
     assert!(text(&reply["content"]).ends_with("With a key, a real model answers here."));
     server.stop().await;
 });
+
+on_both_databases!(during_a_stop_the_listener_refuses_with_a_response, |database| async move {
+    let server = Setup::new(&database).with("SHUTDOWN_GRACE_SECONDS", "8").start().await;
+    let ada = server.sign_up("ada").await;
+    let sent = ada.ask("demo/slow", "Hi").await;
+    ada.has_written(&sent.reply, 1).await;
+    let address = server.address;
+    server.terminate();
+    let start = Instant::now();
+    while ada.status("/health/ready").await != 503 {
+        assert!(start.elapsed() < Duration::from_secs(5), "the signal takes effect");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!((ada.status("/health/live").await, ada.status("/metrics").await), (200, 200));
+    let response = ada.http.post(format!("http://{address}/graphql")).header("content-type", "application/json");
+    let response = response.body(r#"{"query":"{ me { id } }"}"#).send().await.unwrap();
+    assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (503, &"5".parse().unwrap()));
+    assert_eq!(response.headers()["connection"], "close");
+    let error: Value = response.json().await.unwrap();
+    let extensions = &error["errors"][0]["extensions"];
+    assert_eq!((&extensions["code"], &extensions["retryAfterSeconds"]), (&json!("UNAVAILABLE"), &json!(5)));
+    assert!(ada.opened_socket().await.is_none(), "no socket is opened");
+    let status = server.ended().await;
+    assert!(status.success(), "{status}");
+    assert!(tokio::net::TcpStream::connect(address).await.is_err(), "then the listener is closed");
+});

@@ -86,12 +86,9 @@ fn a_start_does_not_end_the_replies_of_running_servers() {
         let ada = one.sign_up("ada").await;
         let sent = ada.ask("demo/stalls", "Hi").await;
         ada.has_written(&sent.reply, 10).await;
-        // A second server in the same data folder does not treat the first one as crashed either.
-        for setup in [&there, &here] {
-            let two = setup.start().await;
-            assert_eq!(ada.at(two.address).message(&sent.reply, "status").await["status"], "STREAMING");
-            two.stop().await;
-        }
+        let two = there.start().await;
+        assert_eq!(ada.at(two.address).message(&sent.reply, "status").await["status"], "STREAMING");
+        two.stop().await;
         assert_eq!(ada.message(&sent.reply, "status").await["status"], "STREAMING");
         one.kill().await;
 

@@ -146,7 +146,11 @@ impl Accounts {
     pub(super) async fn close_deleted(&self, id: UserId, ended: Ended, chats: &Chats) {
         self.close_all(ended).await;
         if let Err(cause) = chats.delete_all(id).await {
-            tracing::error!(user = %id, error = &cause as &dyn std::error::Error, "chats of a deleted user not hidden yet; the sweep tries again");
+            tracing::error!(
+                user.id = %id,
+                exception.message = &cause as &dyn std::error::Error,
+                "chats of a deleted user not hidden yet; the sweep tries again"
+            );
         }
     }
 }

@@ -99,6 +99,11 @@ impl Accounts {
         Entry::new(action, &self.0.ids, self.0.clock.now()).from(client.ip)
     }
 
+    /// The number of password hashes that wait for a thread, and that are being computed.
+    pub fn password_queue(&self) -> (usize, usize) {
+        self.0.passwords.queue()
+    }
+
     /// Whether registration is open.
     pub fn is_registration_open(&self) -> bool {
         self.0.is_registration_open
@@ -161,7 +166,7 @@ impl Accounts {
             let roles = self.roles_of(&ids).await.unwrap_or_else(|cause| {
                 // Without a known state, no viewer may keep revoked permissions. The next request loads them
                 // again.
-                tracing::error!(error = &cause as &dyn std::error::Error, "changed roles cannot be read");
+                tracing::error!(exception.message = &cause as &dyn std::error::Error, "changed roles cannot be read");
                 Vec::new()
             });
             for (id, permissions) in some {

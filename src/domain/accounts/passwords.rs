@@ -1,6 +1,7 @@
 //! Passwords: rules for their strength, hashing, and the limits of its cost.
 
 use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -38,18 +39,45 @@ pub struct PasswordHasher(Arc<Inner>);
 
 struct Inner {
     permits: Arc<Semaphore>,
+    /// The number of permits.
+    threads: usize,
+    /// The number of callers that wait for a permit.
+    waiting: AtomicUsize,
     idle: Mutex<Vec<Vec<Block>>>,
 }
 
 impl Default for PasswordHasher {
     /// One concurrent hash per core, except for one core, which stays free for other work.
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Self(Arc::new(Inner { permits: Arc::new(Semaphore::new((cores - 1).max(1))), idle: Mutex::default() }))
+        let threads = (std::thread::available_parallelism().map_or(1, NonZero::get) - 1).max(1);
+        let (permits, waiting) = (Arc::new(Semaphore::new(threads)), AtomicUsize::default());
+        Self(Arc::new(Inner { permits, threads, waiting, idle: Mutex::default() }))
+    }
+}
+
+/// Counts a waiting caller until it is dropped, also if the caller is cancelled.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl PasswordHasher {
+    /// The number of callers that wait for a thread, and of threads that are working.
+    pub fn queue(&self) -> (usize, usize) {
+        let working = self.0.threads.saturating_sub(self.0.permits.available_permits());
+        (self.0.waiting.load(Ordering::Relaxed), working)
+    }
+
     /// Hashes a password with argon2id and a random salt, in PHC string format.
     ///
     /// # Errors
@@ -124,7 +152,9 @@ impl PasswordHasher {
         let overloaded =
             |_| Error::Unavailable { message: "Too many concurrent sign-ins. Try again.", retry_after: Some(MAX_WAIT) };
         let permit = Arc::clone(&self.0.permits).acquire_owned();
+        let waiting = Waiting::new(&self.0.waiting);
         let permit = tokio::time::timeout(MAX_WAIT, permit).await.map_err(overloaded)?.map_err(Error::internal)?;
+        drop(waiting);
         let inner = Arc::clone(&self.0);
         let (answer, outcome) = oneshot::channel();
         // A new thread per call: starting it takes a thousandth of the time of a hash, and an unprivileged thread

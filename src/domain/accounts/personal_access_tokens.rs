@@ -150,7 +150,10 @@ impl Accounts {
                 transaction.commit().await
             };
             if let Err(cause) = touched.await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "last use of a token not recorded");
+                tracing::warn!(
+                    exception.message = &cause as &dyn std::error::Error,
+                    "last use of a token not recorded"
+                );
             }
         });
     }

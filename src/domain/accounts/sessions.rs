@@ -176,7 +176,10 @@ impl Accounts {
             Ok(Some(viewer)) => Requester::Viewer(Arc::new(viewer)),
             Ok(None) => Requester::Dead,
             Err(cause) => {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "credentials could not be checked");
+                tracing::warn!(
+                    exception.message = &cause as &dyn std::error::Error,
+                    "credentials could not be checked"
+                );
                 Requester::Unknown
             }
         }
@@ -307,7 +310,10 @@ impl Accounts {
                 transaction.commit().await
             };
             if let Err(cause) = touched.await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "last use of a session not recorded");
+                tracing::warn!(
+                    exception.message = &cause as &dyn std::error::Error,
+                    "last use of a session not recorded"
+                );
             }
         });
     }

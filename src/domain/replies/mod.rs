@@ -18,6 +18,7 @@ use crate::domain::context::{Contexts, Summaries};
 use crate::entity::ids::{BootId, MessageId};
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
+use crate::metrics::Metrics;
 use crate::storage::Database;
 
 mod afterwards;
@@ -26,6 +27,7 @@ mod journal;
 pub mod log;
 pub mod parts;
 mod read;
+mod report;
 mod running;
 mod send;
 mod start;
@@ -66,6 +68,8 @@ pub struct Parts {
     pub max_message_length: usize,
     /// Tracks all tasks, so that shutdown waits for them.
     pub tracker: TaskTracker,
+    /// Counts replies and errors of providers.
+    pub metrics: Metrics,
     /// The hard stop. Replies that are still running then are saved as interrupted.
     pub hard_stop: CancellationToken,
 }
@@ -88,6 +92,7 @@ impl Replies {
             running: parts.running.clone(),
             models: Arc::clone(&parts.models),
             clock: Arc::clone(&parts.clock),
+            metrics: parts.metrics.clone(),
             hard_stop: parts.hard_stop.clone(),
         }));
         let summaries = Summaries::new(parts.contexts.clone(), parts.completions.clone());
@@ -107,6 +112,11 @@ impl Replies {
     /// endings and finish.
     pub fn journal_tasks(&self, stop: CancellationToken) -> [(&'static str, BoxFuture<'static, ()>); 4] {
         self.0.journal.tasks(stop)
+    }
+
+    /// The number of replies that this node is writing.
+    pub fn running(&self) -> usize {
+        self.0.running.len()
     }
 
     /// Whether replies may begin on this node: it holds its lease.

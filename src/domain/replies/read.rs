@@ -219,7 +219,11 @@ impl Engine {
             match self.fetch(id, &log).await {
                 Ok(true) => return,
                 Ok(false) => {}
-                Err(cause) => tracing::warn!(reply = %id, error = &cause as &dyn std::error::Error, "reply not read"),
+                Err(cause) => tracing::warn!(
+                    duologue.reply.id = %id,
+                    exception.message = &cause as &dyn std::error::Error,
+                    "reply not read"
+                ),
             }
             tokio::time::sleep(POLL).await;
         }

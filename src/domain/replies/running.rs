@@ -82,6 +82,11 @@ impl RunningReplies {
         self.lock().values().filter(|reply| reply.is_committed.load(Ordering::Acquire)).cloned().collect()
     }
 
+    /// The number of registered replies.
+    pub fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Whether no reply is registered.
     pub fn is_empty(&self) -> bool {
         self.lock().is_empty()

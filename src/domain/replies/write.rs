@@ -93,11 +93,11 @@ impl Engine {
             outcome = AssertUnwindSafe(self.generate(&job, &running, &mut progress)).catch_unwind() => match outcome {
                 Ok(Ok(ending)) => ending,
                 Ok(Err(cause)) => {
-                    tracing::error!(reply = %running.id, error = &cause as &dyn std::error::Error, "reply failed");
+                    tracing::error!(duologue.reply.id = %running.id, exception.message = &cause as &dyn std::error::Error, "reply failed");
                     Ending::Failed(ReplyErrorCode::Internal)
                 }
                 Err(_) => {
-                    tracing::error!(reply = %running.id, "reply panicked");
+                    tracing::error!(duologue.reply.id = %running.id, "reply panicked");
                     Ending::Failed(ReplyErrorCode::Internal)
                 }
             },
@@ -120,7 +120,12 @@ impl Engine {
         progress.found_checkpoint = prompt.checkpoint_id().filter(|id| job.question.checkpoint_id != Some(*id));
         let prompt = Arc::new(prompt);
         let for_model = Arc::clone(&prompt);
-        let mut events = std::pin::pin!(driver::stream(chain, move |model| for_model.request(model), self.policy));
+        let mut events = std::pin::pin!(driver::stream(
+            chain,
+            move |model| for_model.request(model),
+            self.policy,
+            self.metrics.clone()
+        ));
         while let Some(event) = events.next().await {
             let event = match event {
                 Ok(DriverEvent::Attempt(model)) => {
@@ -133,7 +138,7 @@ impl Engine {
                 Ok(DriverEvent::Event(event)) => event,
                 Err(error) => {
                     let model = progress.model.as_ref().map(|model| model.id.as_str());
-                    tracing::warn!(reply = %running.id, model, %error, "provider failed");
+                    tracing::warn!(duologue.reply.id = %running.id, model, %error, "provider failed");
                     return Ok(Ending::Failed(error.code));
                 }
             };

@@ -38,8 +38,13 @@ impl AuditEntry {
         Ok(ctx.loaders().load_one(id).await?.map(User::from))
     }
 
-    /// The action, for example `user.login`, `user.login_failed`, `session.reuse_detected`, `role.updated` or
-    /// `chat.read`.
+    /// The action. One of `user.registered`, `user.login`, `user.login_failed`, `user.locked_out`, `user.unlocked`,
+    /// `user.logout`, `user.logout_everywhere`, `session.reuse_detected`, `session.revoked`, `user.password_changed`,
+    /// `user.password_check_failed`, `user.password_reset_issued`, `user.password_reset`, `user.password_reset_failed`,
+    /// `user.profile_changed`, `user.email_changed`, `user.created`, `user.deactivated`, `user.activated`,
+    /// `user.deleted`, `user.roles_set`, `user.quota_set`, `user.sessions_ended`, `personal_access_token.created`,
+    /// `personal_access_token.revoked`, `role.created`, `role.updated`, `role.deleted`, `chat.listed` and `chat.read`.
+    /// A later version may add actions.
     async fn action(&self) -> &str {
         &self.0.action
     }
@@ -65,7 +70,7 @@ impl AuditEntry {
 pub struct AuditFilter {
     /// The ID of the user who performed the action.
     actor_id: Option<ID>,
-    /// The exact action.
+    /// The exact action; see `AuditEntry.action` for its values.
     action: Option<String>,
     /// The ID of the object of the action, of any type.
     subject_id: Option<ID>,

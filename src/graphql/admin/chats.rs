@@ -38,7 +38,8 @@ impl AdminChats {
         Ok(Some(Connection::new(page, |chat| ChatCursor::from(chat), Chat::listed, total)))
     }
 
-    /// Looks up a chat of any user. Null if there is no chat with this ID. Requires CHATS_READ. Access is audited.
+    /// Looks up a chat of any user. Null if there is no chat with this ID; INVALID_INPUT for a malformed ID or an ID of
+    /// another type. Requires CHATS_READ. Access is audited.
     async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
         let id = ids::parse(&id, "id")?;
         ctx.budget().statements(1)?;

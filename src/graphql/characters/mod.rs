@@ -120,7 +120,8 @@ pub struct CharacterQueries;
 
 #[Object]
 impl CharacterQueries {
-    /// Looks up a character. Null if there is no character with this ID that is visible to the viewer.
+    /// Looks up a character. Null if there is no character with this ID that is visible to the viewer; INVALID_INPUT for a
+    /// malformed ID or an ID of another type.
     async fn character(
         &self,
         ctx: &Context<'_>,

@@ -239,7 +239,8 @@ pub struct ChatQueries;
 
 #[Object]
 impl ChatQueries {
-    /// Looks up a chat of the viewer. Null if the viewer has no chat with this ID.
+    /// Looks up a chat of the viewer. Null if the viewer has no chat with this ID; INVALID_INPUT for a malformed ID or an
+    /// ID of another type.
     async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&id, "id")?);
         Ok(ctx.state().chats.find(viewer, id).await?.map(Chat::new))

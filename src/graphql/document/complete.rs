@@ -117,6 +117,10 @@ impl Completion<'_> {
 
     fn field(&self, value: Value, object: &str, planned: &PlannedField, errors: Option<&Errors<'_>>) -> Option<Value> {
         let field = &planned.field;
+        // async-graphql describes `__Schema` instead.
+        if object == "__Schema" && field.name.node == "description" {
+            return Some(self.types.description().map(Value::from).unwrap_or_default());
+        }
         let ty = self.types.field(object, &field.name.node).map_or(&field.ty, |output| &output.ty);
         let below = errors.and_then(|errors| errors.fields.get(field.key().as_str()));
         self.value(value, ty, planned.selection.as_deref(), below)

@@ -38,4 +38,4 @@ pub use document::{Document, Operation};
 pub use executor::ConformingExecutor;
 pub use limits::Limits;
 pub use persisted::names_document;
-pub use types::{Lists, SchemaError};
+pub use types::{Lists, SchemaError, definitions};

@@ -50,6 +50,7 @@ pub(super) enum TypeDefinition {
 /// The types of a schema, by name.
 #[derive(Debug)]
 pub(super) struct Types {
+    description: Option<String>,
     definitions: HashMap<Name, TypeDefinition>,
     /// The possible object types of each composite type, in alphabetical order.
     possible_types: HashMap<Name, Vec<Name>>,
@@ -68,10 +69,28 @@ const UNKNOWN_LIST: u64 = 10;
 #[error("the schema does not parse")]
 pub struct SchemaError(#[from] async_graphql::parser::Error);
 
+/// The description of the schema, and the SDL without it, which async-graphql's parser does not accept
+/// (<https://spec.graphql.org/October2021/#SchemaDefinition>).
+fn split(sdl: &str) -> (Option<&str>, String) {
+    const QUOTES: &str = "\"\"\"\n";
+    let parts = sdl.split_once(&format!("{QUOTES}schema {{")).and_then(|(before, roots)| {
+        let (before, description) = before.rsplit_once(QUOTES)?;
+        Some((Some(description.trim_end()), format!("{before}schema {{{roots}")))
+    });
+    parts.unwrap_or_else(|| (None, sdl.to_owned()))
+}
+
+/// The SDL without the description of the schema, for async-graphql's parser.
+pub fn definitions(sdl: &str) -> String {
+    split(sdl).1
+}
+
 impl Types {
     /// Parses an SDL that async-graphql printed.
     pub(super) fn parse(sdl: &str, lists: Lists<'_>) -> Result<Self, SchemaError> {
+        let (description, definitions) = split(sdl);
         let mut types = Self {
+            description: description.map(str::to_owned),
             definitions: HashMap::new(),
             possible_types: HashMap::new(),
             roots: [Some(Name::new("Query")), None, None],
@@ -80,7 +99,7 @@ impl Types {
         for scalar in ["Int", "Float", "String", "Boolean", "ID"] {
             types.definitions.insert(Name::new(scalar), TypeDefinition::Scalar);
         }
-        for text in [sdl, include_str!("introspection.graphql")] {
+        for text in [definitions.as_str(), include_str!("introspection.graphql")] {
             for definition in parse_schema(text)?.definitions {
                 types.add(definition);
             }
@@ -174,6 +193,11 @@ impl Types {
             OperationType::Mutation => mutation.as_ref(),
             OperationType::Subscription => subscription.as_ref(),
         }
+    }
+
+    /// The description of the schema, if it has one.
+    pub(super) fn description(&self) -> Option<&str> {
+        self.description.as_deref()
     }
 
     /// A field of a composite type.

@@ -121,6 +121,7 @@ impl<E: Executor> Connection<E> {
         if !self.take_slot(holder, self.shared.edge.limits.sockets_per_address) {
             return End::Close(Close::TOO_MANY_SOCKETS);
         }
+        let _open = self.shared.edge.metrics.open_socket();
         let mut keep_alive = keep_alive(self.shared.edge.limits.keep_alive);
         loop {
             let receives = self.receives();
@@ -280,7 +281,7 @@ impl<E: Executor> Connection<E> {
         }
         let events =
             events(self.shared.clone(), authorization.clone(), self.client.clone(), request_id, parameters, held);
-        self.operations.start(id, request_id, events);
+        self.operations.start(id, request_id, self.client.ip, events);
         Ok(())
     }
 

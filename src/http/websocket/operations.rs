@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -20,6 +21,7 @@ use crate::http::concurrency::OperationPermit;
 use crate::http::connections::Held;
 use crate::http::cost::Cost;
 use crate::http::edge::Shared;
+use crate::http::metrics::Counted;
 use crate::http::operation::{Caller, Operation, panicked, refused};
 use crate::http::parameters::Parameters;
 use crate::http::rate_limit_key::RateLimitKey;
@@ -94,8 +96,22 @@ impl Operations {
         self.active.contains_key(id)
     }
 
-    pub(super) fn start(&mut self, id: String, request_id: RequestId, events: BoxStream<'static, Event>) {
-        let span = tracing::info_span!("operation", %request_id, operation = field::Empty, user = field::Empty);
+    pub(super) fn start(
+        &mut self,
+        id: String,
+        request_id: RequestId,
+        client: IpAddr,
+        events: BoxStream<'static, Event>,
+    ) {
+        let span = tracing::info_span!(
+            "operation",
+            duologue.request.id = %request_id,
+            client.address = %client,
+            graphql.operation.type = field::Empty,
+            graphql.operation.name = field::Empty,
+            user.id = field::Empty,
+            error.type = field::Empty,
+        );
         let (abort, registration) = AbortHandle::new_pair();
         let events = Abortable::new(events, registration);
         self.started += 1;
@@ -167,14 +183,23 @@ impl Stream for RunningOperation {
         let _entered = span.enter();
         let event = ready!(self.events.poll_next_unpin(context));
         self.spoken += u64::from(event.is_some());
+        match &event {
+            Some(Event::Next(response)) => request_log::record_error(&response.errors),
+            Some(Event::Error(errors)) => request_log::record_error(errors),
+            Some(Event::Close(_)) | None => {}
+        }
         Poll::Ready(event)
     }
 }
 
 impl Drop for RunningOperation {
     fn drop(&mut self) {
-        let milliseconds = request_log::milliseconds(self.start);
-        tracing::info!(parent: &self.span, events = self.spoken, milliseconds, "ended");
+        tracing::info!(
+            parent: &self.span,
+            duologue.operation.events = self.spoken,
+            duologue.operation.duration = request_log::seconds(self.start),
+            "ended"
+        );
     }
 }
 
@@ -190,36 +215,42 @@ pub(super) fn events<E: Executor>(
     // Boxed, so that a subscription does not keep the memory of its start.
     let events = stream::once(Box::pin(async move {
         let _held = held;
+        let mut counted = Counted::new(&shared.edge.metrics, "websocket");
         // The credentials were valid when the socket opened, but may have been revoked since.
         let requester = (shared.edge.authenticate)(authorization, client.clone()).await;
-        match &requester {
-            Requester::Dead => return only(Event::Close(Close::FORBIDDEN)),
-            Requester::Viewer(viewer) => drop(Span::current().record("user", field::display(viewer.user_id))),
-            Requester::Anonymous | Requester::Unknown => {}
+        if matches!(requester, Requester::Dead) {
+            return only(Event::Close(Close::FORBIDDEN));
         }
+        request_log::record_user(&requester);
         let key = RateLimitKey::of(&requester, &client);
         let permit = match shared.admit(key, parameters.query.len()).await {
             Ok(permit) => permit,
-            Err((errors, _)) => return refuse(&shared, errors, request_id).await,
+            Err((errors, _)) => return refuse(&shared, errors, request_id, counted).await,
         };
         let operation = Operation::parse(parameters, &shared.edge.documents);
+        if let Ok(operation) = &operation {
+            counted.is(operation.kind);
+        }
         let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
         let mut verdict = shared.count(&requester, &client, cost);
         let operation = match verdict.admit(operation) {
             Ok(operation) => operation,
-            Err(errors) => return refuse(&shared, errors, request_id).await,
+            Err(errors) => return refuse(&shared, errors, request_id, counted).await,
         };
         let caller = Caller { requester, client, request_id };
         let budget = operation.budget.clone();
         if operation.kind == OperationType::Subscription {
             let Some(slot) = shared.subscriptions.take(key, shared.edge.limits.subscriptions_per_user) else {
                 let error = request_error(ErrorCode::RateLimited, "Too many subscriptions.");
-                return refuse(&shared, vec![error], request_id).await;
+                return refuse(&shared, vec![error], request_id, counted).await;
             };
             let mut is_first = true;
+            let running = shared.edge.metrics.start_subscription();
+            counted.seen(&[]);
             let responses = shared.edge.subscribe(operation, caller);
             let events = responses.map(move |response| {
-                let _held = &slot;
+                let _held = (&slot, &running);
+                counted.seen(&response.errors);
                 shared.charge_usage(&mut verdict, budget.used());
                 event(response, std::mem::take(&mut is_first))
             });
@@ -227,6 +258,7 @@ pub(super) fn events<E: Executor>(
         } else {
             let response = run(&shared, operation, caller, permit).await;
             shared.charge_usage(&mut verdict, budget.used());
+            counted.seen(&response.errors);
             shared.edge.delay_if_throttled(&response).await;
             let refused = is_request_error(&response);
             only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
@@ -252,8 +284,10 @@ async fn refuse<E: Executor>(
     shared: &Shared<E>,
     errors: Vec<ServerError>,
     request_id: RequestId,
+    mut counted: Counted,
 ) -> BoxStream<'static, Event> {
     let response = refused(errors, request_id);
+    counted.seen(&response.errors);
     shared.edge.delay_if_throttled(&response).await;
     only(Event::Error(response.errors))
 }

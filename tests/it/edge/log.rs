@@ -54,13 +54,16 @@ async fn a_request_is_logged_in_one_line_without_secrets() {
     let answer = server.post(headers, &body).await;
     let [line] = lines.take().try_into().unwrap();
     assert_eq!(line["level"], "INFO");
-    assert_eq!(line["fields"]["status"], 200);
-    assert!(line["fields"]["milliseconds"].is_number());
-    assert_eq!(line["span"]["request_id"].as_str(), answer.header("x-request-id"));
-    assert_eq!(line["span"]["method"], "POST");
-    assert_eq!(line["span"]["path"], "/graphql");
-    assert_eq!(line["span"]["operation"], "query Greet");
-    assert_eq!(line["span"]["user"], "user_01h455vb4pex5vsknk084sn02q");
+    assert_eq!(line["fields"]["http.response.status_code"], 200);
+    assert!(line["fields"]["http.server.request.duration"].is_number());
+    assert_eq!(line["span"]["duologue.request.id"].as_str(), answer.header("x-request-id"));
+    assert_eq!(line["span"]["http.request.method"], "POST");
+    assert_eq!(line["span"]["url.path"], "/graphql");
+    assert_eq!(line["span"]["client.address"], "127.0.0.1");
+    assert_eq!(line["span"]["graphql.operation.type"], "query");
+    assert_eq!(line["span"]["graphql.operation.name"], "Greet");
+    assert_eq!(line["span"]["user.id"], "user_01h455vb4pex5vsknk084sn02q");
+    assert_eq!(line["span"]["error.type"], "INVALID_INPUT");
     assert!(!line.to_string().contains(SECRET) && !line.to_string().contains("good"), "{line}");
 
     server.get(&format!("/graphql?query=%7Bhello%7D&token={SECRET}"), &format!("cookie: {SECRET}\r\n")).await;
@@ -68,6 +71,32 @@ async fn a_request_is_logged_in_one_line_without_secrets() {
     let lines = lines.take();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(!json!(lines).to_string().contains(SECRET));
+}
+
+#[tokio::test]
+async fn the_code_of_an_error_is_in_its_line() {
+    let server = Server::start().await;
+    let (lines, _guard) = Lines::collect();
+    server.query("{ unknown }").await;
+    server.query("{ me }").await;
+    server.post("content-type: text/plain\r\n", "{}").await;
+    let mut socket = server.socket("graphql-transport-ws").await;
+    socket.init(json!({})).await;
+    socket.subscribe("1", "{ me }").await;
+    assert_eq!(socket.next().await["type"], "next");
+    assert_eq!(socket.next().await["type"], "complete");
+    let codes: Vec<Value> =
+        lines.take().iter().map(|line| line["span"]["error.type"].clone()).filter(Value::is_string).collect();
+    assert_eq!(codes, ["INVALID_DOCUMENT", "UNAUTHENTICATED", "INVALID_INPUT", "UNAUTHENTICATED"]);
+}
+
+#[tokio::test]
+async fn health_checks_are_logged_at_debug() {
+    let server = Server::start().await;
+    let (lines, _guard) = Lines::collect();
+    server.get("/health/live", "").await;
+    server.get("/health/ready", "").await;
+    assert!(lines.take().is_empty());
 }
 
 #[tokio::test]
@@ -92,10 +121,13 @@ async fn an_operation_on_a_socket_is_logged_in_one_line() {
     socket.subscribe("1", "subscription Count { upTo(n: 3) }").await;
     while socket.next().await["type"] != "complete" {}
     let [handshake, operation] = lines.take().try_into().unwrap();
-    assert_eq!(handshake["fields"]["status"], 101);
-    assert_eq!(operation["span"]["operation"], "subscription Count");
-    assert_eq!(operation["span"]["user"], "user_01h455vb4pex5vsknk084sn02q");
-    assert_eq!(operation["fields"]["events"], 3);
+    assert_eq!(handshake["fields"]["http.response.status_code"], 101);
+    assert_eq!(operation["span"]["client.address"], "127.0.0.1");
+    assert_eq!(operation["span"]["graphql.operation.type"], "subscription");
+    assert_eq!(operation["span"]["graphql.operation.name"], "Count");
+    assert_eq!(operation["span"]["user.id"], "user_01h455vb4pex5vsknk084sn02q");
+    assert_eq!(operation["fields"]["duologue.operation.events"], 3);
+    assert!(operation["fields"]["duologue.operation.duration"].is_number());
     assert!(!operation.to_string().contains("good"), "{operation}");
 }
 
@@ -106,9 +138,9 @@ async fn an_internal_error_is_logged_with_its_cause() {
     let answer = server.query("{ fails }").await;
     let lines = lines.take();
     let error = lines.iter().find(|line| line["level"] == "ERROR").unwrap();
-    assert_eq!(error["fields"]["cause"], SECRET);
-    assert_eq!(error["fields"]["path"], "fails");
-    assert_eq!(error["fields"]["request_id"], answer["errors"][0]["extensions"]["requestId"]);
+    assert_eq!(error["fields"]["exception.message"], SECRET);
+    assert_eq!(error["fields"]["graphql.path"], "fails");
+    assert_eq!(error["fields"]["duologue.request.id"], answer["errors"][0]["extensions"]["requestId"]);
     assert_eq!(lines.len(), 2, "{lines:?}");
 }
 
@@ -130,12 +162,15 @@ async fn a_refused_origin_is_logged_with_the_setting() {
         let answer = server.raw(&request).await;
         let lines = lines.take();
         let refusal = lines.iter().find(|line| line["level"] == "WARN").unwrap();
-        assert_eq!((&refusal["level"], &refusal["fields"]["origin"]), (&json!("WARN"), &json!(origin)));
+        assert_eq!(
+            (&refusal["level"], &refusal["fields"]["http.request.header.origin"]),
+            (&json!("WARN"), &json!(origin))
+        );
         assert!(
             refusal["fields"]["message"].as_str().unwrap().ends_with("list the origin in CORS_ORIGINS"),
             "{refusal}"
         );
-        assert_eq!(refusal["span"]["request_id"].as_str(), answer.header("x-request-id"));
+        assert_eq!(refusal["span"]["duologue.request.id"].as_str(), answer.header("x-request-id"));
         assert!(!refusal.to_string().contains(SECRET), "{refusal}");
     }
     let (lines, _guard) = Lines::collect();

@@ -12,6 +12,7 @@ use duologue::domain::{self, Client, Credential, Requester, Viewer};
 use duologue::graphql::RequestId;
 use duologue::graphql::document::{self, ConformingExecutor, Documents};
 use duologue::http::{Connections, Edge, Limits, Tls, router, serve};
+use duologue::metrics::Metrics;
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -211,6 +212,8 @@ impl Server {
             }),
             tracker: tracker.clone(),
             draining: soft_stop.clone(),
+            metrics: Metrics::default(),
+            scrape: None,
             limits,
             playground,
             trusted_proxies: "127.0.0.0/8".parse().unwrap(),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_graphql::parser::parse_schema;
 use async_graphql::parser::types::{TypeKind, TypeSystemDefinition};
 use duologue::entity::enums::Permission;
+use duologue::graphql::document::definitions;
 
 use super::Rule::{self, Admin, Everybody, Needs, Owner, OwnerOr, SignedIn};
 use super::{IN_SESSION, TABLE, TYPES};
@@ -12,7 +13,7 @@ use super::{IN_SESSION, TABLE, TYPES};
 /// The fields of [`TYPES`], with their descriptions on one line.
 pub(super) fn fields() -> BTreeMap<String, String> {
     let mut fields = BTreeMap::new();
-    for definition in parse_schema(duologue::app::schema()).unwrap().definitions {
+    for definition in parse_schema(definitions(&duologue::app::schema())).unwrap().definitions {
         let TypeSystemDefinition::Type(definition) = definition else { continue };
         let (name, TypeKind::Object(object)) = (definition.node.name.node, definition.node.kind) else { continue };
         if TYPES.contains(&name.as_str()) {

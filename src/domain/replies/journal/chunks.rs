@@ -29,7 +29,10 @@ impl Journal {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(cause) = self.save_chunks().await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "checkpoint failed; it is tried again");
+                tracing::warn!(
+                    exception.message = &cause as &dyn std::error::Error,
+                    "checkpoint failed; it is tried again"
+                );
             }
         }
     }

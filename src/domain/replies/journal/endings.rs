@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::super::log::Outcome;
+use super::super::report;
 use super::super::running::Registration;
 use super::store::{Ended, FinalReply};
 use super::{HARD_STOP_LIMIT, Journal, step};
@@ -54,20 +55,28 @@ impl Endings {
         self.lock().iter().take(BATCH).take_while(fits).map(|pending| Arc::clone(&pending.reply)).collect()
     }
 
-    /// Removes the oldest ending and notifies the readers of its reply.
-    fn resolve_first(&self, ended: Ended) {
-        let Some(Pending { registration, reply, .. }) = self.lock().pop_front() else { return };
+    /// Removes the oldest ending and notifies the readers of its reply. Returns it if this node ended the reply.
+    fn resolve_first(&self, ended: Ended) -> Option<Arc<FinalReply>> {
+        let Pending { registration, reply, .. } = self.lock().pop_front()?;
         let log = &registration.reply().log;
         match ended {
-            Ended::Saved => log.finish(Arc::new(reply.row.clone())),
+            Ended::Saved => {
+                log.finish(Arc::new(reply.row.clone()));
+                return Some(reply);
+            }
             Ended::Before(row) => {
                 if row.status != reply.row.status {
-                    tracing::warn!(reply = %reply.row.id, status = ?row.status, "another node ended this reply first");
+                    tracing::warn!(
+                        duologue.reply.id = %reply.row.id,
+                        status = ?row.status,
+                        "another node ended this reply first"
+                    );
                 }
                 log.finish(Arc::from(row));
             }
             Ended::Gone => log.end(Outcome::Lost),
         }
+        None
     }
 
     /// Moves the oldest ending, which the database refused, to the end of the queue. Drops it after [`MAX_REFUSALS`]
@@ -76,8 +85,13 @@ impl Endings {
         let mut queue = self.lock();
         let Some(mut pending) = queue.pop_front() else { return };
         pending.refusals += 1;
-        let (reply, refusals) = (pending.reply.row.id, pending.refusals);
-        tracing::error!(%reply, refusals, error = cause as &dyn std::error::Error, "the end of a reply was refused");
+        let (id, refusals) = (pending.reply.row.id, pending.refusals);
+        tracing::error!(
+            duologue.reply.id = %id,
+            refusals,
+            exception.message = cause as &dyn std::error::Error,
+            "the end of a reply was refused"
+        );
         if refusals < MAX_REFUSALS {
             queue.push_back(pending);
         }
@@ -101,7 +115,16 @@ impl Journal {
         };
         tokio::select! {
             () = self.drain(&stop) => {}
-            () = hard_stop => tracing::error!(endings = self.endings.len(), "stopped before every reply's end was saved"),
+            () = hard_stop => tracing::error!(
+                endings = self.endings.len(),
+                "stopped before every reply's end was saved"
+            ),
+        }
+    }
+
+    fn resolve_first(&self, ended: Ended) {
+        if let Some(reply) = self.endings.resolve_first(ended) {
+            report::ended(&reply.row, &self.models, &self.metrics);
         }
     }
 
@@ -120,7 +143,11 @@ impl Journal {
                 Ok(()) => retry = FIRST_RETRY,
                 Err(cause) => {
                     let endings = self.endings.len();
-                    tracing::warn!(endings, error = &cause as &dyn std::error::Error, "ends of replies not saved yet");
+                    tracing::warn!(
+                        endings,
+                        exception.message = &cause as &dyn std::error::Error,
+                        "ends of replies not saved yet"
+                    );
                     tokio::time::sleep(retry).await;
                     retry = (retry * 2).min(LAST_RETRY);
                 }
@@ -132,7 +159,7 @@ impl Journal {
     pub(super) async fn save_endings(&self, batch: &[Arc<FinalReply>]) -> Result<()> {
         match step(self.store.end(batch)).await {
             Ok(all) => {
-                all.into_iter().for_each(|ended| self.endings.resolve_first(ended));
+                all.into_iter().for_each(|ended| self.resolve_first(ended));
                 return Ok(());
             }
             Err(cause @ Error::Unavailable { .. }) => return Err(cause),
@@ -140,7 +167,7 @@ impl Journal {
         }
         for reply in batch {
             match step(self.store.end(std::slice::from_ref(reply))).await {
-                Ok(ended) => ended.into_iter().for_each(|ended| self.endings.resolve_first(ended)),
+                Ok(ended) => ended.into_iter().for_each(|ended| self.resolve_first(ended)),
                 Err(cause @ Error::Unavailable { .. }) => return Err(cause),
                 Err(cause) => self.endings.refuse_first(&cause),
             }

@@ -92,7 +92,7 @@ impl Journal {
                 Ok(()) => RENEWAL,
                 Err(cause) => {
                     let is_held = self.lease.is_held();
-                    tracing::warn!(error = &cause as &dyn std::error::Error, is_held, "lease not renewed");
+                    tracing::warn!(exception.message = &cause as &dyn std::error::Error, is_held, "lease not renewed");
                     RETRY
                 }
             };
@@ -101,7 +101,7 @@ impl Journal {
         if self.running.is_empty()
             && let Err(cause) = step(self.store.forget(self.boot)).await
         {
-            tracing::warn!(error = &cause as &dyn std::error::Error, "lease not released");
+            tracing::warn!(exception.message = &cause as &dyn std::error::Error, "lease not released");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::domain::{Error, Result};
 use crate::entity::ids::BootId;
 use crate::llm::registry::Registry;
+use crate::metrics::Metrics;
 
 mod chunks;
 mod endings;
@@ -45,6 +46,7 @@ pub(super) struct Journal {
     running: RunningReplies,
     models: Arc<Registry>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
     hard_stop: CancellationToken,
 }
 
@@ -55,14 +57,15 @@ pub(super) struct JournalParts {
     pub(super) running: RunningReplies,
     pub(super) models: Arc<Registry>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) metrics: Metrics,
     pub(super) hard_stop: CancellationToken,
 }
 
 impl Journal {
     pub(super) fn new(parts: JournalParts) -> Self {
-        let JournalParts { boot, store, running, models, clock, hard_stop } = parts;
+        let JournalParts { boot, store, running, models, clock, metrics, hard_stop } = parts;
         let lease = Lease::new(store.has_other_nodes());
-        Self { boot, store, lease, endings: Endings::default(), running, models, clock, hard_stop }
+        Self { boot, store, lease, endings: Endings::default(), running, models, clock, metrics, hard_stop }
     }
 
     /// Acquires the lease, and ends the replies that cannot be running any more: on SQLite all of them, on PostgreSQL

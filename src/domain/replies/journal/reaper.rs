@@ -8,7 +8,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::super::end::interrupted;
-use super::store::{Abandoned, FinalReply};
+use super::super::report;
+use super::store::{Abandoned, Ended, FinalReply};
 use super::{Journal, step};
 use crate::domain::Result;
 use crate::entity::ids::BootId;
@@ -28,11 +29,14 @@ impl Journal {
         let mut looks = 0;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(cause) = self.interrupt_running(Some(self.boot)).await {
-                tracing::warn!(error = &cause as &dyn std::error::Error, "lost replies not ended");
+                tracing::warn!(exception.message = &cause as &dyn std::error::Error, "lost replies not ended");
             }
             if self.lease.may_judge() {
                 if let Err(cause) = self.reap(looks % ORPHANS_EVERY == 0).await {
-                    tracing::warn!(error = &cause as &dyn std::error::Error, "replies of dead nodes not ended");
+                    tracing::warn!(
+                        exception.message = &cause as &dyn std::error::Error,
+                        "replies of dead nodes not ended"
+                    );
                 }
                 looks += 1;
             }
@@ -51,9 +55,11 @@ impl Journal {
                 let Some(last) = batch.last() else { break };
                 after = Some(last.reply.id);
                 count += batch.len();
-                if !self.lease.may_judge() || !step(self.store.end_claimed(dead, &self.finals(batch))).await? {
+                let finals = self.finals(batch);
+                if !self.lease.may_judge() || !step(self.store.end_claimed(dead, &finals)).await? {
                     return Ok(());
                 }
+                finals.iter().for_each(|reply| report::ended(&reply.row, &self.models, &self.metrics));
             }
             step(self.store.forget_claimed(dead)).await?;
             tracing::warn!(node = %dead.0, replies = count, "ended the replies of a dead node");
@@ -73,7 +79,11 @@ impl Journal {
             batch.retain(|abandoned| self.running.get(abandoned.reply.id).is_none());
             if !batch.is_empty() {
                 count += batch.len();
-                step(self.store.end(&self.finals(batch))).await?;
+                let finals = self.finals(batch);
+                let ended = step(self.store.end(&finals)).await?;
+                for (reply, _) in finals.iter().zip(ended).filter(|(_, ended)| matches!(ended, Ended::Saved)) {
+                    report::ended(&reply.row, &self.models, &self.metrics);
+                }
             }
         }
         if count > 0 {

@@ -278,6 +278,7 @@ impl World {
         let store = SimulatedStore { rows: Arc::clone(&self.rows), fault: Arc::clone(&fault), late: self.late.clone() };
         let running = RunningReplies::new(1_000, 1_000);
         let journal = Arc::new(Journal::new(JournalParts {
+            metrics: Default::default(),
             boot,
             store: Box::new(store),
             running: running.clone(),
