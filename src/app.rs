@@ -23,6 +23,7 @@ use crate::domain::chats::Chats;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
 use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
+use crate::events::{Bus, InProcess};
 use crate::graphql::context::State;
 use crate::graphql::document;
 use crate::graphql::schema::{self, Api};
@@ -200,6 +201,7 @@ impl App {
         let failed = |cause| StartError::new("models", cause);
         let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
         let limits = &settings.replies;
+        let bus: Arc<dyn Bus> = Arc::<InProcess>::default();
         let running = RunningReplies::new(limits.max_replies_per_user as usize, limits.max_replies as usize);
         let replies = Replies::new(Parts {
             database: database.clone(),
@@ -210,6 +212,7 @@ impl App {
             running: running.clone(),
             policy: Policy::default(),
             max_message_length: limits.max_message_length as usize,
+            bus: Arc::clone(&bus),
             tracker: work.clone(),
             hard_stop: lifecycle.hard().clone(),
         });
@@ -219,6 +222,7 @@ impl App {
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
             running: Arc::new(running),
+            bus,
         };
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod audit;
 pub mod characters;
 pub mod chats;
+mod delivery;
 pub mod error;
 pub mod idempotency;
 pub mod input;

@@ -13,7 +13,7 @@ use crate::graphql::accounts::{
 };
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
-use crate::graphql::chats::{ChatMutations, ChatQueries};
+use crate::graphql::chats::{ChatMutations, ChatQueries, ChatSubscriptions};
 use crate::graphql::context::State;
 use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
@@ -49,7 +49,7 @@ type Mutation = RequireWrite<Mutations>;
 
 /// The subscription root: fields that stream events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(ReplySubscriptions);
+pub struct Subscription(ReplySubscriptions, ChatSubscriptions);
 
 type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 

@@ -6,6 +6,7 @@ mod administration;
 mod bad_input;
 mod branches;
 mod budget;
+mod chat_events;
 mod chats;
 mod commands;
 mod crashes;

@@ -183,6 +183,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
         r#"deleteRole(input: { roleId: "$noRole" }) { roleId }"#,
         Needs("ROLES_WRITE", PASSED, DENIED),
     ),
+    ("Subscription.chatEvents", r#"chatEvents(chatId: "$chat") { __typename }"#, Owner("seen", PASSED)),
     ("Subscription.reply", r#"reply(messageId: "$reply") { position }"#, Owner("seen", PASSED)),
     // These end the session of the caller, caller signs in again before.
     ("Mutation.logout", "logout { sessionId }", SignedIn("seen")),

@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::{Clock, IdGenerator};
 use crate::domain::Result;
 use crate::entity::ids::{BootId, MessageId};
+use crate::events::Bus;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
 use crate::storage::Database;
@@ -57,6 +58,8 @@ pub struct Parts {
     pub policy: Policy,
     /// The longest message, in Unicode characters.
     pub max_message_length: usize,
+    /// Carries changes to subscribers.
+    pub bus: Arc<dyn Bus>,
     /// Tracks all tasks, so that shutdown waits for them.
     pub tracker: TaskTracker,
     /// The hard stop. Replies that are still running then are saved as interrupted.
@@ -73,7 +76,11 @@ struct Engine {
 impl Replies {
     /// An engine without running replies.
     pub fn new(parts: Parts) -> Self {
-        let store = DatabaseStore { database: parts.database.clone(), clock: Arc::clone(&parts.clock) };
+        let store = DatabaseStore {
+            database: parts.database.clone(),
+            clock: Arc::clone(&parts.clock),
+            bus: Arc::clone(&parts.bus),
+        };
         let journal = Arc::new(Journal::new(JournalParts {
             boot: parts.boot,
             store: Box::new(store),
