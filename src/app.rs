@@ -20,6 +20,7 @@ use crate::domain::accounts::{Accounts, NewUser};
 use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
 use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
@@ -222,13 +223,21 @@ impl App {
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
             running: Arc::new(running),
+            bus: Arc::clone(&bus),
+        };
+        let direct_messages = DirectMessages {
+            database: database.clone(),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
             bus,
+            max_length: limits.max_message_length as usize,
         };
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
             characters: Characters { database: database.clone() },
             audit: AuditLog { database: database.clone(), clock: Arc::clone(&clock) },
             chats,
+            direct_messages,
             replies,
             models,
             max_message_length: limits.max_message_length as usize,
@@ -270,6 +279,7 @@ impl App {
                 Box::pin(jobs::run_until(
                     state.accounts.clone(),
                     state.chats.clone(),
+                    state.direct_messages.clone(),
                     state.audit.clone(),
                     rest.clone(),
                 )),

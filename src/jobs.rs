@@ -7,18 +7,25 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::accounts::Accounts;
 use crate::domain::audit::{AuditLog, MAX_FAILURES};
 use crate::domain::chats::Chats;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::{Error, Result};
 
 /// The interval between two runs.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// Runs the jobs periodically until `stop`. If one fails, the others still run.
-pub async fn run_until(accounts: Accounts, chats: Chats, audit: AuditLog, stop: CancellationToken) {
+pub async fn run_until(
+    accounts: Accounts,
+    chats: Chats,
+    direct_messages: DirectMessages,
+    audit: AuditLog,
+    stop: CancellationToken,
+) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         log_failure("sweep of deleted chats", chats.sweep(&stop).await);
-        log_failure("sweep of deleted accounts", accounts.sweep_deleted(&chats, &stop).await);
+        log_failure("sweep of deleted accounts", accounts.sweep_deleted(&chats, &direct_messages, &stop).await);
         log_failure("removal of old idempotency keys", chats.forget_old_keys().await);
         log_failure("removal of old audit entries", audit.sweep(MAX_FAILURES, &stop).await);
         log_failure("removal of old failed sign-ins", accounts.forget_old_failures().await);

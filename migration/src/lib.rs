@@ -28,6 +28,9 @@ mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
 mod m20261127_000111_usage;
+mod m20261127_000121_idempotent_direct_messages;
+mod m20261127_000122_direct_messages;
+mod m20261127_000123_user_blocks;
 
 /// The migrations, oldest first.
 #[derive(Debug)]
@@ -59,6 +62,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000063_claimed_nodes::Migration),
             Box::new(m20261127_000071_audit_usernames::Migration),
             Box::new(m20261127_000111_usage::Migration),
+            Box::new(m20261127_000121_idempotent_direct_messages::Migration),
+            Box::new(m20261127_000122_direct_messages::Migration),
+            Box::new(m20261127_000123_user_blocks::Migration),
         ]
     }
 }

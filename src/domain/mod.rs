@@ -5,6 +5,7 @@ pub mod audit;
 pub mod characters;
 pub mod chats;
 mod delivery;
+pub mod direct_messages;
 pub mod error;
 pub mod idempotency;
 pub mod input;

@@ -4,7 +4,7 @@
 //!
 //! Each user has a channel. Events are published after the transaction of the change is committed.
 
-use crate::entity::ids::{ChatId, MessageId, UserId};
+use crate::entity::ids::{ChatId, ConnectionId, ConversationId, DirectMessageId, MessageId, UserId};
 
 mod in_process;
 mod subscription;
@@ -27,6 +27,15 @@ pub enum Event {
     MessageChanged(ChatId, MessageId),
     /// A message in a chat and all its descendants were deleted.
     MessageRemoved(ChatId, MessageId),
+    /// A direct message was sent. Published to both users.
+    DirectMessageSent {
+        /// The message.
+        id: DirectMessageId,
+        /// The WebSocket over which it was sent. Its subscriptions do not receive the event.
+        from: Option<ConnectionId>,
+    },
+    /// One of its users has read messages of a conversation. Published to both users.
+    ConversationRead(ConversationId),
 }
 
 /// The events of a channel that a subscription receives.
@@ -36,20 +45,25 @@ pub enum Topic {
     Chats,
     /// The events of one chat.
     Chat(ChatId),
+    /// The events of direct messages, for a subscription on this WebSocket.
+    DirectMessages(Option<ConnectionId>),
 }
 
 impl Topic {
     /// Whether a subscription to this topic receives the event.
     fn includes(self, event: &Event) -> bool {
-        let (Event::ChatAdded(chat)
-        | Event::ChatChanged(chat)
-        | Event::ChatDeleted(chat)
-        | Event::MessageAdded(chat, _)
-        | Event::MessageChanged(chat, _)
-        | Event::MessageRemoved(chat, _)) = event;
-        match self {
-            Self::Chats => true,
-            Self::Chat(wanted) => wanted == *chat,
+        match event {
+            Event::ChatAdded(chat)
+            | Event::ChatChanged(chat)
+            | Event::ChatDeleted(chat)
+            | Event::MessageAdded(chat, _)
+            | Event::MessageChanged(chat, _)
+            | Event::MessageRemoved(chat, _) => self == Self::Chats || self == Self::Chat(*chat),
+            Event::DirectMessageSent { from, .. } => match self {
+                Self::DirectMessages(connection) => from.is_none() || *from != connection,
+                Self::Chats | Self::Chat(_) => false,
+            },
+            Event::ConversationRead(_) => matches!(self, Self::DirectMessages(_)),
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::accounts::Accounts;
 use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::replies::Replies;
 use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
 use crate::graphql::budget::Budget;
@@ -25,6 +26,8 @@ pub struct State {
     pub characters: Characters,
     /// Chats and their messages.
     pub chats: Chats,
+    /// Direct messages between users.
+    pub direct_messages: DirectMessages,
     /// Replies.
     pub replies: Replies,
     /// The configured models.

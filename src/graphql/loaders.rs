@@ -21,10 +21,10 @@ use crate::graphql::loads::Loads;
 
 /// The data source of the loaders: the application state, the requester and the budget.
 pub struct Source {
-    state: State,
+    pub(super) state: State,
     requester: Requester,
     client: Option<Client>,
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// The approximate memory size of a row without its long texts, in bytes.
@@ -75,13 +75,13 @@ pub fn make(state: State, requester: Requester, client: Option<Client>, budget: 
 
 impl Source {
     /// Charges a statement, and returns the viewer for whom it is made.
-    fn statement(&self) -> Result<&Viewer, Error> {
+    pub(super) fn statement(&self) -> Result<&Viewer, Error> {
         self.budget.statements(1)?;
         self.requester.viewer()
     }
 
     /// Charges the rows of a statement.
-    fn rows<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Error> {
+    pub(super) fn rows<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Error> {
         self.budget.bytes(rows.len() * ROW)?;
         Ok(rows)
     }

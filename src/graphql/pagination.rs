@@ -15,6 +15,7 @@ use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message};
 use crate::graphql::context::ContextExt as _;
+use crate::graphql::direct_messages::{Conversation, DirectMessage};
 
 /// The maximum page size.
 const MAX_PAGE: i32 = 100;
@@ -55,7 +56,9 @@ pub struct Edge<T> {
     concrete(name = "UserConnection", params(User)),
     concrete(name = "AuditEntryConnection", params(AuditEntry)),
     concrete(name = "MessageConnection", params(Message)),
-    concrete(name = "CharacterConnection", params(Character))
+    concrete(name = "CharacterConnection", params(Character)),
+    concrete(name = "ConversationConnection", params(Conversation)),
+    concrete(name = "DirectMessageConnection", params(DirectMessage))
 )]
 impl<T: OutputType> Connection<T>
 where
@@ -94,7 +97,9 @@ where
     concrete(name = "UserEdge", params(User)),
     concrete(name = "AuditEntryEdge", params(AuditEntry)),
     concrete(name = "MessageEdge", params(Message)),
-    concrete(name = "CharacterEdge", params(Character))
+    concrete(name = "CharacterEdge", params(Character)),
+    concrete(name = "ConversationEdge", params(Conversation)),
+    concrete(name = "DirectMessageEdge", params(DirectMessage))
 )]
 impl<T: OutputType> Edge<T> {
     /// The cursor of the item, for `after` and `before`. Opaque.

@@ -15,6 +15,7 @@ use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::CharacterQueries;
 use crate::graphql::chats::{ChatMutations, ChatQueries, ChatSubscriptions};
 use crate::graphql::context::State;
+use crate::graphql::direct_messages::{ConversationQueries, DirectMessageMutations, DirectMessageSubscriptions};
 use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::lists::LISTS;
@@ -27,7 +28,16 @@ use crate::graphql::server::ServerQueries;
 
 /// The query root: fields that read data.
 #[derive(MergedObject, Default)]
-pub struct Query(NodeQueries, ServerQueries, UserQueries, SessionQueries, CharacterQueries, ChatQueries, AdminQueries);
+pub struct Query(
+    NodeQueries,
+    ServerQueries,
+    UserQueries,
+    SessionQueries,
+    CharacterQueries,
+    ChatQueries,
+    ConversationQueries,
+    AdminQueries,
+);
 
 /// The mutation root: fields that change data. A mutation takes at most one argument, `input`, and returns a payload
 /// with the complete changed entities. If it fails, it is null with an error.
@@ -40,6 +50,7 @@ pub struct Mutations(
     TokenMutations,
     ChatMutations,
     ReplyMutations,
+    DirectMessageMutations,
     UserMutations,
     RoleMutations,
 );
@@ -49,7 +60,7 @@ type Mutation = RequireWrite<Mutations>;
 
 /// The subscription root: fields that stream events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(ReplySubscriptions, ChatSubscriptions);
+pub struct Subscription(ReplySubscriptions, ChatSubscriptions, DirectMessageSubscriptions);
 
 type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 

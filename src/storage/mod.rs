@@ -18,6 +18,8 @@ pub mod branches;
 pub mod characters;
 pub mod chats;
 mod connection;
+pub mod conversations;
+pub mod direct_messages;
 pub mod failure;
 pub mod idempotency;
 pub mod login_failures;
@@ -32,6 +34,7 @@ pub mod reply_chunks;
 pub mod roles;
 pub mod sessions;
 pub mod usage;
+pub mod user_blocks;
 pub mod users;
 
 use pool::PoolLimits;

@@ -10,6 +10,7 @@ mod chat_events;
 mod chats;
 mod commands;
 mod crashes;
+mod direct_messages;
 mod document;
 mod edge;
 mod faults;

@@ -50,6 +50,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Query.node", r#"node(id: "$owner") { id }"#, SignedIn("seen")),
     ("Query.node", r#"node(id: "$role") { id }"#, Needs("ROLES_WRITE", "seen", "null")),
     ("Query.node", r#"node(id: "$entry") { id }"#, Needs("AUDIT_READ", "seen", "null")),
+    ("Query.node", r#"node(id: "$conversation") { id }"#, Owner("seen", "null")),
+    ("Query.node", r#"node(id: "$directMessage") { id }"#, Owner("seen", "null")),
     ("Query.nodes", r#"nodes(ids: ["$chat"]) { id }"#, Owner("seen", "null")),
     ("Query.server", "server { id }", Everybody("seen")),
     ("Query.models", "models { id }", Everybody("seen")),
@@ -59,6 +61,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Query.character", r#"character(id: "$character") { id }"#, SignedIn("seen")),
     ("Query.characters", "characters { nodes { id } }", SignedIn("seen")),
     ("Query.chat", r#"chat(id: "$chat") { id }"#, Owner("seen", "null")),
+    ("Query.conversations", "conversations { nodes { id } }", SignedIn("seen")),
+    ("Query.conversation", r#"conversation(userId: "$friend") { id }"#, Owner("seen", "null")),
     ("Query.admin", "admin { id }", Everybody("admin")),
     ("Admin.id", "id", Everybody("admin")),
     ("Admin.users", "users { nodes { id } }", Admin("USERS_READ", "seen")),
@@ -70,6 +74,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("User.username", "username", SignedIn("seen")),
     ("User.fullName", "fullName", SignedIn("seen")),
     ("User.bio", "bio", SignedIn("seen")),
+    ("User.isBlocked", "isBlocked", SignedIn("seen")),
+    ("User.blockedUsers", "blockedUsers { id }", Owner("seen", "null")),
     ("User.createdAt", "createdAt", SignedIn("seen")),
     ("User.email", "email", OwnerOr("USERS_READ", "seen", "null")),
     ("User.updatedAt", "updatedAt", OwnerOr("USERS_READ", "seen", "null")),
@@ -134,6 +140,18 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ),
     ("Mutation.stopReply", r#"stopReply(input: { messageId: "$reply" }) { message { id } }"#, Owner("seen", PASSED)),
     (
+        "Mutation.sendDirectMessage",
+        r#"sendDirectMessage(input: { recipientId: "$noUser", content: "Hi" }) { directMessage { id } }"#,
+        SignedIn(PASSED),
+    ),
+    (
+        "Mutation.markConversationRead",
+        r#"markConversationRead(input: { conversationId: "$conversation" }) { conversation { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    ("Mutation.blockUser", r#"blockUser(input: { userId: "$noUser" }) { user { id } }"#, SignedIn(PASSED)),
+    ("Mutation.unblockUser", r#"unblockUser(input: { userId: "$noUser" }) { user { id } }"#, SignedIn(PASSED)),
+    (
         "Mutation.createUser",
         r#"createUser(input: { username: "", email: "", password: "" }) { user { id } }"#,
         Needs("USERS_WRITE", REFUSED, DENIED),
@@ -184,6 +202,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
         Needs("ROLES_WRITE", PASSED, DENIED),
     ),
     ("Subscription.chatEvents", r#"chatEvents(chatId: "$chat") { __typename }"#, Owner("seen", PASSED)),
+    ("Subscription.directMessages", "directMessages { __typename }", SignedIn("seen")),
     ("Subscription.reply", r#"reply(messageId: "$reply") { position }"#, Owner("seen", PASSED)),
     // These end the session of the caller, caller signs in again before.
     ("Mutation.logout", "logout { sessionId }", SignedIn("seen")),
@@ -295,6 +314,10 @@ impl Fixture {
         let found =
             root.data("{ characters(first: 1) { nodes { id } } admin { auditLog { nodes { id } } } }", json!({}));
         let found = found.await;
+        let friend = root.sign_up("friend").await;
+        let message = json!({ "recipientId": friend.id, "content": "Hi" });
+        let message = owner.mutate("sendDirectMessage", "directMessage { id conversation { id } }", message).await;
+        let message = message.data()["sendDirectMessage"]["directMessage"].take();
         let ids = vec![
             ("$owner", owner.id.clone()),
             ("$chat", sent.chat),
@@ -303,6 +326,9 @@ impl Fixture {
             ("$character", text(&found["characters"]["nodes"][0]["id"])),
             ("$entry", text(&found["admin"]["auditLog"]["nodes"][0]["id"])),
             ("$role", new_role(root, "nobody's", &[]).await),
+            ("$friend", friend.id.clone()),
+            ("$directMessage", text(&message["id"])),
+            ("$conversation", text(&message["conversation"]["id"])),
             ("$noUser", "user_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noRole", "role_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noSession", "sess_01h455vb4pex5vsknk084sn02q".to_owned()),

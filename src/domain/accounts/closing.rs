@@ -9,6 +9,7 @@ use super::reauthentication::lock_checked;
 use super::{Accounts, ensure_another_admin};
 use crate::domain::audit::{Action, Entry};
 use crate::domain::chats::Chats;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::{Client, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
@@ -96,7 +97,12 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sweep_deleted(&self, chats: &Chats, stop: &CancellationToken) -> Result<()> {
+    pub async fn sweep_deleted(
+        &self,
+        chats: &Chats,
+        direct_messages: &DirectMessages,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let mut last = None;
         while let Some(id) = users::find_deleted(self.0.database.reader(), last).await? {
             last = Some(id);
@@ -104,6 +110,7 @@ impl Accounts {
             // the first call.
             chats.delete_all(id).await?;
             chats.sweep(stop).await?;
+            direct_messages.sweep(id, stop).await?;
             let mut has_more = true;
             while has_more && !stop.is_cancelled() {
                 let transaction = self.0.database.begin().await?;

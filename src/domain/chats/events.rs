@@ -69,6 +69,7 @@ impl Chats {
             Event::MessageAdded(_, id) => message(id).await?.map(ChatEvent::MessageAdded),
             Event::MessageChanged(_, id) => message(id).await?.map(ChatEvent::MessageChanged),
             Event::MessageRemoved(chat, id) => Some(ChatEvent::MessageRemoved(chat, id)),
+            Event::DirectMessageSent { .. } | Event::ConversationRead(_) => None,
         })
     }
 }
