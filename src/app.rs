@@ -22,10 +22,12 @@ use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::completions::{self, Completions};
 use crate::domain::context::Contexts;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
 use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
+use crate::events::{Bus, InProcess};
 use crate::graphql::context::State;
 use crate::graphql::document;
 use crate::graphql::schema::Api;
@@ -207,6 +209,7 @@ impl App {
             models: Arc::clone(&models),
             max_message_length: limits.max_message_length as usize,
         };
+        let bus: Arc<dyn Bus> = Arc::<InProcess>::default();
         let running = RunningReplies::new(limits.max_replies_per_user as usize, limits.max_replies as usize);
         let replies = Replies::new(Parts {
             database: database.clone(),
@@ -219,6 +222,7 @@ impl App {
                 clock: Arc::clone(&clock),
                 ids: Arc::clone(&ids),
                 models: Arc::clone(&models),
+                metrics: metrics.clone(),
                 stop: lifecycle.soft().clone(),
                 slots: completions::slots(),
             },
@@ -226,6 +230,7 @@ impl App {
             running: running.clone(),
             policy: Policy::default(),
             max_message_length: limits.max_message_length as usize,
+            bus: Arc::clone(&bus),
             tracker: work.clone(),
             metrics: metrics.clone(),
             hard_stop: lifecycle.hard().clone(),
@@ -236,6 +241,14 @@ impl App {
             ids: Arc::clone(&ids),
             models: Arc::clone(&models),
             running: Arc::new(running),
+            bus: Arc::clone(&bus),
+        };
+        let direct_messages = DirectMessages {
+            database: database.clone(),
+            clock: Arc::clone(&clock),
+            ids: Arc::clone(&ids),
+            bus,
+            max_length: limits.max_message_length as usize,
         };
         let state = State {
             accounts: accounts(settings, secrets, &database, Arc::clone(&clock), Arc::clone(&ids), work.clone())?,
@@ -249,6 +262,7 @@ impl App {
             audit: AuditLog { database: database.clone(), clock: Arc::clone(&clock) },
             chats,
             contexts,
+            direct_messages,
             replies,
             models,
             max_message_length: limits.max_message_length as usize,
@@ -291,6 +305,7 @@ impl App {
                     state.accounts.clone(),
                     state.characters.clone(),
                     state.chats.clone(),
+                    state.direct_messages.clone(),
                     state.audit.clone(),
                     rest.clone(),
                 )),

@@ -8,6 +8,7 @@ use crate::domain::accounts::Accounts;
 use crate::domain::audit::{AuditLog, MAX_FAILURES};
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::{Error, Result};
 
 /// The interval between two runs.
@@ -18,6 +19,7 @@ pub async fn run_until(
     accounts: Accounts,
     characters: Characters,
     chats: Chats,
+    direct_messages: DirectMessages,
     audit: AuditLog,
     stop: CancellationToken,
 ) {
@@ -25,7 +27,10 @@ pub async fn run_until(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         log_failure("sweep of deleted chats", chats.sweep(&stop).await);
-        log_failure("sweep of deleted accounts", accounts.sweep_deleted(&chats, &characters, &stop).await);
+        log_failure(
+            "sweep of deleted accounts",
+            accounts.sweep_deleted(&chats, &characters, &direct_messages, &stop).await,
+        );
         log_failure("sweep of deleted characters", characters.sweep(&stop).await);
         log_failure("removal of old idempotency keys", chats.forget_old_keys().await);
         log_failure("removal of old audit entries", audit.sweep(MAX_FAILURES, &stop).await);

@@ -17,6 +17,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod entity;
+pub mod events;
 pub mod graphql;
 pub mod http;
 pub mod jobs;

@@ -20,6 +20,7 @@ use crate::entity::{chat, ledger_entry};
 use crate::llm::driver::{self, DriverEvent, Policy};
 use crate::llm::registry::{Model, Registry};
 use crate::llm::{CompletionRequest, Event, ProviderError, Usage};
+use crate::metrics::Metrics;
 use crate::storage::{self, Database};
 
 /// The most calls at once. Further ones wait.
@@ -60,6 +61,8 @@ pub struct Completions {
     pub ids: Arc<IdGenerator>,
     /// The models.
     pub models: Arc<Registry>,
+    /// Counts errors of providers.
+    pub metrics: Metrics,
     /// Cancels all calls.
     pub stop: CancellationToken,
     /// The calls that may still begin. See [`slots`].
@@ -109,7 +112,7 @@ impl Completions {
             return None;
         };
         let mut call = Call::new(first, self.clock.now());
-        let outcome = self.stop.run_until_cancelled(call.run(chain, build)).await;
+        let outcome = self.stop.run_until_cancelled(call.run(chain, build, self.metrics.clone())).await;
         let entry = call.entry(&outcome, kind, &chat, self.ids.next(call.started_at));
         if let Err(cause) = self.record(entry).await {
             tracing::warn!(chat = %chat.id, error = &cause as &dyn std::error::Error, "usage of a call was not recorded");
@@ -182,10 +185,11 @@ impl Call {
         &mut self,
         chain: Vec<Arc<Model>>,
         build: impl Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
+        metrics: Metrics,
     ) -> Result<bool, ProviderError> {
         let build = Arc::new(build);
         let for_model = Arc::clone(&build);
-        let mut events = pin!(driver::stream(chain, move |model| for_model(model), POLICY));
+        let mut events = pin!(driver::stream(chain, move |model| for_model(model), POLICY, metrics));
         while let Some(event) = events.next().await {
             match event? {
                 DriverEvent::Attempt(model) => {

@@ -9,6 +9,9 @@ use crate::storage::failure::is_outage;
 /// The time after which a client may retry when the database is unavailable.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
+/// The time after which a client may repeat a subscription that was too slow.
+const SUBSCRIPTION_RETRY: Duration = Duration::from_secs(1);
+
 /// The result of a domain function.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -73,6 +76,12 @@ impl Error {
     /// An error with one invalid field.
     pub fn invalid(field: &str, code: FieldErrorCode, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError::new(field, code, message)])
+    }
+
+    /// A subscription whose reader is too slow.
+    pub fn lagged() -> Self {
+        let message = "The subscription was too slow, and changes were missed. Subscribe again, and query again.";
+        Self::Unavailable { message, retry_after: Some(SUBSCRIPTION_RETRY) }
     }
 
     /// An internal error whose cause is a sentence.

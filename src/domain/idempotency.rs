@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::domain::input::{Checks, Lines};
 use crate::domain::{Error, FieldError, FieldErrorCode, Result};
 use crate::entity::idempotency_key::Model;
-use crate::entity::ids::{ChatId, MessageId, UserId};
+use crate::entity::ids::{ChatId, DirectMessageId, MessageId, UserId};
 use crate::storage;
 
 /// How long a key is remembered.
@@ -40,6 +40,35 @@ pub struct Answer {
     pub reply_id: Option<MessageId>,
 }
 
+/// A result of a call, as it is stored with its key.
+pub trait Stored: Sized {
+    /// Writes the ids into the row of the key.
+    fn write(&self, row: &mut Model);
+
+    /// The ids in a row of the same mutation.
+    fn read(row: &Model) -> Option<Self>;
+}
+
+impl Stored for Answer {
+    fn write(&self, row: &mut Model) {
+        (row.chat_id, row.message_id, row.reply_id) = (Some(self.chat_id), self.message_id, self.reply_id);
+    }
+
+    fn read(row: &Model) -> Option<Self> {
+        Some(Self { chat_id: row.chat_id?, message_id: row.message_id, reply_id: row.reply_id })
+    }
+}
+
+impl Stored for DirectMessageId {
+    fn write(&self, row: &mut Model) {
+        row.direct_message_id = Some(*self);
+    }
+
+    fn read(row: &Model) -> Option<Self> {
+        row.direct_message_id
+    }
+}
+
 /// Checks the format of a key.
 pub fn check(checks: &mut Checks, key: Option<&str>) {
     if let Some(key) = key {
@@ -68,24 +97,26 @@ pub fn fingerprint(values: &[Option<&str>]) -> [u8; 32] {
 ///
 /// # Errors
 /// [`Error::Conflict`] if the key was used with other input.
-pub async fn take(db: &impl ConnectionTrait, key: Key, answer: Answer, now: DateTime<Utc>) -> Result<Option<Answer>> {
-    let row = Model {
+pub async fn take<A: Stored>(db: &impl ConnectionTrait, key: Key, answer: A, now: DateTime<Utc>) -> Result<Option<A>> {
+    let mut row = Model {
         user_id: key.user_id,
         field: key.field.to_owned(),
         key: key.key,
         input_hash: key.input_hash.to_vec(),
-        chat_id: answer.chat_id,
-        message_id: answer.message_id,
-        reply_id: answer.reply_id,
+        chat_id: None,
+        message_id: None,
+        reply_id: None,
+        direct_message_id: None,
         created_at: now,
     };
+    answer.write(&mut row);
     let Some(first) = storage::idempotency::take(db, row, now - LIFETIME).await? else { return Ok(None) };
     if first.input_hash != key.input_hash {
         let message = "This idempotency key was used with other input.";
         let field = FieldError::new("idempotencyKey", FieldErrorCode::Taken, message);
         return Err(Error::Conflict { message, fields: vec![field] });
     }
-    Ok(Some(Answer { chat_id: first.chat_id, message_id: first.message_id, reply_id: first.reply_id }))
+    A::read(&first).map(Some).ok_or_else(|| Error::internal("an idempotency key without its result"))
 }
 
 #[cfg(test)]

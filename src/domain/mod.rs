@@ -6,6 +6,8 @@ pub mod characters;
 pub mod chats;
 pub mod completions;
 pub mod context;
+mod delivery;
+pub mod direct_messages;
 pub mod error;
 pub mod idempotency;
 pub mod input;
@@ -15,7 +17,6 @@ pub mod replies;
 pub mod tags;
 pub mod tokens;
 mod transcript;
-pub mod usage;
 pub mod usage;
 pub mod viewer;
 

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::domain::{Error, Result};
 use crate::entity::enums::Permission;
-use crate::entity::ids::{PersonalAccessTokenId, SessionId, UserId};
+use crate::entity::ids::{ConnectionId, PersonalAccessTokenId, SessionId, UserId};
 
 /// An authenticated user with the rights of the token that was used.
 #[derive(Debug, Clone)]
@@ -171,6 +171,8 @@ pub struct Client {
     pub ip: IpAddr,
     /// The `User-Agent` header, truncated to 512 bytes.
     pub user_agent: Option<String>,
+    /// The WebSocket that the request was sent over. None for HTTP.
+    pub connection: Option<ConnectionId>,
 }
 
 impl Client {

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::entity::ids::{ChatId, MessageId, UserId};
+use crate::entity::ids::{ChatId, DirectMessageId, MessageId, UserId};
 
 /// A row of `idempotency_keys`.
 #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
@@ -20,11 +20,13 @@ pub struct Model {
     /// SHA-256 of the input.
     pub input_hash: Vec<u8>,
     /// The chat in the result.
-    pub chat_id: ChatId,
+    pub chat_id: Option<ChatId>,
     /// The user's message in the result.
     pub message_id: Option<MessageId>,
     /// The reply in the result.
     pub reply_id: Option<MessageId>,
+    /// The direct message in the result.
+    pub direct_message_id: Option<DirectMessageId>,
     /// When the call was made.
     pub created_at: DateTimeUtc,
 }

@@ -143,6 +143,16 @@ typed_id!(
     "prompt"
 );
 typed_id!(
+    /// The id of a conversation between two users.
+    ConversationId,
+    "conv"
+);
+typed_id!(
+    /// The id of a direct message.
+    DirectMessageId,
+    "dm"
+);
+typed_id!(
     /// The id of an audit log entry.
     AuditEntryId,
     "audit"
@@ -153,6 +163,10 @@ typed_id!(
 pub struct BootId(pub Uuid);
 
 no_row_number!(BootId);
+
+/// The id of an open WebSocket. Never shown to clients.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConnectionId(pub Uuid);
 
 #[cfg(test)]
 mod tests {

@@ -10,6 +10,7 @@ use crate::domain::audit::AuditLog;
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
 use crate::domain::context::Contexts;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::Replies;
 use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
@@ -31,6 +32,8 @@ pub struct State {
     pub prompts: Prompts,
     /// The contexts of chats.
     pub contexts: Contexts,
+    /// Direct messages between users.
+    pub direct_messages: DirectMessages,
     /// Replies.
     pub replies: Replies,
     /// The configured models.

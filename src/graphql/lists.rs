@@ -3,6 +3,7 @@
 
 use crate::domain::accounts::{MAX_ROLES, MAX_ROLES_OF_USER, MAX_SESSIONS, MAX_TOKENS};
 use crate::domain::chats::MAX_SIBLINGS;
+use crate::domain::direct_messages::MAX_BLOCKED;
 use crate::domain::tags::MAX_TAGS;
 use crate::entity::enums::{Permission, TokenScope};
 use crate::graphql::document::Lists;
@@ -21,6 +22,7 @@ pub const LISTS: Lists<'static> = &[
     ("PromptPreview", "messages", 100),
     ("Query", "models", 50),
     ("Role", "permissions", Permission::ALL.len() as u64),
+    ("User", "blockedUsers", MAX_BLOCKED),
     ("User", "permissions", Permission::ALL.len() as u64),
     ("User", "personalAccessTokens", MAX_TOKENS),
     ("User", "roles", 1 + MAX_ROLES_OF_USER as u64),

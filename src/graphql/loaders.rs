@@ -21,14 +21,14 @@ use crate::graphql::loads::Loads;
 
 /// The data source of the loaders: the application state, the requester and the budget.
 pub struct Source {
-    state: State,
+    pub(super) state: State,
     requester: Requester,
     client: Option<Client>,
-    budget: Arc<Budget>,
+    pub(super) budget: Arc<Budget>,
 }
 
 /// The approximate memory size of a row without its long texts, in bytes.
-const ROW: usize = 256;
+pub const ROW: usize = 256;
 
 /// A key of a chat or an object in a chat, with the access to the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,19 +79,19 @@ pub fn make(state: State, requester: Requester, client: Option<Client>, budget: 
 
 impl Source {
     /// Charges a statement, and returns the viewer for whom it is made.
-    fn statement(&self) -> Result<&Viewer, Error> {
+    pub(super) fn statement(&self) -> Result<&Viewer, Error> {
         self.budget.statements(1)?;
         self.requester.viewer()
     }
 
     /// Charges the rows of a statement.
-    fn rows<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Error> {
+    pub(super) fn rows<T>(&self, rows: Vec<T>) -> Result<Vec<T>, Error> {
         self.budget.bytes(rows.len() * ROW)?;
         Ok(rows)
     }
 
     fn messages(&self, rows: Vec<message::Model>) -> Result<Vec<Arc<message::Model>>, Error> {
-        self.budget.bytes(rows.iter().map(size).sum())?;
+        self.budget.bytes(rows.iter().map(size_of_message).sum())?;
         Ok(rows.into_iter().map(Arc::new).collect())
     }
 }
@@ -308,8 +308,9 @@ impl Loader<Within<BranchQuery>> for Source {
             for queries in queries.chunks(MAX_BRANCHES) {
                 self.budget.statements(MAX_BRANCH_STATEMENTS)?;
                 let found = self.state.chats.branches(access, queries, self.budget.bytes_left()).await?;
-                self.budget
-                    .bytes(found.iter().flatten().flat_map(|page| &page.page.rows).map(|row| size(row)).sum())?;
+                self.budget.bytes(
+                    found.iter().flatten().flat_map(|page| &page.page.rows).map(|row| size_of_message(row)).sum(),
+                )?;
                 let keys = queries.iter().map(|query| Within(access, query.clone()));
                 pages.extend(keys.zip(found).filter_map(|(key, page)| Some((key, Arc::new(page?)))));
             }
@@ -341,6 +342,6 @@ impl Loader<Within<ContextQuery>> for Source {
 }
 
 /// The approximate memory size of a message, in bytes.
-fn size(message: &message::Model) -> usize {
+pub fn size_of_message(message: &message::Model) -> usize {
     ROW + message.body.len() + message.layout.as_ref().map_or(0, String::len)
 }

@@ -8,6 +8,7 @@ mod changes;
 pub mod characters;
 pub mod chats;
 pub mod context;
+mod direct_messages;
 pub mod document;
 pub mod error;
 mod ids;

@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use crate::domain::accounts::is_visible;
 use crate::domain::{Error, FieldErrorCode, Result};
 use crate::entity::ids::{
-    AuditEntryId, CharacterId, ChatId, MessageId, PersonalAccessTokenId, PromptId, RoleId, SessionId, ToolCallId,
-    UserId, parse_any,
+    AuditEntryId, CharacterId, ChatId, ConversationId, DirectMessageId, MessageId, PersonalAccessTokenId, PromptId,
+    RoleId, SessionId, ToolCallId, UserId, parse_any,
 };
 use crate::graphql::accounts::{PersonalAccessToken, Role, Session, User};
 use crate::graphql::admin::AuditEntry;
@@ -15,6 +15,7 @@ use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message, ToolCall};
 use crate::graphql::context::ContextExt as _;
+use crate::graphql::direct_messages::{Conversation, DirectMessage};
 use crate::graphql::ids;
 use crate::graphql::loaders::Within;
 use crate::graphql::prompts::Prompt;
@@ -23,7 +24,14 @@ use crate::graphql::prompts::Prompt;
 const MAX_IDS: usize = 100;
 
 /// The prefixes of the IDs that loaders look up in batches. Each ID with another prefix takes a statement of its own.
-const LOADED: [&str; 4] = [UserId::PREFIX, CharacterId::PREFIX, ChatId::PREFIX, MessageId::PREFIX];
+const LOADED: [&str; 6] = [
+    UserId::PREFIX,
+    CharacterId::PREFIX,
+    ChatId::PREFIX,
+    MessageId::PREFIX,
+    ConversationId::PREFIX,
+    DirectMessageId::PREFIX,
+];
 
 /// An object with a global ID.
 #[derive(Debug, Interface)]
@@ -49,6 +57,10 @@ pub enum Node {
     Chat(Chat),
     /// A message.
     Message(Message),
+    /// A conversation between two users.
+    Conversation(Conversation),
+    /// A direct message.
+    DirectMessage(DirectMessage),
     /// An entry of the audit log.
     AuditEntry(AuditEntry),
     /// A tool call.
@@ -116,6 +128,12 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
         MessageId::PREFIX => {
             let message = ctx.loaders().load_one(Within(viewer.into(), MessageId(uuid))).await?;
             message.map(|message| Node::Message(Message::new(message)))
+        }
+        ConversationId::PREFIX => {
+            ctx.loaders().load_one(ConversationId(uuid)).await?.map(|row| Node::Conversation(Conversation(row)))
+        }
+        DirectMessageId::PREFIX => {
+            ctx.loaders().load_one(DirectMessageId(uuid)).await?.map(|row| Node::DirectMessage(DirectMessage(row)))
         }
         AuditEntryId::PREFIX => {
             let entry = state.audit.find(viewer, AuditEntryId(uuid)).await?;

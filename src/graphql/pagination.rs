@@ -15,6 +15,7 @@ use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
 use crate::graphql::chats::{Chat, Message};
 use crate::graphql::context::ContextExt as _;
+use crate::graphql::direct_messages::{Conversation, DirectMessage};
 use crate::graphql::prompts::Prompt;
 
 /// The maximum page size.
@@ -57,7 +58,9 @@ pub struct Edge<T> {
     concrete(name = "AuditEntryConnection", params(AuditEntry)),
     concrete(name = "MessageConnection", params(Message)),
     concrete(name = "CharacterConnection", params(Character)),
-    concrete(name = "PromptConnection", params(Prompt))
+    concrete(name = "PromptConnection", params(Prompt)),
+    concrete(name = "ConversationConnection", params(Conversation)),
+    concrete(name = "DirectMessageConnection", params(DirectMessage))
 )]
 impl<T: OutputType> Connection<T>
 where
@@ -97,7 +100,9 @@ where
     concrete(name = "AuditEntryEdge", params(AuditEntry)),
     concrete(name = "MessageEdge", params(Message)),
     concrete(name = "CharacterEdge", params(Character)),
-    concrete(name = "PromptEdge", params(Prompt))
+    concrete(name = "PromptEdge", params(Prompt)),
+    concrete(name = "ConversationEdge", params(Conversation)),
+    concrete(name = "DirectMessageEdge", params(DirectMessage))
 )]
 impl<T: OutputType> Edge<T> {
     /// The cursor of the item, for `after` and `before`. Opaque.

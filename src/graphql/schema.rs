@@ -13,8 +13,9 @@ use crate::graphql::accounts::{
 };
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::{CharacterMutations, CharacterQueries};
-use crate::graphql::chats::{ChatMutations, ChatQueries, ContextQueries};
+use crate::graphql::chats::{ChatMutations, ChatQueries, ChatSubscriptions, ContextQueries};
 use crate::graphql::context::State;
+use crate::graphql::direct_messages::{ConversationQueries, DirectMessageMutations, DirectMessageSubscriptions};
 use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::lists::LISTS;
@@ -37,6 +38,7 @@ pub struct Query(
     PromptQueries,
     ChatQueries,
     ContextQueries,
+    ConversationQueries,
     AdminQueries,
 );
 
@@ -53,6 +55,7 @@ pub struct Mutations(
     ReplyMutations,
     CharacterMutations,
     PromptMutations,
+    DirectMessageMutations,
     UserMutations,
     RoleMutations,
 );
@@ -62,7 +65,7 @@ type Mutation = RequireWrite<Mutations>;
 
 /// The subscription root: fields that stream events.
 #[derive(MergedSubscription, Default)]
-pub struct Subscription(ReplySubscriptions);
+pub struct Subscription(ReplySubscriptions, ChatSubscriptions, DirectMessageSubscriptions);
 
 type Schema = async_graphql::Schema<Query, Mutation, Subscription>;
 

@@ -19,6 +19,7 @@ pub(super) fn client<E>(edge: &Edge<E>, parts: &Parts) -> Client {
         ip: client_ip::client_ip(&edge.trusted_proxies, client_ip::peer(&parts.extensions), &parts.headers),
         // Header values that `to_str` accepts are ASCII, so any byte index is a character boundary.
         user_agent: user_agent.map(|value| value[..value.len().min(MAX_USER_AGENT)].to_owned()),
+        connection: None,
     }
 }
 

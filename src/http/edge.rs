@@ -11,6 +11,7 @@ use crate::clock::{Clock, IdGenerator};
 use crate::config::protection::Origins;
 use crate::config::server::TrustedProxies;
 use crate::domain::{Client, Requester};
+use crate::entity::ids::ConnectionId;
 use crate::graphql::RequestId;
 use crate::graphql::budget::Usage;
 use crate::graphql::document::Documents;
@@ -117,6 +118,10 @@ impl<E> Shared<E> {
     /// Charges an operation to the rate limit.
     pub(super) fn count(&self, requester: &Requester, client: &Client, cost: Cost) -> Verdict {
         self.rate_limiter.check(requester, client, cost)
+    }
+
+    pub(super) fn new_connection_id(&self) -> ConnectionId {
+        ConnectionId(self.edge.ids.next(self.edge.clock.now()))
     }
 
     pub(super) fn new_request_id(&self) -> RequestId {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::LikeExpr;
-use sea_orm::{Condition, DbBackend, QueryOrder, QuerySelect};
+use sea_orm::{Condition, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
 use crate::entity::chat::{ActiveModel, Column, Entity, Model};
@@ -127,14 +127,10 @@ pub async fn update(db: &impl ConnectionTrait, chat: Model) -> Result<(), DbErr>
     Entity::update_many().set(ActiveModel::from(chat).reset_all()).filter(Column::Id.eq(id)).exec(db).await.map(|_| ())
 }
 
-/// Locks chats until the transaction ends, in the order of their ids to avoid deadlocks.
-pub async fn lock_all(db: &impl ConnectionTrait, ids: &[ChatId]) -> Result<(), DbErr> {
-    if db.get_database_backend() != DbBackend::Postgres {
-        // On SQLite, a write transaction locks the whole database.
-        return Ok(());
-    }
+/// Locks chats until the transaction ends, in the order of their ids to avoid deadlocks, and returns their owners.
+pub async fn lock_all(db: &impl ConnectionTrait, ids: &[ChatId]) -> Result<Vec<(ChatId, UserId)>, DbErr> {
     let chats = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).order_by_asc(Column::Id);
-    chats.lock_exclusive().select_only().column(Column::Id).into_tuple::<ChatId>().all(db).await.map(drop)
+    chats.lock_exclusive().select_only().columns([Column::Id, Column::OwnerId]).into_tuple().all(db).await
 }
 
 /// The owners and characters of these chats, which may be deleted.

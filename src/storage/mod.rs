@@ -21,6 +21,8 @@ pub mod characters;
 pub mod chats;
 mod connection;
 pub mod contexts;
+pub mod conversations;
+pub mod direct_messages;
 pub mod failure;
 pub mod idempotency;
 mod location;
@@ -37,6 +39,7 @@ pub mod reply_chunks;
 pub mod roles;
 pub mod sessions;
 pub mod usage;
+pub mod user_blocks;
 pub mod users;
 
 pub use location::Location;

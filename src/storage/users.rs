@@ -154,9 +154,13 @@ pub async fn find_deleted(db: &impl ConnectionTrait, after: Option<UserId>) -> R
         .await
 }
 
-/// Deletes a deleted user's row if the user owns no chats any more. Returns whether the row is gone.
+/// Deletes a deleted user's row if the user owns no chats and takes part in no conversations any more. Returns whether
+/// the row is gone.
 pub async fn delete(db: &impl ConnectionTrait, id: UserId) -> Result<bool, DbErr> {
     if chat::Entity::find().filter(chat::Column::OwnerId.eq(id)).limit(1).count(db).await? > 0 {
+        return Ok(false);
+    }
+    if super::conversations::find_any(db, id).await?.is_some() {
         return Ok(false);
     }
     let deleted = Entity::delete_many().filter(Column::Id.eq(id)).filter(Column::DeletedAt.is_not_null());

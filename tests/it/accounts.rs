@@ -91,7 +91,7 @@ fn accounts(database: &Database, clock: &Arc<StoppedClock>, tracker: &TaskTracke
 }
 
 fn client() -> Client {
-    Client { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), user_agent: Some("Test\0/1".to_owned()) }
+    Client { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), user_agent: Some("Test\0/1".to_owned()), connection: None }
 }
 
 fn new_user(username: &str, email: &str) -> NewUser {

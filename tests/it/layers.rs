@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 7] = [
 ];
 
 /// Modules of lower layers that a module must not import: resolvers import only the domain.
-const HIDDEN: [(&str, &[&str]); 1] = [("graphql", &["storage", "llm"])];
+const HIDDEN: [(&str, &[&str]); 1] = [("graphql", &["storage", "llm", "events"])];
 
 /// Libraries, and the modules that may use them.
 const LIBRARIES: [(&str, &[&str]); 3] = [

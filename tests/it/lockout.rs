@@ -96,7 +96,7 @@ fn accounts(database: &Database, clock: &Arc<StoppedClock>, flags: &[&str]) -> A
 }
 
 fn client(ip: &str) -> Client {
-    Client { ip: ip.parse().unwrap(), user_agent: None }
+    Client { ip: ip.parse().unwrap(), user_agent: None, connection: None }
 }
 
 /// The remaining time of the lock, in seconds.

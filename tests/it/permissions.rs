@@ -50,6 +50,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Query.node", r#"node(id: "$owner") { id }"#, SignedIn("seen")),
     ("Query.node", r#"node(id: "$role") { id }"#, Needs("ROLES_WRITE", "seen", "null")),
     ("Query.node", r#"node(id: "$entry") { id }"#, Needs("AUDIT_READ", "seen", "null")),
+    ("Query.node", r#"node(id: "$conversation") { id }"#, Owner("seen", "null")),
+    ("Query.node", r#"node(id: "$directMessage") { id }"#, Owner("seen", "null")),
     ("Query.nodes", r#"nodes(ids: ["$chat"]) { id }"#, Owner("seen", "null")),
     ("Query.server", "server { id }", Everybody("seen")),
     ("Query.models", "models { id }", Everybody("seen")),
@@ -66,6 +68,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
         r#"previewPrompt(chatId: "$chat", content: "Hi") { tokens messages { role content } }"#,
         Owner("seen", "null"),
     ),
+    ("Query.conversations", "conversations { nodes { id } }", SignedIn("seen")),
+    ("Query.conversation", r#"conversation(userId: "$friend") { id }"#, Owner("seen", "null")),
     ("Query.admin", "admin { id }", Everybody("admin")),
     ("Admin.id", "id", Everybody("admin")),
     ("Admin.users", "users { nodes { id } }", Admin("USERS_READ", "seen")),
@@ -77,6 +81,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("User.username", "username", SignedIn("seen")),
     ("User.fullName", "fullName", SignedIn("seen")),
     ("User.bio", "bio", SignedIn("seen")),
+    ("User.isBlocked", "isBlocked", SignedIn("seen")),
+    ("User.blockedUsers", "blockedUsers { id }", Owner("seen", "null")),
     ("User.createdAt", "createdAt", SignedIn("seen")),
     ("User.email", "email", OwnerOr("USERS_READ", "seen", "null")),
     ("User.updatedAt", "updatedAt", OwnerOr("USERS_READ", "seen", "null")),
@@ -140,6 +146,18 @@ const TABLE: &[(&str, &str, Rule)] = &[
         Owner("seen", PASSED),
     ),
     ("Mutation.stopReply", r#"stopReply(input: { messageId: "$reply" }) { message { id } }"#, Owner("seen", PASSED)),
+    (
+        "Mutation.sendDirectMessage",
+        r#"sendDirectMessage(input: { recipientId: "$noUser", content: "Hi" }) { directMessage { id } }"#,
+        SignedIn(PASSED),
+    ),
+    (
+        "Mutation.markConversationRead",
+        r#"markConversationRead(input: { conversationId: "$conversation" }) { conversation { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    ("Mutation.blockUser", r#"blockUser(input: { userId: "$noUser" }) { user { id } }"#, SignedIn(PASSED)),
+    ("Mutation.unblockUser", r#"unblockUser(input: { userId: "$noUser" }) { user { id } }"#, SignedIn(PASSED)),
     (
         "Mutation.createUser",
         r#"createUser(input: { username: "", email: "", password: "" }) { user { id } }"#,
@@ -220,6 +238,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
         r#"deletePrompt(input: { promptId: "$noPrompt" }) { promptId }"#,
         Needs("PROMPTS_WRITE", PASSED, DENIED),
     ),
+    ("Subscription.chatEvents", r#"chatEvents(chatId: "$chat") { __typename }"#, Owner("seen", PASSED)),
+    ("Subscription.directMessages", "directMessages { __typename }", SignedIn("seen")),
     ("Subscription.reply", r#"reply(messageId: "$reply") { position }"#, Owner("seen", PASSED)),
     // These end the session of the caller, caller signs in again before.
     ("Mutation.logout", "logout { sessionId }", SignedIn("seen")),
@@ -333,6 +353,10 @@ impl Fixture {
         let found = found.await;
         let common = json!({ "title": "Rules", "content": "Be kind.", "kind": "COMMON" });
         let common = root.mutate("createPrompt", "prompt { id }", common).await.data();
+        let friend = root.sign_up("friend").await;
+        let message = json!({ "recipientId": friend.id, "content": "Hi" });
+        let message = owner.mutate("sendDirectMessage", "directMessage { id conversation { id } }", message).await;
+        let message = message.data()["sendDirectMessage"]["directMessage"].take();
         let ids = vec![
             ("$owner", owner.id.clone()),
             ("$chat", sent.chat),
@@ -344,6 +368,9 @@ impl Fixture {
             ("$common", text(&common["createPrompt"]["prompt"]["id"])),
             ("$noCharacter", "char_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noPrompt", "prompt_01h455vb4pex5vsknk084sn02q".to_owned()),
+            ("$friend", friend.id.clone()),
+            ("$directMessage", text(&message["id"])),
+            ("$conversation", text(&message["conversation"]["id"])),
             ("$noUser", "user_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noRole", "role_01h455vb4pex5vsknk084sn02q".to_owned()),
             ("$noSession", "sess_01h455vb4pex5vsknk084sn02q".to_owned()),

@@ -4,11 +4,13 @@ use std::sync::Mutex;
 
 use chrono::DateTime;
 use duologue::entity::enums::{MessageRole, MessageStatus};
-use duologue::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
+use duologue::entity::ids::{BootId, ChatId, ConversationId, DirectMessageId, MessageId, ToolCallId, UserId};
 use duologue::entity::message;
 use duologue::storage::branches;
 use duologue::storage::chats::{self, Filter, Readable};
 use duologue::storage::contexts;
+use duologue::storage::conversations::{self, ConversationCursor};
+use duologue::storage::direct_messages::{self, DirectMessageCursor, MessagesQuery};
 use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
@@ -102,14 +104,33 @@ async fn fill(db: &DatabaseConnection) {
     let summaries = format!(
         "INSERT INTO summaries (message_id, content, tokens, created_at) SELECT id, 'Words', 1, {NOW} FROM messages"
     );
-    for statement in [first, &chats, &messages, &summaries, last] {
+    let (conversation, user) = (key("500000 + c.i"), key("c.i % 20"));
+    let conversations = format!(
+        "INSERT INTO conversations (id, user_id, other_id, message_count, unread_count, active_at) \
+         SELECT {conversation}, {user}, {}, 20, 0, {NOW} FROM {}",
+        key("1000 + c.i"),
+        numbers("c", 1000),
+    );
+    let time = match is_sqlite {
+        true => "printf('2026-11-01T00:00:%02d+00:00', m.i)",
+        false => "to_timestamp(m.i)",
+    };
+    let direct_messages = format!(
+        "INSERT INTO direct_messages (id, conversation_id, sender_id, content, created_at) \
+         SELECT {}, {conversation}, {user}, 'Words', {time} FROM {}, {}",
+        key("600000 + c.i * 100 + m.i"),
+        numbers("c", 1000),
+        numbers("m", 20),
+    );
+    for statement in [first, &chats, &messages, &summaries, &conversations, &direct_messages, last] {
         db.execute_unprepared(statement).await.unwrap();
     }
 }
 
 /// Whether a line of a plan scans a whole table that grows, or an index without a condition.
 fn is_scan(line: &str, next: Option<&String>) -> bool {
-    const GROWING: [&str; 7] = ["messages", "chats", "summaries", "m", "c", "s", "jump"];
+    const GROWING: [&str; 9] =
+        ["messages", "chats", "summaries", "conversations", "direct_messages", "m", "c", "s", "jump"];
     const PARTIAL: [&str; 3] = ["messages_running", "messages_streaming", "chats_deleted"];
     let line = line.trim().trim_start_matches("->").trim();
     if PARTIAL.iter().any(|index| line.contains(index)) {
@@ -300,4 +321,47 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     chats::find_deleted(db).await.unwrap();
     chats::sweep(db, chat, 100).await.unwrap();
     db.assert_no_scan("sweep");
+});
+
+on_both_databases!(conversations_are_read_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (user, other, id) = (UserId(uuid(3)), UserId(uuid(1_003)), ConversationId(uuid(2)));
+    conversations::find_all(db, user, &[id, ConversationId(uuid(5))]).await.unwrap();
+    db.assert_no_scan("find_all");
+    conversations::find_with(db, user, other).await.unwrap();
+    db.assert_no_scan("find_with");
+    for after in [None, Some(ConversationCursor { active_at: DateTime::UNIX_EPOCH, id })] {
+        conversations::page(db, user, Window { after, before: None, limit: 20, from_end: false }).await.unwrap();
+        db.assert_no_scan("page");
+    }
+    conversations::count(db, user).await.unwrap();
+    db.assert_no_scan("count");
+    conversations::lock(db, id).await.unwrap();
+    db.assert_no_scan("lock");
+    conversations::lock_between(db, user, other).await.unwrap();
+    db.assert_no_scan("lock_between");
+    conversations::find_any(db, user).await.unwrap();
+    db.assert_no_scan("find_any");
+    conversations::delete(db, id, user).await.unwrap();
+    db.assert_no_scan("delete");
+});
+
+on_both_databases!(direct_messages_are_read_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (user, id, message) = (UserId(uuid(3)), ConversationId(uuid(2)), DirectMessageId(uuid(6)));
+    direct_messages::find_all(db, user, &[message, DirectMessageId(uuid(7))], 1_000).await.unwrap();
+    db.assert_no_scan("find_all");
+    let cursor = Some(DirectMessageCursor { at: DateTime::UNIX_EPOCH });
+    for (after, before, from_end) in [(None, None, true), (cursor, None, false), (None, cursor, true)] {
+        let window = Window { after, before, limit: 20, from_end };
+        let query = MessagesQuery { conversation_id: id, window };
+        direct_messages::pages(db, user, &[query.clone(), query], 1_000).await.unwrap();
+        db.assert_no_scan("pages");
+    }
+    direct_messages::find_in(db, id, message).await.unwrap();
+    db.assert_no_scan("find_in");
+    direct_messages::count_after(db, id, user, DateTime::UNIX_EPOCH).await.unwrap();
+    db.assert_no_scan("count_after");
+    direct_messages::delete_some(db, id, 100).await.unwrap();
+    db.assert_no_scan("delete_some");
 });

@@ -10,6 +10,7 @@ use super::{Accounts, ensure_another_admin};
 use crate::domain::audit::{Action, Entry};
 use crate::domain::characters::Characters;
 use crate::domain::chats::Chats;
+use crate::domain::direct_messages::DirectMessages;
 use crate::domain::{Client, Result, Viewer, audit};
 use crate::entity::ids::{SessionId, UserId};
 use crate::entity::{personal_access_token, user};
@@ -95,7 +96,13 @@ impl Accounts {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn sweep_deleted(&self, chats: &Chats, characters: &Characters, stop: &CancellationToken) -> Result<()> {
+    pub async fn sweep_deleted(
+        &self,
+        chats: &Chats,
+        characters: &Characters,
+        direct_messages: &DirectMessages,
+        stop: &CancellationToken,
+    ) -> Result<()> {
         let mut last = None;
         while let Some(id) = users::find_deleted(self.0.database.reader(), last).await? {
             last = Some(id);
@@ -104,6 +111,7 @@ impl Accounts {
             chats.delete_all(id).await?;
             chats.sweep(stop).await?;
             characters.sweep(stop).await?;
+            direct_messages.sweep(id, stop).await?;
             if stop.is_cancelled() {
                 return Ok(());
             }

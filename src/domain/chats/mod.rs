@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 pub mod branches;
+mod events;
 mod message;
 pub(in crate::domain) mod titles;
 pub(in crate::domain) mod tree;
@@ -14,6 +15,7 @@ use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
 
 pub use access::ChatAccess;
+pub use events::ChatEvent;
 pub use message::{MAX_SIBLINGS, message};
 
 use crate::clock::{Clock, IdGenerator};
@@ -24,6 +26,7 @@ use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters};
 use crate::entity::enums::{MessageRole, TitleState};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{self, character, chat};
+use crate::events::{Bus, Event};
 use crate::llm::registry::{Model, Registry};
 use crate::storage::chats::{ChatCursor, Filter};
 use crate::storage::page::{Page, Window};
@@ -93,6 +96,8 @@ pub struct Chats {
     pub models: Arc<Registry>,
     /// The running replies, which are stopped when their chat is deleted.
     pub running: Arc<dyn StopReplies>,
+    /// Carries changes to subscribers.
+    pub bus: Arc<dyn Bus>,
 }
 
 impl Chats {
@@ -148,6 +153,7 @@ impl Chats {
         let plan = NewChatPlan::make(&transaction, viewer, &input, "", chat_id, &self.models, &self.ids, now).await?;
         plan.write(&transaction).await?;
         transaction.commit().await?;
+        self.bus.publish(viewer.user_id, &[Event::ChatAdded(chat_id)]);
         Ok(plan.chat)
     }
 
@@ -173,6 +179,7 @@ impl Chats {
 
         let transaction = self.database.begin().await?;
         let mut chat = storage::chats::lock(&transaction, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
+        let before = chat.clone();
         match changes.title {
             Change::Keep => {}
             Change::Clear => {
@@ -203,9 +210,13 @@ impl Chats {
         if let Change::Set(is_archived) = changes.is_archived {
             chat.is_archived = is_archived;
         }
+        let is_changed = chat != before;
         chat.updated_at = self.clock.now();
         storage::chats::update(&transaction, chat.clone()).await?;
         transaction.commit().await?;
+        if is_changed {
+            self.bus.publish(viewer.user_id, &[Event::ChatChanged(id)]);
+        }
         Ok(chat)
     }
 
@@ -222,6 +233,7 @@ impl Chats {
         storage::messages::request_stop_in(&transaction, id).await?;
         transaction.commit().await?;
         self.running.stop_chat(id);
+        self.bus.publish(viewer.user_id, &[Event::ChatDeleted(id)]);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use crate::domain::tokens::message_tokens;
 use crate::entity::enums::MessageStatus;
 use crate::entity::ids::MessageId;
 use crate::entity::{character, chat, message};
+use crate::events::Event;
 use crate::llm::registry::Model;
 use crate::storage;
 
@@ -68,8 +69,12 @@ impl Engine {
         let answer = self.completions.complete(titles::task(chat, question, &parts::content(reply))).await;
         let Some(title) = answer.as_deref().and_then(titles::title_in) else { return Ok(()) };
         let transaction = self.database.begin().await?;
-        storage::chats::set_written_title(&transaction, chat.id, &title, self.clock.now()).await?;
-        Ok(transaction.commit().await?)
+        let is_set = storage::chats::set_written_title(&transaction, chat.id, &title, self.clock.now()).await?;
+        transaction.commit().await?;
+        if is_set {
+            self.bus.publish(chat.owner_id, &[Event::ChatChanged(chat.id)]);
+        }
+        Ok(())
     }
 
     async fn summarize(&self, reply: &message::Model, afterwards: &Afterwards) -> Result<()> {

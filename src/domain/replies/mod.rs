@@ -16,6 +16,7 @@ use crate::domain::Result;
 use crate::domain::completions::Completions;
 use crate::domain::context::{Contexts, Summaries};
 use crate::entity::ids::{BootId, MessageId};
+use crate::events::Bus;
 use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
 use crate::metrics::Metrics;
@@ -66,6 +67,8 @@ pub struct Parts {
     pub policy: Policy,
     /// The longest message, in Unicode characters.
     pub max_message_length: usize,
+    /// Carries changes to subscribers.
+    pub bus: Arc<dyn Bus>,
     /// Tracks all tasks, so that shutdown waits for them.
     pub tracker: TaskTracker,
     /// Counts replies and errors of providers.
@@ -85,7 +88,11 @@ struct Engine {
 impl Replies {
     /// An engine without running replies.
     pub fn new(parts: Parts) -> Self {
-        let store = DatabaseStore { database: parts.database.clone(), clock: Arc::clone(&parts.clock) };
+        let store = DatabaseStore {
+            database: parts.database.clone(),
+            clock: Arc::clone(&parts.clock),
+            bus: Arc::clone(&parts.bus),
+        };
         let journal = Arc::new(Journal::new(JournalParts {
             boot: parts.boot,
             store: Box::new(store),

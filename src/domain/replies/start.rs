@@ -14,6 +14,7 @@ use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::{MessageRole, MessageStatus};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::{character, chat, message};
+use crate::events::Event;
 use crate::storage;
 use crate::storage::chats::Readable;
 
@@ -105,6 +106,12 @@ impl super::Replies {
             completed_at: None,
             ..chats::message(reply_id, chat.id, MessageRole::Assistant, "", Some(&message), now)
         };
+        let chat_event = match &plan {
+            Some(_) => Some(Event::ChatAdded(chat.id)),
+            // Messages at the end of the active branch do not change which branch is active.
+            None if parent.as_ref().map(|parent| parent.id) == chat.leaf_id => None,
+            None => Some(Event::ChatChanged(chat.id)),
+        };
         if let Some(plan) = plan {
             plan.write(&transaction).await?;
         }
@@ -113,6 +120,8 @@ impl super::Replies {
         chat.active_at = now;
         storage::chats::update(&transaction, chat.clone()).await?;
         transaction.commit().await?;
+        let added = rows.iter().map(|row| Event::MessageAdded(chat.id, row.id));
+        engine.bus.publish(viewer.user_id, &chat_event.into_iter().chain(added).collect::<Vec<_>>());
 
         let [message, reply] = rows;
         let chain = engine.models.chain(&model.id);

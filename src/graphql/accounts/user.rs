@@ -11,6 +11,7 @@ use crate::entity::{role, user};
 use crate::graphql::budget::{List, Text};
 use crate::graphql::chats::{self, Chat, ChatFilter};
 use crate::graphql::context::ContextExt as _;
+use crate::graphql::direct_messages::BlockOf;
 use crate::graphql::ids;
 use crate::graphql::loaders::{LockOf, RolesOf, SessionsOf, TokensOf};
 use crate::graphql::pagination::{Connection, PageArguments};
@@ -68,6 +69,14 @@ impl User {
     /// The time when the account was created.
     async fn created_at(&self) -> DateTime {
         DateTime(self.row.created_at)
+    }
+
+    /// Whether the viewer has blocked this user. Does not tell whether this user has blocked the viewer.
+    async fn is_blocked(&self, ctx: &Context<'_>) -> domain::Result<bool> {
+        if ctx.viewer().is_err() {
+            return Ok(false);
+        }
+        Ok(ctx.loaders().load_one(BlockOf(self.row.id)).await?.is_some())
     }
 
     /// The email address. Private.
@@ -133,6 +142,16 @@ impl User {
         let Some(account) = self.account(ctx) else { return Ok(None) };
         let rows = ctx.loaders().load_one(TokensOf(account.id)).await?.unwrap_or_default();
         Ok(Some(rows.into_iter().map(PersonalAccessToken).collect()))
+    }
+
+    /// The users whom the user has blocked, latest first. At most 1,000. Visible only to the user; null, without an
+    /// error, for everyone else.
+    async fn blocked_users(&self, ctx: &Context<'_>) -> domain::Result<Option<List<User>>> {
+        let Some(viewer) = ctx.viewer().ok().filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
+        ctx.budget().statements(1)?;
+        let ids = ctx.state().direct_messages.blocked(viewer).await?;
+        let mut users = ctx.loaders().load_many(ids.iter().copied()).await?;
+        Ok(Some(ids.iter().filter_map(|id| users.remove(id)).map(User::from).collect()))
     }
 
     /// The permissions of all roles of the user. Private.

@@ -2,12 +2,14 @@
 
 mod chat;
 mod context;
+mod events;
 mod message;
 mod mutations;
 mod parts;
 
 pub use chat::{Chat, ChatFilter, ChatQueries, page};
 pub use context::{ContextQueries, ContextUsage};
+pub use events::{ChatEvent, ChatSubscriptions, EventsStarted};
 pub use message::Message;
 pub use mutations::{ChatMutations, CreateChatInput};
 pub use parts::{MessagePart, ReasoningPart, TextPart, ToolCall};

@@ -11,7 +11,7 @@ use crate::entity::ids::{SessionId, UserId};
 const SECOND: Duration = Duration::from_secs(1);
 
 fn client(ip: &str) -> Client {
-    Client { ip: ip.parse().unwrap(), user_agent: None }
+    Client { ip: ip.parse().unwrap(), user_agent: None, connection: None }
 }
 
 fn user(number: u128) -> Requester {
@@ -135,7 +135,7 @@ fn a_flood_of_networks_is_bounded_and_keeps_keys_at_their_limit() {
     let attacker = client("192.0.2.7");
     assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &attacker, fields(10))), None);
     for n in 0..20_000_u32 {
-        let one = Client { ip: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)), user_agent: None };
+        let one = Client { ip: IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n)), user_agent: None, connection: None };
         assert_eq!(wait(&limiter.check_at(now, &Requester::Anonymous, &one, fields(1))), None);
         assert!(limiter.0.lock().unwrap().general.full_at.len() <= 1_000);
     }
@@ -148,7 +148,7 @@ fn keys_with_a_full_allowance_are_removed() {
     limiter.0.lock().unwrap().general.capacity = 10;
     let now = Instant::now();
     let ask = |n: u32, at| {
-        let one = Client { ip: IpAddr::V4(Ipv4Addr::from_bits(n)), user_agent: None };
+        let one = Client { ip: IpAddr::V4(Ipv4Addr::from_bits(n)), user_agent: None, connection: None };
         limiter.check_at(at, &Requester::Anonymous, &one, fields(1));
     };
     (0..10).for_each(|n| ask(n, now));

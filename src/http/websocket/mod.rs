@@ -19,6 +19,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 
+use crate::domain::Client;
 use crate::graphql::error::ErrorCode;
 use crate::http::answer::Refusal;
 use crate::http::client::{authorization, client};
@@ -50,7 +51,7 @@ pub(super) async fn upgrade<E: Executor>(shared: Arc<Shared<E>>, mut parts: Part
         let message = "This origin is not allowed to open a WebSocket.";
         return Err(Refusal::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));
     }
-    let client = client(&shared.edge, &parts);
+    let client = Client { connection: Some(shared.new_connection_id()), ..client(&shared.edge, &parts) };
     let authorization = authorization(&parts.headers)?;
     let limits = &shared.edge.limits;
     let mut upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())

@@ -138,6 +138,17 @@ impl Socket {
         is_event.then(|| message["payload"]["data"]["reply"].take())
     }
 
+    /// The next event of the subscription `id` to `field`; other operations of the socket are passed over.
+    pub(crate) async fn event_of(&mut self, id: &str, field: &str) -> Value {
+        loop {
+            let mut message = self.next().await;
+            if message["id"] == id {
+                assert_eq!(message["type"], "next", "{message}");
+                return Answer(message["payload"].take()).data()[field].take();
+            }
+        }
+    }
+
     /// The error of an operation that is refused or whose first event has an error.
     pub(crate) async fn failure(&mut self, id: &str) -> Answer {
         loop {

@@ -1,6 +1,7 @@
 //! The database operations of the journal. Each call is one transaction. After an error, it may or may not have been
 //! committed.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::clock::Clock;
 use crate::domain::Result;
 use crate::entity::ids::{BootId, CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{ledger_entry, message, reply_chunk, tool_call};
+use crate::events::{Bus, Event};
 use crate::storage::{self, Database, Transaction};
 
 /// The time that a node has for each batch of a dead node's replies before another node may claim them.
@@ -98,19 +100,25 @@ pub(in super::super) trait Store: Send + Sync {
     async fn forget_claimed(&self, dead: BootId) -> Result<()>;
 }
 
+/// The owners of chats.
+type Owners = HashMap<ChatId, UserId>;
+
 /// The SQL database.
 pub(in super::super) struct DatabaseStore {
     pub(in super::super) database: Database,
     pub(in super::super) clock: Arc<dyn Clock>,
+    /// Carries the ends of replies to subscribers.
+    pub(in super::super) bus: Arc<dyn Bus>,
 }
 
 impl DatabaseStore {
-    async fn end_in(&self, transaction: &Transaction, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>> {
+    /// Saves final rows. Also returns the owners of their chats, for [`Self::publish`].
+    async fn end_in(&self, transaction: &Transaction, replies: &[Arc<FinalReply>]) -> Result<(Vec<Ended>, Owners)> {
         // The chats before the messages, as in every transaction that writes to a tree.
         let mut chats: Vec<ChatId> = replies.iter().map(|reply| reply.row.chat_id).collect();
         chats.sort_unstable();
         chats.dedup();
-        storage::chats::lock_all(transaction, &chats).await?;
+        let owners = storage::chats::lock_all(transaction, &chats).await?.into_iter().collect();
         let (mut saved, mut others) = (Vec::new(), Vec::new());
         for reply in replies {
             let is_saved = storage::messages::finish(transaction, reply.owner, &reply.row).await?;
@@ -138,7 +146,7 @@ impl DatabaseStore {
         // The call of a deleted reply is entered too. Its entry has the id of the reply, so that it is entered once.
         let entries = replies.iter().filter(|reply| before.iter().all(|row| row.id != reply.row.id));
         storage::usage::record(transaction, entries.map(|reply| reply.entry.clone()).collect()).await?;
-        Ok(replies
+        let ended = replies
             .iter()
             .map(|reply| {
                 let id = reply.row.id;
@@ -152,7 +160,21 @@ impl DatabaseStore {
                     _ => Ended::Gone,
                 }
             })
-            .collect())
+            .collect();
+        Ok((ended, owners))
+    }
+
+    /// Publishes the ends of replies after their commit; again for a repeated step, because the answer to the first
+    /// may have been lost.
+    fn publish(&self, replies: &[Arc<FinalReply>], owners: &Owners) {
+        for reply in replies {
+            let row = &reply.row;
+            let Some(owner) = owners.get(&row.chat_id) else { continue };
+            self.bus.publish(*owner, &[Event::MessageChanged(row.chat_id, row.id)]);
+            if reply.excerpt.is_some() {
+                self.bus.publish(*owner, &[Event::ChatChanged(row.chat_id)]);
+            }
+        }
     }
 }
 
@@ -198,8 +220,9 @@ impl Store for DatabaseStore {
 
     async fn end(&self, replies: &[Arc<FinalReply>]) -> Result<Vec<Ended>> {
         let transaction = self.database.begin_for_journal().await?;
-        let ended = self.end_in(&transaction, replies).await?;
+        let (ended, owners) = self.end_in(&transaction, replies).await?;
         transaction.commit().await?;
+        self.publish(replies, &owners);
         Ok(ended)
     }
 
@@ -239,8 +262,9 @@ impl Store for DatabaseStore {
         if !storage::nodes::extend_claim(&transaction, dead, CLAIM).await? {
             return Ok(false);
         }
-        self.end_in(&transaction, replies).await?;
+        let (_, owners) = self.end_in(&transaction, replies).await?;
         transaction.commit().await?;
+        self.publish(replies, &owners);
         Ok(true)
     }
 
