@@ -14,6 +14,7 @@ mod commands;
 mod contexts;
 mod crashes;
 mod direct_messages;
+mod docs;
 mod document;
 mod edge;
 mod faults;
