@@ -44,8 +44,8 @@ impl AuditEntry {
     /// `user.profile_changed`, `user.email_changed`, `user.created`, `user.deactivated`, `user.activated`,
     /// `user.deleted`, `user.roles_set`, `user.quota_set`, `user.sessions_ended`, `personal_access_token.created`,
     /// `personal_access_token.revoked`, `role.created`, `role.updated`, `role.deleted`, `character.published`,
-    /// `character.updated`, `character.deleted`, `prompt.created`, `prompt.updated`, `prompt.deleted`, `chat.listed` and
-    /// `chat.read`. A later version may add actions.
+    /// `character.updated`, `character.deleted`, `prompt.created`, `prompt.updated`, `prompt.deleted`, `chat.listed`
+    /// and `chat.read`. A later version may add actions.
     async fn action(&self) -> &str {
         &self.0.action
     }
