@@ -27,6 +27,8 @@ mod m20261127_000061_running_replies_by_owner;
 mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
+mod m20261127_000081_message_ratings;
+mod m20261127_000082_deleted_chats_by_id;
 mod m20261127_000091_prompts;
 mod m20261127_000092_deleted_characters;
 mod m20261127_000101_summaries;
@@ -73,6 +75,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000121_idempotent_direct_messages::Migration),
             Box::new(m20261127_000122_direct_messages::Migration),
             Box::new(m20261127_000123_user_blocks::Migration),
+            Box::new(m20261127_000081_message_ratings::Migration),
+            Box::new(m20261127_000082_deleted_chats_by_id::Migration),
         ]
     }
 }

@@ -38,6 +38,7 @@ pub mod prompts;
 pub mod reply_chunks;
 pub mod roles;
 pub mod sessions;
+pub mod subtrees;
 pub mod usage;
 pub mod user_blocks;
 pub mod users;

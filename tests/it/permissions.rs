@@ -145,6 +145,31 @@ const TABLE: &[(&str, &str, Rule)] = &[
         r#"sendMessage(input: { chatId: "$chat", content: "Hi" }) { reply { id } }"#,
         Owner("seen", PASSED),
     ),
+    (
+        "Mutation.regenerateReply",
+        r#"regenerateReply(input: { messageId: "$reply" }) { reply { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.editMessage",
+        r#"editMessage(input: { messageId: "$reply", content: "Ho" }) { message { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.selectBranch",
+        r#"selectBranch(input: { chatId: "$chat", messageId: "$reply" }) { chat { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.rateMessage",
+        r#"rateMessage(input: { messageId: "$reply", rating: UP }) { message { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.deleteMessage",
+        r#"deleteMessage(input: { messageId: "$otherReply" }) { messageId }"#,
+        Owner("seen", PASSED),
+    ),
     ("Mutation.stopReply", r#"stopReply(input: { messageId: "$reply" }) { message { id } }"#, Owner("seen", PASSED)),
     (
         "Mutation.sendDirectMessage",
@@ -348,6 +373,7 @@ impl Fixture {
         let sent = owner.ask("demo", "Hi").await;
         owner.ended(&sent.reply).await;
         let other = owner.new_chat(json!({})).await;
+        let third = owner.ask("demo/fast", "Hi").await;
         let found =
             root.data("{ characters(first: 1) { nodes { id } } admin { auditLog { nodes { id } } } }", json!({}));
         let found = found.await;
@@ -362,6 +388,7 @@ impl Fixture {
             ("$chat", sent.chat),
             ("$otherChat", other),
             ("$reply", sent.reply),
+            ("$otherReply", third.reply),
             ("$character", text(&found["characters"]["nodes"][0]["id"])),
             ("$entry", text(&found["admin"]["auditLog"]["nodes"][0]["id"])),
             ("$role", new_role(root, "nobody's", &[]).await),

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 
 use chrono::DateTime;
-use duologue::entity::enums::{MessageRole, MessageStatus};
+use duologue::entity::enums::{MessageRole, MessageStatus, Rating};
 use duologue::entity::ids::{BootId, ChatId, ConversationId, DirectMessageId, MessageId, ToolCallId, UserId};
 use duologue::entity::message;
 use duologue::storage::branches;
@@ -15,6 +15,7 @@ use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
 use duologue::storage::reply_chunks;
+use duologue::storage::subtrees;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
@@ -199,6 +200,7 @@ fn reply(boot: BootId) -> message::Model {
         cost_nanodollars: None,
         time_to_first_token_ms: None,
         duration_ms: None,
+        rating: None,
         created_at: DateTime::UNIX_EPOCH,
         completed_at: None,
     }
@@ -240,8 +242,16 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     db.assert_no_scan("newest_leaves_below");
     branches::jump(db, id).await.unwrap();
     db.assert_no_scan("jump");
+    for parent in [None, Some((id, 3))] {
+        branches::newest_leaf_below_children(db, chat, parent).await.unwrap();
+        db.assert_no_scan("newest_leaf_below_children");
+    }
     messages::mark_followed(db, id).await.unwrap();
     db.assert_no_scan("mark_followed");
+    messages::rate(db, owner, id, Some(Rating::Up)).await.unwrap();
+    db.assert_no_scan("rate");
+    messages::streaming_in(db, chat).await.unwrap();
+    db.assert_no_scan("streaming_in");
     messages::finish(db, Some(boot), &message).await.unwrap();
     db.assert_no_scan("finish");
     messages::request_stop(db, id).await.unwrap();
@@ -293,6 +303,23 @@ on_both_databases!(prompts_are_read_by_index, |database| async move {
     db.assert_no_scan("set_checkpoint");
 });
 
+on_both_databases!(subtrees_are_moved_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (id, chat, other) = (MessageId(uuid(200_105)), ChatId(uuid(2_001)), ChatId(uuid(2_002)));
+    subtrees::below(db, chat, &[id, MessageId(uuid(5))], 100).await.unwrap();
+    db.assert_no_scan("below");
+    for after in [None, Some((3, id))] {
+        subtrees::by_depth(db, chat, after, 100).await.unwrap();
+        db.assert_no_scan("by_depth");
+    }
+    subtrees::chat_of_children(db, chat, &[id, MessageId(uuid(5))]).await.unwrap();
+    db.assert_no_scan("chat_of_children");
+    subtrees::mark_leaf(db, chat, id).await.unwrap();
+    db.assert_no_scan("mark_leaf");
+    subtrees::move_to(db, other, &[id]).await.unwrap();
+    db.assert_no_scan("move_to");
+});
+
 on_both_databases!(chats_are_read_by_index, |database| async move {
     let db = &Explained::connect(&database).await;
     let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(2)));
@@ -303,6 +330,10 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     db.assert_no_scan("touch");
     chats::lock(db, owner, chat).await.unwrap();
     db.assert_no_scan("lock");
+    chats::lock_of_message(db, owner, MessageId(uuid(1))).await.unwrap();
+    db.assert_no_scan("lock_of_message");
+    chats::lock_any(db, chat).await.unwrap();
+    db.assert_no_scan("lock_any");
     chats::find_all(db, Readable::Of(owner), &[chat, ChatId(uuid(5))]).await.unwrap();
     db.assert_no_scan("find_all");
     let place = chats::ChatCursor { active_at: DateTime::UNIX_EPOCH, id: chat };
@@ -318,7 +349,8 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     db.assert_no_scan("titles");
     chats::mark_all_deleted(db, owner, DateTime::UNIX_EPOCH).await.unwrap();
     db.assert_no_scan("mark_all_deleted");
-    chats::find_deleted(db).await.unwrap();
+    chats::find_deleted(db, Some(chat)).await.unwrap();
+    db.assert_no_scan("find_deleted");
     chats::sweep(db, chat, 100).await.unwrap();
     db.assert_no_scan("sweep");
 });

@@ -4,6 +4,7 @@ mod chat;
 mod context;
 mod events;
 mod message;
+mod message_mutations;
 mod mutations;
 mod parts;
 
@@ -11,5 +12,6 @@ pub use chat::{Chat, ChatFilter, ChatQueries, page};
 pub use context::{ContextQueries, ContextUsage};
 pub use events::{ChatEvent, ChatSubscriptions, EventsStarted};
 pub use message::Message;
+pub use message_mutations::MessageMutations;
 pub use mutations::{ChatMutations, CreateChatInput};
 pub use parts::{MessagePart, ReasoningPart, TextPart, ToolCall};
