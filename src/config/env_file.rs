@@ -100,7 +100,7 @@ mod tests {
         for (text, line) in [
             ("A=1\n\n# comment\nJWT_SECRET hunter2\nB=2\n", 4),
             ("hunter2\nA=1", 1),
-            ("A=\"one\ntwo\"\n  hunter2 = \n", 3),
+            ("A=\"one\ntwo\"\n  hunter2 one\n", 3),
             ("A=1\nB=\"hunter2\n\nC=3\n", 2),
             ("\u{feff}A=1\nB=hunter2 hunter2\n", 2),
         ] {

@@ -57,7 +57,7 @@ impl Microdollars {
 pub struct Count(pub i64);
 
 /// A non-negative count that may exceed 2^31, such as a token count. Fits in a JavaScript number.
-#[Scalar]
+#[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc7493#section-2.2")]
 impl ScalarType for Count {
     fn parse(value: Value) -> InputValueResult<Self> {
         safe_integer(&value).map(Self).ok_or_else(|| InputValueError::custom(NOT_A_SAFE_INTEGER))

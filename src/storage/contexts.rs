@@ -2,7 +2,7 @@
 //! length of a branch: a limit of tokens bounds what is read, and jump pointers find where it begins.
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{FromQueryResult, QuerySelect as _, Statement, TryInsertResult};
+use sea_orm::{Condition, FromQueryResult, QuerySelect as _, Statement, TryInsertResult};
 
 use crate::entity::enums::MessageRole;
 use crate::entity::ids::MessageId;
@@ -10,6 +10,9 @@ use crate::entity::message::{Column, Entity, Model};
 use crate::entity::summary;
 use crate::storage::chats::Readable;
 use crate::storage::messages::{SIZE, in_chats, placeholders};
+
+/// The most rows of one UPDATE.
+const UPDATED_ROWS: usize = 500;
 
 /// The end of a branch, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
@@ -176,7 +179,6 @@ pub async fn set_checkpoint(
     last: MessageId,
     max_below: u64,
 ) -> Result<(), DbErr> {
-    // Along a branch, later messages have greater ids. A later summary further down stays the nearest.
     let sql = format!(
         "WITH RECURSIVE above (id, parent_id) AS ( \
             SELECT id, parent_id FROM messages WHERE id = $1 \
@@ -186,9 +188,22 @@ pub async fn set_checkpoint(
             SELECT id FROM messages WHERE parent_id = $1 \
             UNION ALL \
             SELECT m.id FROM below JOIN messages m ON m.parent_id = below.id \
-         ) UPDATE messages SET checkpoint_id = $2 WHERE (checkpoint_id IS NULL OR checkpoint_id < $2) AND id IN ( \
-            SELECT id FROM above UNION ALL SELECT id FROM (SELECT id FROM below LIMIT {max_below}) AS newer)"
+         ) SELECT id FROM above UNION ALL SELECT id FROM (SELECT id FROM below LIMIT {max_below}) AS newer"
     );
     let values: [Value; 2] = [last.into(), checkpoint.into()];
-    db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await.map(drop)
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let mut ids: Vec<MessageId> = Vec::new();
+    for row in db.query_all_raw(statement).await? {
+        ids.push(row.try_get("", "id")?);
+    }
+    for ids in ids.chunks(UPDATED_ROWS) {
+        // Along a branch, later messages have greater ids. A later summary further down stays the nearest.
+        let is_further = Condition::any().add(Column::CheckpointId.is_null()).add(Column::CheckpointId.lt(checkpoint));
+        let update = Entity::update_many()
+            .col_expr(Column::CheckpointId, Expr::value(checkpoint))
+            .filter(Column::Id.is_in(ids.iter().copied()))
+            .filter(is_further);
+        update.exec(db).await?;
+    }
+    Ok(())
 }

@@ -1,6 +1,6 @@
 //! Statistics.
 
-use async_graphql::{Enum, Object, SimpleObject};
+use async_graphql::{Enum, ID, Object, SimpleObject};
 
 use crate::domain::usage::{self as domain, Sums};
 use crate::graphql::accounts::User;
@@ -142,9 +142,9 @@ impl UsageBucket {
     }
 
     /// The ID of the model of the group. The model may no longer be configured.
-    async fn model_id(&self) -> Option<&str> {
+    async fn model_id(&self) -> Option<ID> {
         match &self.0.subject {
-            domain::Subject::Model(id) => Some(id),
+            domain::Subject::Model(id) => Some(ID(id.clone())),
             _ => None,
         }
     }
