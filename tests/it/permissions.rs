@@ -76,6 +76,13 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Admin.roles", "roles { id }", Admin("ROLES_WRITE", "seen")),
     ("Admin.chats", "chats { nodes { id } }", Admin("CHATS_READ", "seen")),
     ("Admin.chat", r#"chat(id: "$chat") { id messages { nodes { id content } } }"#, Admin("CHATS_READ", "seen")),
+    ("Admin.stats", "stats { userCount }", Admin("STATS_READ", "seen")),
+    ("Admin.streamingReplyCount", "streamingReplyCount", Admin("STATS_READ", "seen")),
+    (
+        "Admin.usage",
+        r#"usage(from: "2026-01-01T00:00:00Z", to: "2026-02-01T00:00:00Z", interval: MONTH) { start }"#,
+        Admin("STATS_READ", "seen"),
+    ),
     ("Admin.auditLog", "auditLog { nodes { id } }", Admin("AUDIT_READ", "seen")),
     ("User.id", "id", SignedIn("seen")),
     ("User.username", "username", SignedIn("seen")),
@@ -92,6 +99,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("User.roles", "roles { id }", OwnerOr("USERS_READ", "seen", "null")),
     ("User.permissions", "permissions", OwnerOr("USERS_READ", "seen", "null")),
     ("User.sessions", "sessions { id }", OwnerOr("USERS_READ", "seen", "null")),
+    ("User.stats", "stats { chatCount }", OwnerOr("USERS_READ", "seen", "null")),
+    ("User.quota", "quota { tokensUsed }", OwnerOr("USERS_READ", "seen", "null")),
     ("User.personalAccessTokens", "personalAccessTokens { id }", OwnerOr("USERS_READ", "seen", "null")),
     ("User.chats", "chats { nodes { id } }", Owner("seen", "null")),
     (
@@ -171,6 +180,11 @@ const TABLE: &[(&str, &str, Rule)] = &[
     (
         "Mutation.setUserActive",
         r#"setUserActive(input: { userId: "$noUser", isActive: false }) { user { id } }"#,
+        Needs("USERS_WRITE", PASSED, DENIED),
+    ),
+    (
+        "Mutation.setUserQuota",
+        r#"setUserQuota(input: { userId: "$noUser" }) { user { id } }"#,
         Needs("USERS_WRITE", PASSED, DENIED),
     ),
     (
@@ -260,6 +274,7 @@ const IN_SESSION: &[&str] = &[
     "Mutation.deleteUser",
     "Mutation.setUserActive",
     "Mutation.setUserRoles",
+    "Mutation.setUserQuota",
     "Mutation.unlockUser",
     "Mutation.endUserSessions",
     "Mutation.issuePasswordReset",

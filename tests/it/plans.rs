@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 
 use chrono::DateTime;
-use duologue::entity::enums::{MessageRole, MessageStatus};
-use duologue::entity::ids::{BootId, ChatId, ConversationId, DirectMessageId, MessageId, ToolCallId, UserId};
+use duologue::entity::enums::{MessageRole, MessageStatus, Span};
+use duologue::entity::ids::{
+    BootId, CharacterId, ChatId, ConversationId, DirectMessageId, MessageId, ToolCallId, UserId,
+};
 use duologue::entity::message;
 use duologue::storage::branches;
 use duologue::storage::chats::{self, Filter, Readable};
@@ -14,7 +16,10 @@ use duologue::storage::direct_messages::{self, DirectMessageCursor, MessagesQuer
 use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
+use duologue::storage::quotas;
 use duologue::storage::reply_chunks;
+use duologue::storage::statistics::{self, Buckets, GroupBy, TimeRange};
+use duologue::storage::usage;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
@@ -122,15 +127,43 @@ async fn fill(db: &DatabaseConnection) {
         numbers("c", 1000),
         numbers("m", 20),
     );
-    for statement in [first, &chats, &messages, &summaries, &conversations, &direct_messages, last] {
+    let entries = format!(
+        "INSERT INTO usage_ledger (id, kind, user_id, model_id, started_at, input_tokens, cached_input_tokens, \
+         output_tokens, is_estimate, outcome) SELECT {id}, 0, {owner}, 'demo', {NOW}, 1, 0, 1, FALSE, 0 FROM {}, {}",
+        numbers("c", 1000),
+        numbers("m", 20),
+    );
+    let totals = format!(
+        "INSERT INTO usage_totals (dimension, span, start, user_id, model_id, character_id, reply_count, \
+         failed_reply_count, input_tokens, output_tokens, cost_nanodollars) \
+         SELECT m.i % 3, c.i % 3, 490000 + c.i, {}, 'demo', {}, 1, 0, 1, 1, 1 FROM {}, {}",
+        key("m.i"),
+        key("0"),
+        numbers("c", 1000),
+        numbers("m", 60),
+    );
+    let rows = [&chats, &messages, &summaries, &conversations, &direct_messages, &entries, &totals];
+    for statement in [first].into_iter().chain(rows.map(String::as_str)).chain([last]) {
         db.execute_unprepared(statement).await.unwrap();
     }
 }
 
 /// Whether a line of a plan scans a whole table that grows, or an index without a condition.
 fn is_scan(line: &str, next: Option<&String>) -> bool {
-    const GROWING: [&str; 9] =
-        ["messages", "chats", "summaries", "conversations", "direct_messages", "m", "c", "s", "jump"];
+    const GROWING: [&str; 12] = [
+        "messages",
+        "chats",
+        "summaries",
+        "conversations",
+        "direct_messages",
+        "usage_ledger",
+        "usage_totals",
+        "m",
+        "c",
+        "s",
+        "l",
+        "jump",
+    ];
     const PARTIAL: [&str; 3] = ["messages_running", "messages_streaming", "chats_deleted"];
     let line = line.trim().trim_start_matches("->").trim();
     if PARTIAL.iter().any(|index| line.contains(index)) {
@@ -291,6 +324,48 @@ on_both_databases!(prompts_are_read_by_index, |database| async move {
     db.assert_no_scan("checkpoint_sizes");
     contexts::set_checkpoint(db, other, id, 100).await.unwrap();
     db.assert_no_scan("set_checkpoint");
+});
+
+on_both_databases!(usage_is_read_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let user = UserId(uuid(3));
+    let at = |text: &str| text.parse::<DateTime<chrono::Utc>>().unwrap();
+    let range = TimeRange { from: Some(at("2026-10-31T22:30:00Z")), to: Some(at("2026-12-02T01:10:00Z")) };
+    statistics::sums(db, range).await.unwrap();
+    db.assert_no_scan("sums");
+    statistics::created(db, range).await.unwrap();
+    db.assert_no_scan("created");
+    statistics::active_users(db, range).await.unwrap();
+    db.assert_no_scan("active_users");
+    statistics::running_replies(db).await.unwrap();
+    db.assert_no_scan("running_replies");
+    statistics::owned(db, &[user, UserId(uuid(5))]).await.unwrap();
+    db.assert_no_scan("owned");
+    statistics::sums_of(db, &[user, UserId(uuid(5))]).await.unwrap();
+    db.assert_no_scan("sums_of");
+    let buckets = Buckets { span: Span::Hour, numbers: 490_100..490_130 };
+    for of in [None, Some(user)] {
+        statistics::series(db, &buckets, of).await.unwrap();
+        db.assert_no_scan("series");
+        let parts = range.parts();
+        statistics::top::<UserId>(db, &parts, GroupBy::User, of, 21).await.unwrap();
+        statistics::grouped_series(db, &buckets, GroupBy::User, of, &[user]).await.unwrap();
+        db.assert_no_scan("users");
+        statistics::top::<String>(db, &parts, GroupBy::Model, of, 21).await.unwrap();
+        statistics::grouped_series(db, &buckets, GroupBy::Model, of, &["demo".to_owned()]).await.unwrap();
+        db.assert_no_scan("models");
+        let characters = GroupBy::Character(user);
+        statistics::top::<CharacterId>(db, &parts, characters, of, 21).await.unwrap();
+        statistics::grouped_series(db, &buckets, characters, of, &[CharacterId(uuid(1))]).await.unwrap();
+        db.assert_no_scan("characters");
+    }
+    quotas::limits(db, &[user]).await.unwrap();
+    quotas::used(db, &[user], 24_323).await.unwrap();
+    quotas::used_and_reserved(db, user, 24_323).await.unwrap();
+    quotas::release(db, &[MessageId(uuid(1))]).await.unwrap();
+    db.assert_no_scan("quotas");
+    usage::anonymize(db, user, 10).await.unwrap();
+    db.assert_no_scan("anonymize");
 });
 
 on_both_databases!(chats_are_read_by_index, |database| async move {

@@ -10,6 +10,8 @@ use super::Engine;
 use super::write::Job;
 use crate::domain::chats::{self, NewChat, NewChatPlan, tree};
 use crate::domain::idempotency::{self, Answer, Key};
+use crate::domain::tokens::message_tokens;
+use crate::domain::usage::quotas;
 use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::{MessageRole, MessageStatus};
 use crate::entity::ids::{ChatId, MessageId};
@@ -62,8 +64,8 @@ impl super::Replies {
     /// # Errors
     /// [`Error::Invalid`]; [`Error::NotFound`] for a chat, message or character that is not visible to the viewer;
     /// [`Error::Conflict`] if the parent is still streaming, or if the idempotency key was used with other input;
-    /// [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are running; [`Error::Unavailable`]
-    /// while this node does not hold its lease.
+    /// [`Error::QuotaExceeded`]; [`Error::RateLimited`] and [`Error::Unavailable`] when too many replies are running;
+    /// [`Error::Unavailable`] while this node does not hold its lease.
     pub(super) async fn start(&self, viewer: &Viewer, call: Call) -> Result<Started> {
         let engine = &self.0;
         if !engine.journal.is_lease_held() {
@@ -112,6 +114,7 @@ impl super::Replies {
             None if parent.as_ref().map(|parent| parent.id) == chat.leaf_id => None,
             None => Some(Event::ChatChanged(chat.id)),
         };
+        let input_tokens = reply.branch_tokens;
         if let Some(plan) = plan {
             plan.write(&transaction).await?;
         }
@@ -119,12 +122,25 @@ impl super::Replies {
         tree::append(&transaction, &mut chat, parent.as_ref(), &mut rows).await?;
         chat.active_at = now;
         storage::chats::update(&transaction, chat.clone()).await?;
+        let chain = engine.models.chain(&model.id);
+        let instructions = character.as_ref().map_or(0, |character| message_tokens(&character.system_prompt));
+        let start = quotas::Start {
+            reply: reply_id,
+            user: viewer.user_id,
+            chain: &chain,
+            input_tokens: input_tokens.saturating_add(instructions),
+            max_output_tokens: character
+                .as_ref()
+                .and_then(|character| character.max_output_tokens)
+                .and_then(|most| u32::try_from(most).ok()),
+            now,
+        };
+        quotas::reserve(&transaction, start).await?;
         transaction.commit().await?;
         let added = rows.iter().map(|row| Event::MessageAdded(chat.id, row.id));
         engine.bus.publish(viewer.user_id, &chat_event.into_iter().chain(added).collect::<Vec<_>>());
 
         let [message, reply] = rows;
-        let chain = engine.models.chain(&model.id);
         let (row, question) = (reply.clone(), message.clone());
         engine.spawn(Job { registration, reply: row, question, chat: chat.clone(), character, chain });
         Ok(Started { chat, message, reply })
