@@ -130,7 +130,8 @@ async fn fill(db: &DatabaseConnection) {
     );
     let entries = format!(
         "INSERT INTO usage_ledger (id, kind, user_id, model_id, started_at, input_tokens, cached_input_tokens, \
-         output_tokens, is_estimate, outcome) SELECT {id}, 0, {owner}, 'demo', {NOW}, 1, 0, 1, FALSE, 0 FROM {}, {}",
+         output_tokens, is_estimate, outcome) SELECT {id}, 0, {}, 'demo', {NOW}, 1, 0, 1, FALSE, 0 FROM {}, {}",
+        key("c.i"),
         numbers("c", 1000),
         numbers("m", 20),
     );

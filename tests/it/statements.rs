@@ -135,7 +135,9 @@ fn a_change_of_a_large_chat_takes_as_many_statements_as_that_of_a_small_one() {
             }
             counts.push(of_tree);
         }
-        assert_eq!(counts[0], counts[1], "the statements of each operation, of a small chat and of a large one");
+        // A page of the small chat may reach the first message, whose siblings take one more statement.
+        let is_constant = counts[1].iter().zip(&counts[0]).all(|(large, small)| large <= small);
+        assert!(is_constant, "the statements of each operation, of a small chat and of a large one: {counts:?}");
         assert!(counts[0].iter().all(|count| (1..=16).contains(count)), "{:?}", counts[0]);
         counted.server.kill().await;
     });

@@ -1,9 +1,10 @@
 //! The binary as an operator runs it: exit codes, output, and one line for an error.
 
-use std::io::{Read as _, Write as _};
+use std::io::{Read, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A command that does not serve takes less time, even on a busy machine.
@@ -55,6 +56,8 @@ fn finish(mut command: Command, input: &str) -> Outcome {
     let mut child = child.unwrap();
     // A command without input may have ended before it is written.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    // Read while it runs: a pipe holds 64 KiB, and a command waits until its output is read.
+    let (stdout, stderr) = (read(child.stdout.take().unwrap()), read(child.stderr.take().unwrap()));
     let start = Instant::now();
     let code = loop {
         if let Some(status) = child.try_wait().unwrap() {
@@ -66,8 +69,14 @@ fn finish(mut command: Command, input: &str) -> Outcome {
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    let (mut stdout, mut stderr) = (String::new(), String::new());
-    child.stdout.unwrap().read_to_string(&mut stdout).unwrap();
-    child.stderr.unwrap().read_to_string(&mut stderr).unwrap();
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
     Outcome { code, stdout, stderr }
+}
+
+fn read(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut text = String::new();
+        pipe.read_to_string(&mut text).unwrap();
+        text
+    })
 }
