@@ -25,7 +25,6 @@ test("a chat list follows the changes of another device", async (t) => {
   const client = connect(proxy.url, new Session(server.url, tokens));
   t.after(() => client.dispose());
   const lists = chatList(client, (query) => ask(server.url, query, {}, tokens.accessToken));
-  t.after(() => lists.return());
   /** Reads lists until one has these titles. */
   const until = (...titles) =>
     within(titles.join(", "), (async () => {
@@ -50,4 +49,5 @@ test("a chat list follows the changes of another device", async (t) => {
   await until("Third", "First");
   await mutate("deleteChat", "chatId", { chatId: first });
   await until("Third");
+  await lists.return();
 });

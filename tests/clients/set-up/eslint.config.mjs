@@ -19,7 +19,13 @@ export default [
         {
           exceptions: {
             suffixes: ["Payload", "Connection", "Edge", "Part"],
-            types: ["PageInfo", "TokenUsage", "ReplyError", "ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished", "ErrorExtensions", "FieldError"],
+            types: [
+              "PageInfo", "ErrorExtensions", "FieldError",
+              "TokenUsage", "ContextUsage", "PromptMessage", "PromptPreview", "Quota", "SystemStats", "UsageBucket", "UserStats",
+              "ReplyError", "ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished",
+              "EventsStarted", "ChatAdded", "ChatChanged", "ChatDeleted", "MessageAdded", "MessageChanged", "MessageRemoved",
+              "DirectMessageReceived", "ConversationRead",
+            ],
           },
         },
       ],
