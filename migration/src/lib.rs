@@ -29,6 +29,7 @@ mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
 mod m20261127_000091_prompts;
 mod m20261127_000092_deleted_characters;
+mod m20261127_000093_message_search;
 mod m20261127_000101_summaries;
 mod m20261127_000102_title_states;
 mod m20261127_000111_usage;
@@ -73,6 +74,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000121_idempotent_direct_messages::Migration),
             Box::new(m20261127_000122_direct_messages::Migration),
             Box::new(m20261127_000123_user_blocks::Migration),
+            Box::new(m20261127_000093_message_search::Migration),
         ]
     }
 }

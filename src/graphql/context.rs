@@ -13,6 +13,7 @@ use crate::domain::context::Contexts;
 use crate::domain::direct_messages::DirectMessages;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::Replies;
+use crate::domain::search::Search;
 use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
 use crate::graphql::budget::Budget;
 use crate::graphql::loaders::Source;
@@ -36,6 +37,8 @@ pub struct State {
     pub direct_messages: DirectMessages,
     /// Replies.
     pub replies: Replies,
+    /// Full-text search.
+    pub search: Search,
     /// The configured models.
     pub models: Arc<Registry>,
     /// The maximum length of a message, in Unicode characters.

@@ -37,6 +37,7 @@ mod pool;
 pub mod prompts;
 pub mod reply_chunks;
 pub mod roles;
+pub mod search;
 pub mod sessions;
 pub mod usage;
 pub mod user_blocks;

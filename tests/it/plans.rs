@@ -15,6 +15,7 @@ use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
 use duologue::storage::reply_chunks;
+use duologue::storage::search;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
@@ -122,15 +123,23 @@ async fn fill(db: &DatabaseConnection) {
         numbers("c", 1000),
         numbers("m", 20),
     );
-    for statement in [first, &chats, &messages, &summaries, &conversations, &direct_messages, last] {
+    let owner_and_chat = match is_sqlite {
+        true => "'@' || LOWER(HEX(c.owner_id)) || ' #' || LOWER(HEX(c.id))",
+        false => "'@' || REPLACE(CAST(c.owner_id AS text), '-', '') || ' #' || REPLACE(CAST(c.id AS text), '-', '')",
+    };
+    let search = format!(
+        "INSERT INTO message_search (message_id, owner_id, created_at, words) SELECT m.id, c.owner_id, \
+         m.created_at, {owner_and_chat} || ' words' FROM messages m JOIN chats c ON c.id = m.chat_id"
+    );
+    for statement in [first, &chats, &messages, &summaries, &conversations, &direct_messages, &search, last] {
         db.execute_unprepared(statement).await.unwrap();
     }
 }
 
 /// Whether a line of a plan scans a whole table that grows, or an index without a condition.
 fn is_scan(line: &str, next: Option<&String>) -> bool {
-    const GROWING: [&str; 9] =
-        ["messages", "chats", "summaries", "conversations", "direct_messages", "m", "c", "s", "jump"];
+    const GROWING: [&str; 10] =
+        ["messages", "message_search", "chats", "summaries", "conversations", "direct_messages", "m", "c", "s", "jump"];
     const PARTIAL: [&str; 3] = ["messages_running", "messages_streaming", "chats_deleted"];
     let line = line.trim().trim_start_matches("->").trim();
     if PARTIAL.iter().any(|index| line.contains(index)) {
@@ -364,4 +373,36 @@ on_both_databases!(direct_messages_are_read_by_index, |database| async move {
     db.assert_no_scan("count_after");
     direct_messages::delete_some(db, id, 100).await.unwrap();
     db.assert_no_scan("delete_some");
+});
+
+on_both_databases!(searches_use_the_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(1_003)));
+    let filter = search::Filter {
+        owner_id: owner,
+        phrases: vec![vec!["words".to_owned()], vec!["two".to_owned(), "words".to_owned()]],
+        chat_id: None,
+        character_id: None,
+        from: None,
+        to: None,
+    };
+    let narrow = search::Filter {
+        phrases: vec![vec!["words".to_owned()]],
+        chat_id: Some(chat),
+        character_id: Some(CharacterId(uuid(7))),
+        from: Some(DateTime::UNIX_EPOCH),
+        to: Some(DateTime::UNIX_EPOCH),
+        ..filter.clone()
+    };
+    let all = search::Filter { phrases: narrow.phrases.clone(), ..filter.clone() };
+    for (filter, wanted) in [(&filter, 0), (&narrow, 0), (&all, 201)] {
+        let found = search::find(db, filter, i64::MAX, 201).await.unwrap();
+        assert_eq!(found.len(), wanted);
+        assert!(found.is_sorted_by(|newer, older| newer.key > older.key));
+        db.assert_no_scan("find");
+    }
+    search::insert_older(db, Vec::new()).await.unwrap();
+    db.assert_no_scan("insert_older");
+    search::messages_before(db, MessageId(uuid::Uuid::max()), 100, 1_000).await.unwrap();
+    db.assert_no_scan("messages_before");
 });

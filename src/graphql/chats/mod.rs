@@ -6,6 +6,7 @@ mod events;
 mod message;
 mod mutations;
 mod parts;
+mod search;
 
 pub use chat::{Chat, ChatFilter, ChatQueries, page};
 pub use context::{ContextQueries, ContextUsage};
@@ -13,3 +14,4 @@ pub use events::{ChatEvent, ChatSubscriptions, EventsStarted};
 pub use message::Message;
 pub use mutations::{ChatMutations, CreateChatInput};
 pub use parts::{MessagePart, ReasoningPart, TextPart, ToolCall};
+pub use search::{MessageSearchHit, SearchQueries};
