@@ -26,6 +26,7 @@ use crate::domain::direct_messages::DirectMessages;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
 use crate::domain::search::Search;
+use crate::domain::usage::UsageReports;
 use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
 use crate::events::{Bus, InProcess};
@@ -266,6 +267,7 @@ impl App {
             contexts,
             direct_messages,
             replies,
+            usage: UsageReports { database: database.clone(), clock: Arc::clone(&clock) },
             models,
             max_message_length: limits.max_message_length as usize,
         };

@@ -80,11 +80,20 @@ impl Bed {
 
     /// Starts duologue.
     pub async fn duologue(&self) -> Result<Server> {
+        self.start(&[]).await
+    }
+
+    /// Starts duologue on another database.
+    pub async fn duologue_on(&self, database: &str) -> Result<Server> {
+        self.start(&[("DATABASE_URL", database)]).await
+    }
+
+    async fn start(&self, more: &[(&str, &str)]) -> Result<Server> {
         let port = free_port()?;
         let text = port.to_string();
         let folder = self.folder.path().display().to_string();
         let models = self.path("models.toml").display().to_string();
-        let variables = [
+        let mut variables = vec![
             ("PORT", text.as_str()),
             ("DATA_DIR", &folder),
             ("MODELS_FILE", &models),
@@ -96,6 +105,7 @@ impl Bed {
             ("MAX_REPLIES", "5000"),
             ("MAX_CONNECTIONS_PER_ADDRESS", "20000"),
         ];
+        variables.extend(more);
         let log = self.path("duologue.log");
         let process = Process::start(SERVER_CORE, &self.server, &[], &variables, &log)?;
         listening(port, &log).await?;

@@ -17,6 +17,7 @@ mod requests;
 mod sends;
 mod streams;
 mod table;
+mod trees;
 
 use std::error::Error;
 use std::io::{self, Write as _};
@@ -83,7 +84,7 @@ fn measure(server: PathBuf, workloads: &[&str]) -> Result<()> {
         say("filling the database")?;
         let bed = Bed::make(&server).await?;
         let (mut rows, mut failures) = (Vec::new(), Vec::new());
-        for name in ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8"] {
+        for name in ["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9"] {
             if !workloads.is_empty() && !workloads.contains(&name) {
                 continue;
             }
@@ -96,7 +97,8 @@ fn measure(server: PathBuf, workloads: &[&str]) -> Result<()> {
                 "W5" => relays::w5(&bed).await,
                 "W6" => relays::w6(&bed).await,
                 "W7" => requests::w7(&bed).await,
-                _ => sends::w8(&bed).await,
+                "W8" => sends::w8(&bed).await,
+                _ => trees::w9(&bed).await,
             };
             match measured {
                 Ok(measured) => rows.extend(measured),

@@ -27,12 +27,15 @@ mod m20261127_000061_running_replies_by_owner;
 mod m20261127_000062_chunk_ends;
 mod m20261127_000063_claimed_nodes;
 mod m20261127_000071_audit_usernames;
+mod m20261127_000081_message_ratings;
+mod m20261127_000082_deleted_chats_by_id;
 mod m20261127_000091_prompts;
 mod m20261127_000092_deleted_characters;
 mod m20261127_000093_message_search;
 mod m20261127_000101_summaries;
 mod m20261127_000102_title_states;
 mod m20261127_000111_usage;
+mod m20261127_000112_quotas;
 mod m20261127_000121_idempotent_direct_messages;
 mod m20261127_000122_direct_messages;
 mod m20261127_000123_user_blocks;
@@ -74,6 +77,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000121_idempotent_direct_messages::Migration),
             Box::new(m20261127_000122_direct_messages::Migration),
             Box::new(m20261127_000123_user_blocks::Migration),
+            Box::new(m20261127_000081_message_ratings::Migration),
+            Box::new(m20261127_000082_deleted_chats_by_id::Migration),
+            Box::new(m20261127_000112_quotas::Migration),
             Box::new(m20261127_000093_message_search::Migration),
         ]
     }

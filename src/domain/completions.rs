@@ -115,7 +115,11 @@ impl Completions {
         let outcome = self.stop.run_until_cancelled(call.run(chain, build, self.metrics.clone())).await;
         let entry = call.entry(&outcome, kind, &chat, self.ids.next(call.started_at));
         if let Err(cause) = self.record(entry).await {
-            tracing::warn!(chat = %chat.id, error = &cause as &dyn std::error::Error, "usage of a call was not recorded");
+            tracing::warn!(
+                gen_ai.conversation.id = %chat.id,
+                exception.message = &cause as &dyn std::error::Error,
+                "usage of a call was not recorded"
+            );
         }
         match outcome {
             Some(Ok(_)) => Some(call.text.trim().to_owned()).filter(|text| !text.is_empty()),

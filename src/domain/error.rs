@@ -56,6 +56,12 @@ pub enum Error {
         /// The time after which a retry may succeed.
         retry_after: Duration,
     },
+    /// The user's monthly quota does not allow another reply.
+    #[error("Your monthly quota does not allow another reply.")]
+    QuotaExceeded {
+        /// The time until the next month begins.
+        retry_after: Duration,
+    },
     /// The request is more complex than the limit.
     #[error("The request is too complex.")]
     TooComplex,

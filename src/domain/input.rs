@@ -19,6 +19,17 @@ pub enum Change<T> {
     Set(T),
 }
 
+impl<T> Change<T> {
+    /// The value of an optional field after the change.
+    pub fn apply(self, old: Option<T>) -> Option<T> {
+        match self {
+            Self::Keep => old,
+            Self::Clear => None,
+            Self::Set(value) => Some(value),
+        }
+    }
+}
+
 /// Whether a text may have several lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lines {

@@ -127,6 +127,16 @@ impl ReplyErrorCode {
     }
 }
 
+/// The owner's rating of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
+pub enum Rating {
+    /// Helpful.
+    Up = 0,
+    /// Not helpful.
+    Down = 1,
+}
+
 /// The permissions of roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Permission {

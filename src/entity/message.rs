@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::entity::enums::{FinishReason, MessageRole, MessageStatus, ReplyErrorCode};
+use crate::entity::enums::{FinishReason, MessageRole, MessageStatus, Rating, ReplyErrorCode};
 use crate::entity::ids::{BootId, ChatId, MessageId};
 
 /// A row of `messages`.
@@ -65,6 +65,8 @@ pub struct Model {
     pub time_to_first_token_ms: Option<i32>,
     /// The time from the start to the end, in milliseconds.
     pub duration_ms: Option<i32>,
+    /// The owner's rating of a message of the assistant.
+    pub rating: Option<Rating>,
     /// When it was created.
     pub created_at: DateTimeUtc,
     /// When it reached its final state.

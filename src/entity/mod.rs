@@ -18,6 +18,7 @@ pub mod password_reset;
 pub mod personal_access_token;
 pub mod prompt;
 pub mod prompt_tag;
+pub mod quota_reservation;
 pub mod reply_chunk;
 pub mod role;
 pub mod session;

@@ -24,6 +24,10 @@ pub struct Model {
     pub is_built_in: bool,
     /// When it was created.
     pub created_at: DateTimeUtc,
+    /// The monthly limit of cost of its users, in millionths of a US dollar.
+    pub cost_limit: Option<i64>,
+    /// The monthly limit of input and output tokens of its users.
+    pub token_limit: Option<i64>,
 }
 
 /// No relations: queries specify their joins.

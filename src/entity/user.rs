@@ -41,6 +41,10 @@ pub struct Model {
     pub last_seen_at: Option<DateTimeUtc>,
     /// When the account was deleted. It is hidden from then on, and its data is removed by a sweep.
     pub deleted_at: Option<DateTimeUtc>,
+    /// The user's own monthly limit of cost, in millionths of a US dollar.
+    pub cost_limit: Option<i64>,
+    /// The user's own monthly limit of input and output tokens.
+    pub token_limit: Option<i64>,
 }
 
 /// No relations: queries specify their joins.

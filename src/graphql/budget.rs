@@ -11,12 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_graphql::parser::types::{Field, Selection, SelectionSet};
 use async_graphql::registry::{MetaType, MetaTypeId, Registry};
 use async_graphql::{ContextSelectionSet, OutputType, Positioned, ServerResult, Value};
+use futures_util::future::try_join_all;
 use serde_json::Value as Json;
 
 use crate::domain::{Error, Result};
 
 /// The number of values after which a list yields to other tasks before it is resolved.
 const YIELD_AFTER: u64 = 1_000;
+/// The number of items of a time series that are resolved together, before it yields to other tasks.
+const SERIES_BATCH: usize = 1_000;
 /// The approximate size of a value in JSON without its key and text, in bytes.
 const PUNCTUATION: usize = 4;
 
@@ -184,6 +187,49 @@ impl<T: OutputType> OutputType for List<T> {
             tokio::task::yield_now().await;
         }
         self.0.resolve(ctx, field).await
+    }
+}
+
+/// A time series in the response. It has a fixed maximum length, and its items are small: each time step counts as one
+/// list item, however many groups it has; the bytes of all items are charged.
+#[derive(Debug, Clone)]
+pub struct Series<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// The number of time steps.
+    pub steps: usize,
+}
+
+impl<T: OutputType> OutputType for Series<T> {
+    fn type_name() -> Cow<'static, str> {
+        Vec::<T>::type_name()
+    }
+
+    fn qualified_type_name() -> String {
+        Vec::<T>::qualified_type_name()
+    }
+
+    fn create_type_info(registry: &mut Registry) -> String {
+        Vec::<T>::create_type_info(registry)
+    }
+
+    async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
+        let size = SelectionSize::of(&ctx.item.node);
+        charge(ctx, |budget| {
+            budget.values(SelectionSize { bytes: 0, ..size }, (self.steps as u64).saturating_sub(1))?;
+            budget.values(SelectionSize { nodes: 0, ..size }, (self.items.len() as u64).saturating_sub(1))
+        })?;
+        let mut values = Vec::with_capacity(self.items.len());
+        for items in self.items.chunks(SERIES_BATCH) {
+            let first = values.len();
+            let resolved = items.iter().enumerate().map(|(place, item)| {
+                let ctx = ctx.with_index(first + place);
+                async move { item.resolve(&ctx, field).await.map_err(|cause| ctx.set_error_path(cause)) }
+            });
+            values.extend(try_join_all(resolved).await?);
+            tokio::task::yield_now().await;
+        }
+        Ok(Value::List(values))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::domain::direct_messages::DirectMessages;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::Replies;
 use crate::domain::search::Search;
+use crate::domain::usage::UsageReports;
 use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
 use crate::graphql::budget::Budget;
 use crate::graphql::loaders::Source;
@@ -39,6 +40,8 @@ pub struct State {
     pub replies: Replies,
     /// Full-text search.
     pub search: Search,
+    /// Statistics and usage.
+    pub usage: UsageReports,
     /// The configured models.
     pub models: Arc<Registry>,
     /// The maximum length of a message, in Unicode characters.

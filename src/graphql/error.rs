@@ -204,6 +204,7 @@ fn describe(error: &mut ServerError, cause: &domain::Error) {
         E::Conflict { fields, .. } => (ErrorCode::Conflict, Some(fields), None),
         E::RateLimited { retry_after, .. } => (ErrorCode::RateLimited, None, *retry_after),
         E::LockedOut { retry_after } => (ErrorCode::LockedOut, None, Some(*retry_after)),
+        E::QuotaExceeded { retry_after } => (ErrorCode::QuotaExceeded, None, Some(*retry_after)),
         E::TooComplex => (ErrorCode::QueryTooComplex, None, None),
         E::Unavailable { retry_after, .. } => (ErrorCode::Unavailable, None, *retry_after),
         E::Internal(_) => (ErrorCode::Internal, None, None),

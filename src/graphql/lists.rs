@@ -5,13 +5,15 @@ use crate::domain::accounts::{MAX_ROLES, MAX_ROLES_OF_USER, MAX_SESSIONS, MAX_TO
 use crate::domain::chats::MAX_SIBLINGS;
 use crate::domain::direct_messages::MAX_BLOCKED;
 use crate::domain::tags::MAX_TAGS;
+use crate::domain::usage::MAX_STEPS;
 use crate::entity::enums::{Permission, TokenScope};
 use crate::graphql::document::Lists;
 
 /// Type, field, maximum length. For `parts`, `models`, `variables` and `PromptPreview.messages` it is a typical maximum,
-/// because nothing bounds them; the budget counts their actual length.
+/// because nothing bounds them; the budget counts their actual length. For `usage` it is the number of time steps.
 pub const LISTS: Lists<'static> = &[
     ("Admin", "roles", MAX_ROLES),
+    ("Admin", "usage", MAX_STEPS as u64),
     ("Character", "tags", MAX_TAGS as u64),
     ("Message", "children", MAX_SIBLINGS),
     ("Message", "parts", 10),

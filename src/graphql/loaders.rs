@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::branches::{BranchPage, BranchQuery, MAX_BRANCH_STATEMENTS, MAX_BRANCHES};
 use crate::domain::context::{MAX_CONTEXT_STATEMENTS, MAX_CONTEXTS};
+use crate::domain::usage::{Quota, UserStats};
 use crate::domain::{ChatAccess, Client, ContextQuery, ContextUsage, Error, Requester, Result, Viewer};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, PromptId, UserId};
 use crate::entity::{character, chat, message, personal_access_token, role, session, user};
@@ -69,6 +70,14 @@ pub struct SessionsOf(pub UserId);
 /// The personal access tokens of this user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokensOf(pub UserId);
+
+/// The statistics of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct StatsOf(pub UserId);
+
+/// The quota of this user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct QuotaOf(pub UserId);
 
 /// Creates the loaders of one request, which run among its `loads`. The delay is zero: when a load runs, all keys of the
 /// current level of the document have been requested.
@@ -170,6 +179,34 @@ impl Loader<TokensOf> for Source {
             tokens.entry(TokensOf(token.user_id)).or_insert_with(Vec::new).push(token);
         }
         Ok(tokens)
+    }
+}
+
+impl Loader<StatsOf> for Source {
+    type Value = UserStats;
+    type Error = Error;
+
+    async fn load(&self, users: &[StatsOf]) -> Result<HashMap<StatsOf, UserStats>, Error> {
+        self.requester.viewer()?;
+        self.budget.statements(2)?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let stats = self.state.usage.stats_of(&ids).await?;
+        self.budget.bytes(stats.len() * ROW)?;
+        Ok(stats.into_iter().map(|(user, stats)| (StatsOf(user), stats)).collect())
+    }
+}
+
+impl Loader<QuotaOf> for Source {
+    type Value = Quota;
+    type Error = Error;
+
+    async fn load(&self, users: &[QuotaOf]) -> Result<HashMap<QuotaOf, Quota>, Error> {
+        self.requester.viewer()?;
+        self.budget.statements(2)?;
+        let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
+        let quotas = self.state.usage.quotas_of(&ids).await?;
+        self.budget.bytes(quotas.len() * ROW)?;
+        Ok(quotas.into_iter().map(|(user, quota)| (QuotaOf(user), quota)).collect())
     }
 }
 

@@ -37,11 +37,7 @@ pub struct Microdollars(pub i64);
 #[Scalar(specified_by_url = "https://www.rfc-editor.org/rfc/rfc7493#section-2.2")]
 impl ScalarType for Microdollars {
     fn parse(value: Value) -> InputValueResult<Self> {
-        let Value::Number(number) = &value else { return Err(InputValueError::expected_type(value)) };
-        match number.as_i64().filter(|number| (0..=MAX_SAFE_INTEGER).contains(number)) {
-            Some(number) => Ok(Self(number)),
-            None => Err(InputValueError::custom("not an integer from 0 to 2^53 - 1")),
-        }
+        safe_integer(&value).map(Self).ok_or_else(|| InputValueError::custom(NOT_A_SAFE_INTEGER))
     }
 
     fn to_value(&self) -> Value {
@@ -56,14 +52,39 @@ impl Microdollars {
     }
 }
 
+/// A non-negative count that may exceed 2^31, such as a token count. Fits in a JavaScript number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Count(pub i64);
+
+/// A non-negative count that may exceed 2^31, such as a token count. Fits in a JavaScript number.
+#[Scalar]
+impl ScalarType for Count {
+    fn parse(value: Value) -> InputValueResult<Self> {
+        safe_integer(&value).map(Self).ok_or_else(|| InputValueError::custom(NOT_A_SAFE_INTEGER))
+    }
+
+    fn to_value(&self) -> Value {
+        Value::Number(self.0.into())
+    }
+}
+
+/// The value as a non-negative integer that a JavaScript number holds exactly.
+fn safe_integer(value: &Value) -> Option<i64> {
+    let Value::Number(number) = value else { return None };
+    number.as_i64().filter(|number| (0..=MAX_SAFE_INTEGER).contains(number))
+}
+
 /// The largest integer that a JavaScript number holds exactly.
 const MAX_SAFE_INTEGER: i64 = (1 << 53) - 1;
+
+const NOT_A_SAFE_INTEGER: &str = "not an integer from 0 to 2^53 - 1";
 
 /// Whether a value from a client is valid for this scalar. Always true for scalars not defined here.
 pub fn is_valid(scalar: &str, value: &Value) -> bool {
     match scalar {
         "DateTime" => DateTime::parse(value.clone()).is_ok(),
         "Microdollars" => Microdollars::parse(value.clone()).is_ok(),
+        "Count" => Count::parse(value.clone()).is_ok(),
         _ => true,
     }
 }
@@ -114,6 +135,8 @@ mod tests {
             ("Microdollars", Value::from(MAX_SAFE_INTEGER + 1), false),
             ("Microdollars", Value::from(-1), false),
             ("Microdollars", Value::from("1"), false),
+            ("Count", Value::from(MAX_SAFE_INTEGER), true),
+            ("Count", Value::from(-1), false),
             ("JSON", Value::from("anything"), true),
         ] {
             assert_eq!(is_valid(scalar, &value), wanted, "{scalar}: {value}");

@@ -84,6 +84,15 @@ mod tests {
         }
     }
 
+    /// A renamed field would otherwise lose its limit.
+    #[test]
+    fn the_tables_name_root_fields_that_exist() {
+        let sdl = sdl();
+        for name in CHAT.iter().chain(&CREDENTIAL_FIELDS) {
+            assert!(sdl.contains(&format!("\n\t{name}(")), "{name} is not a root field with arguments");
+        }
+    }
+
     #[test]
     fn one_typename_is_free_and_a_hundred_are_not() {
         assert_eq!(cost("{ __typename }").0, 0);

@@ -50,6 +50,8 @@ pub struct BranchPart {
 
 /// The most ranges that one statement reads.
 pub const MAX_PARTS: usize = 100;
+/// The size of a subtree that is read as a whole to find its newest leaf.
+const FEW: u32 = 32;
 
 /// The statement of [`super::messages::branch`] for several ranges, as common table expressions that end with `walk (part, id, depth)`.
 fn walk(parts: &[BranchPart], values: &mut Vec<Value>) -> String {
@@ -134,6 +136,78 @@ pub async fn ancestors(db: &impl ConnectionTrait, of: &[(MessageId, i32)]) -> Re
     Ok(found)
 }
 
+/// A climb from the leaf `l` to its ancestor at the depth `to`, by jumps.
+fn climb(to: &str) -> String {
+    format!(
+        "WITH RECURSIVE climb (id, chat_id, parent_id, depth, jump_id, jump_depth) AS ( \
+            SELECT l.id, l.chat_id, l.parent_id, l.depth, l.jump_id, l.jump_depth \
+            UNION ALL \
+            SELECT m.id, m.chat_id, m.parent_id, m.depth, m.jump_id, m.jump_depth FROM climb JOIN messages m \
+                ON m.id = CASE WHEN climb.jump_depth >= {to} THEN climb.jump_id ELSE climb.parent_id END \
+            WHERE climb.depth > {to} \
+         )"
+    )
+}
+
+/// The newest leaf at or below each of these messages.
+///
+/// If at most [`FEW`] messages are below it, they are read. Otherwise the leaves of the chat are tried, newest first,
+/// and only those that are deep enough: for most messages of a chat, one of the first is below it.
+pub async fn newest_leaves_below(
+    db: &impl ConnectionTrait,
+    messages: &[MessageId],
+) -> Result<HashMap<MessageId, MessageDepth>, DbErr> {
+    if messages.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let values = messages.iter().map(|id| Value::from(*id));
+    let sql = format!(
+        "WITH found (target, leaf) AS MATERIALIZED (SELECT t.id, COALESCE( \
+            (SELECT counted.id FROM (SELECT id, is_leaf, COUNT(*) OVER () AS size FROM ( \
+                WITH RECURSIVE below (id, is_leaf) AS ( \
+                    SELECT t.id, t.is_leaf \
+                    UNION ALL \
+                    SELECT m.id, m.is_leaf FROM below JOIN messages m ON m.parent_id = below.id \
+                        WHERE m.chat_id = t.chat_id \
+                ) SELECT id, is_leaf FROM below LIMIT {FEW} + 1 \
+             ) AS few) AS counted WHERE counted.size <= {FEW} AND counted.is_leaf ORDER BY counted.id DESC LIMIT 1), \
+            (SELECT l.id FROM messages l WHERE l.chat_id = t.chat_id AND l.is_leaf AND l.depth > t.depth AND EXISTS ( \
+                {} SELECT 1 FROM climb WHERE climb.id = t.id \
+             ) ORDER BY l.id DESC LIMIT 1) \
+         ) FROM messages t WHERE t.id IN ({})) \
+         SELECT found.target, m.id, m.chat_id, m.depth FROM found JOIN messages m ON m.id = found.leaf",
+        climb("t.depth"),
+        placeholders(1, messages.len()),
+    );
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let found = LeafBelow::find_by_statement(statement).all(db).await?;
+    let leaf = |found: LeafBelow| {
+        let LeafBelow { target, id, chat_id, depth } = found;
+        (target, MessageDepth { id, chat_id, depth })
+    };
+    Ok(found.into_iter().map(leaf).collect())
+}
+
+/// The newest leaf of a chat below the children of `parent`, which is a message with its depth, or below the roots.
+/// Children that were moved to another chat are left out, and what is below them.
+pub async fn newest_leaf_below_children(
+    db: &impl ConnectionTrait,
+    chat: ChatId,
+    parent: Option<(MessageId, i32)>,
+) -> Result<Option<MessageId>, DbErr> {
+    let (parent, depth) = parent.unwrap_or((MessageId(Uuid::nil()), -1));
+    let sql = format!(
+        "SELECT l.id FROM messages l WHERE l.chat_id = $1 AND l.is_leaf AND l.depth >= $2 AND EXISTS ( \
+            {} SELECT 1 FROM climb WHERE climb.depth = $2 AND climb.chat_id = $1 AND (climb.depth = 0 OR climb.parent_id = $3) \
+         ) ORDER BY l.id DESC LIMIT 1",
+        climb("$2"),
+    );
+    let values = [chat.into(), depth.saturating_add(1).into(), parent.into()];
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let row = db.query_one_raw(statement).await?;
+    row.map(|row| row.try_get("", "id")).transpose()
+}
+
 /// A leaf at or below a message.
 #[derive(Debug, Clone, Copy, FromQueryResult)]
 struct LeafBelow {
@@ -141,58 +215,4 @@ struct LeafBelow {
     id: MessageId,
     chat_id: ChatId,
     depth: i32,
-}
-
-/// The newest leaf at or below each of these messages. The newest leaves of their chats are tried first, by jumps: that takes no
-/// longer in a longer chat. For a message with none of these below it, everything below it is read.
-pub async fn newest_leaves_below(
-    db: &impl ConnectionTrait,
-    messages: &[MessageId],
-) -> Result<HashMap<MessageId, MessageDepth>, DbErr> {
-    const NEWEST: u64 = 32;
-    let mut newest = HashMap::new();
-    let climb = |keys: &str| {
-        format!(
-            "WITH RECURSIVE targets (id, chat_id, depth) AS (SELECT id, chat_id, depth FROM messages WHERE id IN ({keys})), \
-             leaves (chat_id, id) AS (SELECT chat_id, id FROM (SELECT chat_id, id, \
-                ROW_NUMBER() OVER (PARTITION BY chat_id ORDER BY id DESC) AS place FROM messages \
-                WHERE chat_id IN (SELECT chat_id FROM targets) AND is_leaf) AS numbered WHERE place <= {NEWEST}), \
-             climb (target, high, leaf, leaf_depth, chat_id, id, parent_id, depth, jump_id, jump_depth) AS ( \
-                SELECT targets.id, targets.depth, m.id, m.depth, m.chat_id, m.id, m.parent_id, m.depth, m.jump_id, \
-                    m.jump_depth FROM targets JOIN leaves ON leaves.chat_id = targets.chat_id \
-                    JOIN messages m ON m.id = leaves.id WHERE m.depth >= targets.depth \
-                UNION ALL \
-                SELECT climb.target, climb.high, climb.leaf, climb.leaf_depth, m.chat_id, m.id, m.parent_id, m.depth, \
-                    m.jump_id, m.jump_depth FROM climb JOIN messages m \
-                    ON m.id = CASE WHEN climb.jump_depth >= climb.high THEN climb.jump_id ELSE climb.parent_id END \
-                WHERE climb.depth > climb.high \
-             ) SELECT target, leaf AS id, chat_id, leaf_depth AS depth FROM climb WHERE depth = high AND id = target"
-        )
-    };
-    let descend = |keys: &str| {
-        format!(
-            "WITH RECURSIVE below (target, id, chat_id, depth, is_leaf) AS ( \
-                SELECT id, id, chat_id, depth, is_leaf FROM messages WHERE id IN ({keys}) \
-                UNION ALL \
-                SELECT below.target, m.id, m.chat_id, m.depth, m.is_leaf FROM below JOIN messages m \
-                    ON m.parent_id = below.id \
-             ) SELECT target, id, chat_id, depth FROM below WHERE is_leaf"
-        )
-    };
-    for sql in [&climb as &(dyn Fn(&str) -> String + Sync), &descend] {
-        let missing: Vec<Value> =
-            messages.iter().filter(|id| !newest.contains_key(*id)).map(|id| Value::from(*id)).collect();
-        if missing.is_empty() {
-            break;
-        }
-        let sql = sql(&placeholders(1, missing.len()));
-        let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, missing);
-        for LeafBelow { target, id, chat_id, depth } in LeafBelow::find_by_statement(statement).all(db).await? {
-            let leaf = newest.entry(target).or_insert(MessageDepth { id, chat_id, depth });
-            if id > leaf.id {
-                *leaf = MessageDepth { id, chat_id, depth };
-            }
-        }
-    }
-    Ok(newest)
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
-use sea_orm::sea_query::LikeExpr;
+use sea_orm::sea_query::{LikeExpr, Query};
 use sea_orm::{Condition, QueryOrder, QuerySelect};
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,7 @@ use crate::entity::enums::TitleState;
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{message, reply_chunk};
 use crate::storage::page::{Page, Window};
-use crate::storage::{escape_like, greater_than};
+use crate::storage::{escape_like, greater_than, messages};
 
 /// A cursor in a list of chats, most recently active first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,24 @@ pub async fn find(db: &impl ConnectionTrait, owner: UserId, id: ChatId) -> Resul
 /// lock.
 pub async fn lock(db: &impl ConnectionTrait, owner: UserId, id: ChatId) -> Result<Option<Model>, DbErr> {
     alive().filter(Column::Id.eq(id)).filter(Column::OwnerId.eq(owner)).lock_exclusive().one(db).await
+}
+
+/// The chat of this owner that contains a message, locked as [`lock`] does.
+pub async fn lock_of_message(
+    db: &impl ConnectionTrait,
+    owner: UserId,
+    message: MessageId,
+) -> Result<Option<Model>, DbErr> {
+    let mut of_message = Query::select();
+    let (id, chat_id) = (message::Column::Id, message::Column::ChatId);
+    of_message.column(chat_id).from(message::Entity).and_where(id.eq(message));
+    let chat = alive().filter(Column::Id.in_subquery(of_message)).filter(Column::OwnerId.eq(owner));
+    chat.lock_exclusive().one(db).await
+}
+
+/// A chat of any owner, deleted or not, locked as [`lock`] does.
+pub async fn lock_any(db: &impl ConnectionTrait, id: ChatId) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).lock_exclusive().one(db).await
 }
 
 /// The readable ones of these chats.
@@ -220,14 +238,19 @@ pub async fn mark_all_deleted(db: &impl ConnectionTrait, owner: UserId, now: Dat
         .map(drop)
 }
 
-/// A deleted chat that is not swept yet.
-pub async fn find_deleted(db: &impl ConnectionTrait) -> Result<Option<ChatId>, DbErr> {
-    Entity::find().filter(Column::DeletedAt.is_not_null()).select_only().column(Column::Id).into_tuple().one(db).await
+/// The deleted chat after this one, by id, that is not swept yet.
+pub async fn find_deleted(db: &impl ConnectionTrait, after: Option<ChatId>) -> Result<Option<ChatId>, DbErr> {
+    let deleted = Entity::find().filter(Column::DeletedAt.is_not_null());
+    let rest = deleted.filter(Condition::all().add_option(after.map(|after| Column::Id.gt(after))));
+    rest.order_by_asc(Column::Id).select_only().column(Column::Id).limit(1).into_tuple().one(db).await
 }
 
-/// Deletes up to `limit` messages of a deleted chat, deepest first, and finally the chat. Returns false when the chat
-/// is gone.
+/// Deletes up to `limit` messages of a deleted chat, deepest first, and finally the chat. Returns whether it should be
+/// called again. A chat with a reply that is still STREAMING is left as it is until the reply has ended.
 pub async fn sweep(db: &impl ConnectionTrait, id: ChatId, limit: u64) -> Result<bool, DbErr> {
+    if !messages::streaming_in(db, id).await?.is_empty() {
+        return Ok(false);
+    }
     let batch: Vec<MessageId> = message::Entity::find()
         .filter(message::Column::ChatId.eq(id))
         .order_by_desc(message::Column::Depth)

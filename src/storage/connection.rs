@@ -36,6 +36,14 @@ pub(super) struct Connection {
     has_failed: bool,
 }
 
+/// The purpose of a transaction.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Access {
+    Write,
+    /// Only reads. All of them see the same state of the database.
+    Snapshot,
+}
+
 pub(super) enum Raw {
     Sqlite(PoolConnection<Sqlite>),
     Postgres(PoolConnection<Postgres>),
@@ -48,13 +56,15 @@ impl Connection {
 
     /// Begins a transaction on a connection that has none open: sqlx refuses an explicit BEGIN if its depth is not 0,
     /// and the database refuses it inside of a transaction.
-    pub(super) async fn begin(&mut self) -> Result<(), DbErr> {
+    pub(super) async fn begin(&mut self, access: Access) -> Result<(), DbErr> {
         let limit = self.limit;
+        let (sqlite, postgres) = match access {
+            Access::Write => ("BEGIN IMMEDIATE", "BEGIN"),
+            Access::Snapshot => ("BEGIN", "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+        };
         let begin = async |raw: &mut Raw| match raw {
-            Raw::Sqlite(raw) => {
-                SqliteTransactionManager::begin(raw, Some(AssertSqlSafe("BEGIN IMMEDIATE").into_sql_str())).await
-            }
-            Raw::Postgres(raw) => PgTransactionManager::begin(raw, Some(AssertSqlSafe("BEGIN").into_sql_str())).await,
+            Raw::Sqlite(raw) => SqliteTransactionManager::begin(raw, Some(AssertSqlSafe(sqlite).into_sql_str())).await,
+            Raw::Postgres(raw) => PgTransactionManager::begin(raw, Some(AssertSqlSafe(postgres).into_sql_str())).await,
         };
         let answer = tokio::time::timeout(limit, begin(self.start()?)).await;
         self.finish(answer).map_err(query_error)?;

@@ -2,9 +2,9 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Query;
-use sea_orm::{Condition, ExprTrait as _, QueryOrder, QuerySelect, Statement};
+use sea_orm::{Condition, ExprTrait as _, NotSet, QueryOrder, QuerySelect, Statement};
 
-use crate::entity::enums::MessageStatus;
+use crate::entity::enums::{MessageRole, MessageStatus, Rating};
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use crate::entity::message::{ActiveModel, Column, Entity, Model};
 use crate::entity::{chat, tool_call};
@@ -84,7 +84,7 @@ pub async fn find_within(
     within(db, &picked, values, max_bytes).await
 }
 
-/// The first `limit` direct children of each of these messages, oldest first, limited by `max_bytes` as in [`within`].
+/// The newest `limit` direct children of each of these messages, oldest first, limited by `max_bytes` as in [`within`].
 pub async fn children(
     db: &impl ConnectionTrait,
     readable: Readable,
@@ -95,15 +95,15 @@ pub async fn children(
     let mut values = parents.iter().map(|id| Value::from(*id)).collect();
     let keys = placeholders(1, parents.len());
     let may_be_read = in_readable_chat(readable, &mut values);
+    let oldest = nth_newest("n.parent_id = p.id AND n.chat_id = p.chat_id", limit, &mut values);
     let picked = format!(
-        "SELECT m.id, {SIZE} AS size FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY parent_id ORDER BY id) AS place \
-         FROM messages WHERE parent_id IN ({keys})) AS numbered JOIN messages m ON m.id = numbered.id \
-         WHERE numbered.place <= {limit} AND {may_be_read}"
+        "SELECT m.id, {SIZE} AS size FROM messages p JOIN messages m ON m.parent_id = p.id AND m.id >= {oldest} \
+         WHERE p.id IN ({keys}) AND m.chat_id = p.chat_id AND {may_be_read}"
     );
     within(db, &picked, values, max_bytes).await
 }
 
-/// The first `limit` messages without a parent in each of these chats, oldest first, limited by `max_bytes` as in
+/// The newest `limit` messages without a parent in each of these chats, oldest first, limited by `max_bytes` as in
 /// [`within`].
 pub async fn roots(
     db: &impl ConnectionTrait,
@@ -115,12 +115,23 @@ pub async fn roots(
     let mut values = chats.iter().map(|id| Value::from(*id)).collect();
     let keys = placeholders(1, chats.len());
     let may_be_read = in_readable_chat(readable, &mut values);
+    let oldest = nth_newest("n.chat_id = p.id AND n.depth = 0", limit, &mut values);
     let picked = format!(
-        "SELECT m.id, {SIZE} AS size FROM (SELECT id, ROW_NUMBER() OVER (PARTITION BY chat_id ORDER BY id) AS place \
-         FROM messages WHERE chat_id IN ({keys}) AND depth = 0) AS numbered JOIN messages m ON m.id = numbered.id \
-         WHERE numbered.place <= {limit} AND {may_be_read}"
+        "SELECT m.id, {SIZE} AS size FROM chats p JOIN messages m ON m.chat_id = p.id AND m.depth = 0 \
+         AND m.id >= {oldest} WHERE p.id IN ({keys}) AND {may_be_read}"
     );
     within(db, &picked, values, max_bytes).await
+}
+
+/// The id of the `limit`-th newest message `n` with this condition, or the smallest id if there are fewer. Unlike a
+/// window function, it reads no more than `limit` of them.
+fn nth_newest(condition: &str, limit: u64, values: &mut Vec<Value>) -> String {
+    values.push(MessageId(Uuid::nil()).into());
+    let offset = limit.saturating_sub(1);
+    let smallest = values.len();
+    format!(
+        "COALESCE((SELECT n.id FROM messages n WHERE {condition} ORDER BY n.id DESC LIMIT 1 OFFSET {offset}), ${smallest})"
+    )
 }
 
 /// The messages of a branch between two depths (`from` inclusive, `to` exclusive), from the root downwards. `below` is
@@ -162,12 +173,14 @@ pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(
 /// Ends a reply: writes its final row if it is still STREAMING and owned by `owner`. Replies end in no other way.
 /// Returns false if the reply has ended already or was deleted.
 pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
-    // These columns may have been changed meanwhile, by a message that follows the reply, by a summary or by a stop
-    // request.
+    // These columns may have been changed meanwhile: by a message that follows the reply, its deletion, a summary, a stop
+    // request or a rating.
     let mut row = ActiveModel::from(reply.clone()).reset_all();
-    row.is_leaf = sea_orm::NotSet;
-    row.is_stop_requested = sea_orm::NotSet;
-    row.checkpoint_id = sea_orm::NotSet;
+    row.is_leaf = NotSet;
+    row.chat_id = NotSet;
+    row.is_stop_requested = NotSet;
+    row.checkpoint_id = NotSet;
+    row.rating = NotSet;
     let ended = Entity::update_many()
         .set(row)
         .filter(Column::Id.eq(reply.id))
@@ -176,6 +189,18 @@ pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Mo
         .exec(db)
         .await?;
     Ok(ended.rows_affected > 0)
+}
+
+/// Rates an assistant's message in a chat of this owner.
+pub async fn rate(
+    db: &impl ConnectionTrait,
+    owner: UserId,
+    id: MessageId,
+    rating: Option<Rating>,
+) -> Result<(), DbErr> {
+    let update = Entity::update_many().col_expr(Column::Rating, Expr::value(rating));
+    let update = update.filter(Column::Id.eq(id)).filter(Column::Role.eq(MessageRole::Assistant));
+    update.filter(in_chat(Readable::Of(owner))).exec(db).await.map(drop)
 }
 
 /// These messages, in any chat.
@@ -193,6 +218,12 @@ pub async fn request_stop(db: &impl ConnectionTrait, id: MessageId) -> Result<()
 pub async fn request_stop_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<(), DbErr> {
     let update = Entity::update_many().col_expr(Column::IsStopRequested, Expr::value(true));
     update.filter(Column::ChatId.eq(chat)).filter(streaming()).exec(db).await.map(|_| ())
+}
+
+/// The replies that are STREAMING in a chat.
+pub async fn streaming_in(db: &impl ConnectionTrait, chat: ChatId) -> Result<Vec<MessageId>, DbErr> {
+    let replies = Entity::find().filter(Column::ChatId.eq(chat)).filter(streaming());
+    replies.select_only().column(Column::Id).into_tuple().all(db).await
 }
 
 /// Requests the nodes that write replies in an owner's chats to stop.
@@ -264,12 +295,16 @@ fn leaf() -> Expr {
 /// The messages are restricted by key, not by a join with the chats, with which the database may start from all chats
 /// of an owner.
 pub(super) fn in_chats(readable: Readable) -> Select<Entity> {
+    Entity::find().filter(in_chat(readable))
+}
+
+fn in_chat(readable: Readable) -> Expr {
     let mut chat = Query::select();
     chat.expr(Expr::Constant(Value::from(1)))
         .from(chat::Entity)
         .and_where(Expr::col((chat::Entity, chat::Column::Id)).equals((Entity, Column::ChatId)))
         .cond_where(readable.condition());
-    Entity::find().filter(Expr::exists(chat))
+    Expr::exists(chat)
 }
 
 pub(super) fn placeholders(first: usize, count: usize) -> String {

@@ -35,14 +35,18 @@ pub mod password_resets;
 pub mod personal_access_tokens;
 mod pool;
 pub mod prompts;
+pub mod quotas;
 pub mod reply_chunks;
 pub mod roles;
 pub mod search;
 pub mod sessions;
+pub mod statistics;
+pub mod subtrees;
 pub mod usage;
 pub mod user_blocks;
 pub mod users;
 
+use connection::Access;
 pub use location::Location;
 use pool::PoolLimits;
 pub use pool::{Pool, PoolConnections, Transaction};
@@ -131,7 +135,7 @@ impl Database {
     /// # Errors
     /// When no connection becomes free in time, or the database refuses.
     pub async fn begin(&self) -> Result<Transaction, DbErr> {
-        self.writer.begin().await
+        self.writer.begin(Access::Write).await
     }
 
     /// Begins a write transaction of the journal, which does not wait for requests.
@@ -139,7 +143,15 @@ impl Database {
     /// # Errors
     /// When no connection becomes free in time, or the database refuses.
     pub async fn begin_for_journal(&self) -> Result<Transaction, DbErr> {
-        self.journal.begin().await
+        self.journal.begin(Access::Write).await
+    }
+
+    /// Begins a transaction of reads that all see the same state of the database. It needs no commit.
+    ///
+    /// # Errors
+    /// When no connection becomes free in time, or the database refuses.
+    pub async fn snapshot(&self) -> Result<Transaction, DbErr> {
+        self.reader.begin(Access::Snapshot).await
     }
 
     /// The connections for single write statements of the journal.

@@ -11,7 +11,7 @@ use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, PgPool, SqlitePo
 use sea_orm::{ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use tokio::sync::Mutex;
 
-use super::connection::{Connection, Raw};
+use super::connection::{Access, Connection, Raw};
 
 /// A connection that was idle for longer than this is tested before it is used.
 const TEST_AFTER: Duration = Duration::from_secs(10);
@@ -71,9 +71,9 @@ impl Pool {
     ///
     /// # Errors
     /// When no connection becomes free in time, or the database refuses.
-    pub(super) async fn begin(&self) -> Result<Transaction, DbErr> {
+    pub(super) async fn begin(&self, access: Access) -> Result<Transaction, DbErr> {
         let mut connection = self.acquire().await?;
-        connection.begin().await?;
+        connection.begin(access).await?;
         Ok(Transaction { backend: self.get_database_backend(), connection: Mutex::new(connection) })
     }
 
@@ -163,7 +163,7 @@ impl ConnectionTrait for Pool {
     }
 }
 
-/// A write transaction. It is rolled back if it is dropped without a commit.
+/// A transaction. It is rolled back if it is dropped without a commit.
 pub struct Transaction {
     backend: DbBackend,
     connection: Mutex<Connection>,

@@ -1,11 +1,11 @@
-//! The usage ledger and its totals.
+//! The usage ledger and its totals: writes. [`super::statistics`] reads them.
 
 use std::collections::{BTreeMap, HashSet};
 
 use chrono::{DateTime, Datelike as _, TimeZone as _, Utc};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, LockType, OnConflict};
-use sea_orm::{Condition, ExprTrait as _, QueryOrder as _, QuerySelect as _, TryInsertResult};
+use sea_orm::{DbBackend, ExprTrait as _, QueryOrder as _, QuerySelect as _, Statement, TryInsertResult};
 
 use crate::entity::enums::{CallKind, Dimension, MessageStatus, Span};
 use crate::entity::ids::{CharacterId, UserId};
@@ -164,8 +164,9 @@ pub async fn anonymize(db: &impl ConnectionTrait, id: UserId, limit: u64) -> Res
     row.into_tuple::<UserId>().one(db).await?;
     let entries = Entity::find().filter(Column::UserId.eq(id)).order_by_asc(Column::StartedAt).limit(limit);
     let entries: Vec<Uuid> = entries.select_only().column(Column::Id).into_tuple().all(db).await?;
-    let totals = usage_total::Entity::find().filter(of_user()).filter(usage_total::Column::UserId.eq(id));
-    let totals = totals.limit(limit).all(db).await?;
+    let sql = format!("SELECT * FROM {} WHERE dimension = 0 AND user_id = $1 LIMIT {limit}", totals_by_user(db));
+    let totals = Statement::from_sql_and_values(db.get_database_backend(), sql, [id.into()]);
+    let totals = usage_total::Entity::find().from_raw_sql(totals).all(db).await?;
     if entries.is_empty() && totals.is_empty() {
         return Ok(false);
     }
@@ -175,21 +176,11 @@ pub async fn anonymize(db: &impl ConnectionTrait, id: UserId, limit: u64) -> Res
         .filter(Column::Id.is_in(entries))
         .exec(db)
         .await?;
-    let keys = totals.iter().map(|total| {
-        use usage_total::Column as Total;
-        Condition::all()
-            .add(Total::Span.eq(total.span))
-            .add(Total::Start.eq(total.start))
-            .add(Total::ModelId.eq(total.model_id.as_str()))
-            .add(Total::CharacterId.eq(total.character_id))
-    });
-    if totals.is_empty() {
-        return Ok(true);
-    }
-    let these = keys.fold(Condition::any(), Condition::add);
-    let delete = usage_total::Entity::delete_many().filter(of_user()).filter(usage_total::Column::UserId.eq(id));
-    delete.filter(these).exec(db).await?;
-    let moved = totals.into_iter().map(|total| {
+    let mut moved = BTreeMap::new();
+    for total in totals {
+        let usage_total::Model { dimension, span, start, user_id, model_id, character_id, .. } = total;
+        let key = (dimension, span, start, user_id, model_id.clone(), character_id);
+        usage_total::Entity::delete_by_id(key).exec(db).await?;
         let sums = Sums {
             replies: total.reply_count,
             failed_replies: total.failed_reply_count,
@@ -197,15 +188,19 @@ pub async fn anonymize(db: &impl ConnectionTrait, id: UserId, limit: u64) -> Res
             output_tokens: total.output_tokens,
             cost: total.cost_nanodollars,
         };
-        ((total.dimension, total.span, total.start, NO_USER, total.model_id, total.character_id), sums)
-    });
-    add_to_totals(db, moved.collect()).await?;
+        moved.insert((dimension, span, start, NO_USER, model_id, character_id), sums);
+    }
+    add_to_totals(db, moved).await?;
     Ok(true)
 }
 
-/// The totals by user. A literal, as in the partial index.
-fn of_user() -> Expr {
-    usage_total::Column::Dimension.into_expr().eq(Expr::Constant(Value::from(Dimension::User.to_value())))
+/// The table of totals, for a query of the dimension `User` with a condition on the user. Without statistics, SQLite would
+/// prefer the primary key, which begins with the time.
+pub(super) fn totals_by_user(db: &impl ConnectionTrait) -> &'static str {
+    match db.get_database_backend() {
+        DbBackend::Sqlite => "usage_totals INDEXED BY usage_totals_by_user",
+        _ => "usage_totals",
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ import { buildSchema, parse, validate } from "graphql";
 
 import { register, send, stored } from "./account.mjs";
 import { Server, within } from "./server.mjs";
+import * as branches from "./set-up/branches.mjs";
 import * as replies from "./set-up/reply.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
@@ -28,7 +29,8 @@ test("docs/clients.md contains every tested set-up file", async () => {
 
 test("the documents and possible types of docs/clients.md match the schema", async () => {
   const schema = buildSchema(await text("schema.graphql"));
-  for (const document of [replies.SEND_MESSAGE, replies.CHAT, replies.REPLY]) {
+  const ofBranches = Object.values(branches).filter((value) => typeof value === "string");
+  for (const document of [replies.SEND_MESSAGE, replies.CHAT, replies.REPLY, ...ofBranches]) {
     assert.deepEqual(validate(schema, parse(document)), []);
   }
   for (const [name, types] of Object.entries(replies.POSSIBLE_TYPES)) {

@@ -89,7 +89,7 @@ fn a_backup_under_load_contains_every_acknowledged_message_and_can_be_restored()
         let live = PathBuf::from(database.url().strip_prefix("sqlite:").unwrap());
         for suffix in ["", "-wal", "-shm"] {
             let file = format!("{}{suffix}", live.display());
-            assert!(std::fs::remove_file(&file).is_ok() || suffix != "", "{file}");
+            assert!(std::fs::remove_file(&file).is_ok() || !suffix.is_empty(), "{file}");
         }
         let (file, before) = &backups[0];
         std::fs::copy(file, &live).unwrap();

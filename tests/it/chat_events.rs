@@ -69,6 +69,36 @@ async fn rename(user: &User, chat: &str, title: &str) {
     user.mutate("updateChat", "chat { id }", json!({ "chatId": chat, "title": title })).await.data();
 }
 
+on_both_databases!(other_devices_see_the_changes_of_a_tree, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = ada.new_chat(json!({ "title": "Tree", "modelId": "demo/fast" })).await;
+    let sent = ada.talk(&chat, "one").await;
+    let mut socket = subscribe(&ada, Some(&chat)).await;
+
+    let input = json!({ "messageId": sent.reply, "content": "mine" });
+    let edited = ada.mutate("editMessage", "message { id }", input).await.data();
+    let copy = text(&edited["editMessage"]["message"]["id"]);
+    assert_eq!(summary(&mut socket).await, pair("ChatChanged", &chat));
+    assert_eq!(summary(&mut socket).await, pair("MessageAdded", &copy));
+    // The second call changes nothing.
+    for _ in 0..2 {
+        let input = json!({ "chatId": chat, "messageId": sent.reply });
+        ada.mutate("selectBranch", "chat { id }", input).await.data();
+    }
+    assert_eq!(summary(&mut socket).await, pair("ChatChanged", &chat));
+    ada.mutate("rateMessage", "message { id }", json!({ "messageId": sent.reply, "rating": "UP" })).await.data();
+    assert_eq!(summary(&mut socket).await, pair("MessageChanged", &sent.reply));
+    for message in [&copy, &sent.reply] {
+        ada.mutate("deleteMessage", "messageId", json!({ "messageId": message })).await.data();
+    }
+    assert_eq!(summary(&mut socket).await, pair("MessageRemoved", &copy));
+    assert_eq!(summary(&mut socket).await, pair("ChatChanged", &chat));
+    assert_eq!(summary(&mut socket).await, pair("MessageRemoved", &sent.reply));
+    assert_silent(&mut socket).await;
+    server.stop().await;
+});
+
 on_both_databases!(other_devices_see_every_change, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;

@@ -77,6 +77,13 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Admin.roles", "roles { id }", Admin("ROLES_WRITE", "seen")),
     ("Admin.chats", "chats { nodes { id } }", Admin("CHATS_READ", "seen")),
     ("Admin.chat", r#"chat(id: "$chat") { id messages { nodes { id content } } }"#, Admin("CHATS_READ", "seen")),
+    ("Admin.stats", "stats { userCount }", Admin("STATS_READ", "seen")),
+    ("Admin.streamingReplyCount", "streamingReplyCount", Admin("STATS_READ", "seen")),
+    (
+        "Admin.usage",
+        r#"usage(from: "2026-01-01T00:00:00Z", to: "2026-02-01T00:00:00Z", interval: MONTH) { start }"#,
+        Admin("STATS_READ", "seen"),
+    ),
     ("Admin.auditLog", "auditLog { nodes { id } }", Admin("AUDIT_READ", "seen")),
     ("User.id", "id", SignedIn("seen")),
     ("User.username", "username", SignedIn("seen")),
@@ -93,6 +100,8 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("User.roles", "roles { id }", OwnerOr("USERS_READ", "seen", "null")),
     ("User.permissions", "permissions", OwnerOr("USERS_READ", "seen", "null")),
     ("User.sessions", "sessions { id }", OwnerOr("USERS_READ", "seen", "null")),
+    ("User.stats", "stats { chatCount }", OwnerOr("USERS_READ", "seen", "null")),
+    ("User.quota", "quota { tokensUsed }", OwnerOr("USERS_READ", "seen", "null")),
     ("User.personalAccessTokens", "personalAccessTokens { id }", OwnerOr("USERS_READ", "seen", "null")),
     ("User.chats", "chats { nodes { id } }", Owner("seen", "null")),
     (
@@ -146,6 +155,31 @@ const TABLE: &[(&str, &str, Rule)] = &[
         r#"sendMessage(input: { chatId: "$chat", content: "Hi" }) { reply { id } }"#,
         Owner("seen", PASSED),
     ),
+    (
+        "Mutation.regenerateReply",
+        r#"regenerateReply(input: { messageId: "$reply" }) { reply { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.editMessage",
+        r#"editMessage(input: { messageId: "$reply", content: "Ho" }) { message { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.selectBranch",
+        r#"selectBranch(input: { chatId: "$chat", messageId: "$reply" }) { chat { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.rateMessage",
+        r#"rateMessage(input: { messageId: "$reply", rating: UP }) { message { id } }"#,
+        Owner("seen", PASSED),
+    ),
+    (
+        "Mutation.deleteMessage",
+        r#"deleteMessage(input: { messageId: "$otherReply" }) { messageId }"#,
+        Owner("seen", PASSED),
+    ),
     ("Mutation.stopReply", r#"stopReply(input: { messageId: "$reply" }) { message { id } }"#, Owner("seen", PASSED)),
     (
         "Mutation.sendDirectMessage",
@@ -172,6 +206,11 @@ const TABLE: &[(&str, &str, Rule)] = &[
     (
         "Mutation.setUserActive",
         r#"setUserActive(input: { userId: "$noUser", isActive: false }) { user { id } }"#,
+        Needs("USERS_WRITE", PASSED, DENIED),
+    ),
+    (
+        "Mutation.setUserQuota",
+        r#"setUserQuota(input: { userId: "$noUser" }) { user { id } }"#,
         Needs("USERS_WRITE", PASSED, DENIED),
     ),
     (
@@ -261,6 +300,7 @@ const IN_SESSION: &[&str] = &[
     "Mutation.deleteUser",
     "Mutation.setUserActive",
     "Mutation.setUserRoles",
+    "Mutation.setUserQuota",
     "Mutation.unlockUser",
     "Mutation.endUserSessions",
     "Mutation.issuePasswordReset",
@@ -349,6 +389,7 @@ impl Fixture {
         let sent = owner.ask("demo", "Hi").await;
         owner.ended(&sent.reply).await;
         let other = owner.new_chat(json!({})).await;
+        let third = owner.ask("demo/fast", "Hi").await;
         let found =
             root.data("{ characters(first: 1) { nodes { id } } admin { auditLog { nodes { id } } } }", json!({}));
         let found = found.await;
@@ -363,6 +404,7 @@ impl Fixture {
             ("$chat", sent.chat),
             ("$otherChat", other),
             ("$reply", sent.reply),
+            ("$otherReply", third.reply),
             ("$character", text(&found["characters"]["nodes"][0]["id"])),
             ("$entry", text(&found["admin"]["auditLog"]["nodes"][0]["id"])),
             ("$role", new_role(root, "nobody's", &[]).await),

@@ -3,8 +3,10 @@
 use std::sync::Mutex;
 
 use chrono::DateTime;
-use duologue::entity::enums::{MessageRole, MessageStatus};
-use duologue::entity::ids::{BootId, ChatId, ConversationId, DirectMessageId, MessageId, ToolCallId, UserId};
+use duologue::entity::enums::{MessageRole, MessageStatus, Rating, Span};
+use duologue::entity::ids::{
+    BootId, CharacterId, ChatId, ConversationId, DirectMessageId, MessageId, ToolCallId, UserId,
+};
 use duologue::entity::message;
 use duologue::storage::branches;
 use duologue::storage::chats::{self, Filter, Readable};
@@ -14,8 +16,12 @@ use duologue::storage::direct_messages::{self, DirectMessageCursor, MessagesQuer
 use duologue::storage::messages;
 use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
+use duologue::storage::quotas;
 use duologue::storage::reply_chunks;
 use duologue::storage::search;
+use duologue::storage::statistics::{self, Buckets, GroupBy, TimeRange};
+use duologue::storage::subtrees;
+use duologue::storage::usage;
 use sea_orm::prelude::async_trait::async_trait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbBackend, DbErr, ExecResult, QueryResult, Statement,
@@ -131,15 +137,44 @@ async fn fill(db: &DatabaseConnection) {
         "INSERT INTO message_search (message_id, owner_id, created_at, words) SELECT m.id, c.owner_id, \
          m.created_at, {owner_and_chat} || ' words' FROM messages m JOIN chats c ON c.id = m.chat_id"
     );
-    for statement in [first, &chats, &messages, &summaries, &conversations, &direct_messages, &search, last] {
+    let entries = format!(
+        "INSERT INTO usage_ledger (id, kind, user_id, model_id, started_at, input_tokens, cached_input_tokens, \
+         output_tokens, is_estimate, outcome) SELECT {id}, 0, {owner}, 'demo', {NOW}, 1, 0, 1, FALSE, 0 FROM {}, {}",
+        numbers("c", 1000),
+        numbers("m", 20),
+    );
+    let totals = format!(
+        "INSERT INTO usage_totals (dimension, span, start, user_id, model_id, character_id, reply_count, \
+         failed_reply_count, input_tokens, output_tokens, cost_nanodollars) \
+         SELECT m.i % 3, c.i % 3, 490000 + c.i, {}, 'demo', {}, 1, 0, 1, 1, 1 FROM {}, {}",
+        key("m.i"),
+        key("0"),
+        numbers("c", 1000),
+        numbers("m", 60),
+    );
+    let rows = [&chats, &messages, &summaries, &conversations, &direct_messages, &entries, &totals, &search];
+    for statement in [first].into_iter().chain(rows.map(String::as_str)).chain([last]) {
         db.execute_unprepared(statement).await.unwrap();
     }
 }
 
 /// Whether a line of a plan scans a whole table that grows, or an index without a condition.
 fn is_scan(line: &str, next: Option<&String>) -> bool {
-    const GROWING: [&str; 10] =
-        ["messages", "message_search", "chats", "summaries", "conversations", "direct_messages", "m", "c", "s", "jump"];
+    const GROWING: [&str; 13] = [
+        "messages",
+        "message_search",
+        "chats",
+        "summaries",
+        "conversations",
+        "direct_messages",
+        "usage_ledger",
+        "usage_totals",
+        "m",
+        "c",
+        "s",
+        "l",
+        "jump",
+    ];
     const PARTIAL: [&str; 3] = ["messages_running", "messages_streaming", "chats_deleted"];
     let line = line.trim().trim_start_matches("->").trim();
     if PARTIAL.iter().any(|index| line.contains(index)) {
@@ -208,6 +243,7 @@ fn reply(boot: BootId) -> message::Model {
         cost_nanodollars: None,
         time_to_first_token_ms: None,
         duration_ms: None,
+        rating: None,
         created_at: DateTime::UNIX_EPOCH,
         completed_at: None,
     }
@@ -249,8 +285,16 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     db.assert_no_scan("newest_leaves_below");
     branches::jump(db, id).await.unwrap();
     db.assert_no_scan("jump");
+    for parent in [None, Some((id, 3))] {
+        branches::newest_leaf_below_children(db, chat, parent).await.unwrap();
+        db.assert_no_scan("newest_leaf_below_children");
+    }
     messages::mark_followed(db, id).await.unwrap();
     db.assert_no_scan("mark_followed");
+    messages::rate(db, owner, id, Some(Rating::Up)).await.unwrap();
+    db.assert_no_scan("rate");
+    messages::streaming_in(db, chat).await.unwrap();
+    db.assert_no_scan("streaming_in");
     messages::finish(db, Some(boot), &message).await.unwrap();
     db.assert_no_scan("finish");
     messages::request_stop(db, id).await.unwrap();
@@ -302,6 +346,65 @@ on_both_databases!(prompts_are_read_by_index, |database| async move {
     db.assert_no_scan("set_checkpoint");
 });
 
+on_both_databases!(subtrees_are_moved_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (id, chat, other) = (MessageId(uuid(200_105)), ChatId(uuid(2_001)), ChatId(uuid(2_002)));
+    subtrees::below(db, chat, &[id, MessageId(uuid(5))], 100).await.unwrap();
+    db.assert_no_scan("below");
+    for after in [None, Some((3, id))] {
+        subtrees::by_depth(db, chat, after, 100).await.unwrap();
+        db.assert_no_scan("by_depth");
+    }
+    subtrees::chat_of_children(db, chat, &[id, MessageId(uuid(5))]).await.unwrap();
+    db.assert_no_scan("chat_of_children");
+    subtrees::mark_leaf(db, chat, id).await.unwrap();
+    db.assert_no_scan("mark_leaf");
+    subtrees::move_to(db, other, &[id]).await.unwrap();
+    db.assert_no_scan("move_to");
+});
+
+on_both_databases!(usage_is_read_by_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let user = UserId(uuid(3));
+    let at = |text: &str| text.parse::<DateTime<chrono::Utc>>().unwrap();
+    let range = TimeRange { from: Some(at("2026-10-31T22:30:00Z")), to: Some(at("2026-12-02T01:10:00Z")) };
+    statistics::sums(db, range).await.unwrap();
+    db.assert_no_scan("sums");
+    statistics::created(db, range).await.unwrap();
+    db.assert_no_scan("created");
+    statistics::active_users(db, range).await.unwrap();
+    db.assert_no_scan("active_users");
+    statistics::running_replies(db).await.unwrap();
+    db.assert_no_scan("running_replies");
+    statistics::owned(db, &[user, UserId(uuid(5))]).await.unwrap();
+    db.assert_no_scan("owned");
+    statistics::sums_of(db, &[user, UserId(uuid(5))]).await.unwrap();
+    db.assert_no_scan("sums_of");
+    let buckets = Buckets { span: Span::Hour, numbers: 490_100..490_130 };
+    for of in [None, Some(user)] {
+        statistics::series(db, &buckets, of).await.unwrap();
+        db.assert_no_scan("series");
+        let parts = range.parts();
+        statistics::top::<UserId>(db, &parts, GroupBy::User, of, 21).await.unwrap();
+        statistics::grouped_series(db, &buckets, GroupBy::User, of, &[user]).await.unwrap();
+        db.assert_no_scan("users");
+        statistics::top::<String>(db, &parts, GroupBy::Model, of, 21).await.unwrap();
+        statistics::grouped_series(db, &buckets, GroupBy::Model, of, &["demo".to_owned()]).await.unwrap();
+        db.assert_no_scan("models");
+        let characters = GroupBy::Character(user);
+        statistics::top::<CharacterId>(db, &parts, characters, of, 21).await.unwrap();
+        statistics::grouped_series(db, &buckets, characters, of, &[CharacterId(uuid(1))]).await.unwrap();
+        db.assert_no_scan("characters");
+    }
+    quotas::limits(db, &[user]).await.unwrap();
+    quotas::used(db, &[user], 24_323).await.unwrap();
+    quotas::used_and_reserved(db, user, 24_323).await.unwrap();
+    quotas::release(db, &[MessageId(uuid(1))]).await.unwrap();
+    db.assert_no_scan("quotas");
+    usage::anonymize(db, user, 10).await.unwrap();
+    db.assert_no_scan("anonymize");
+});
+
 on_both_databases!(chats_are_read_by_index, |database| async move {
     let db = &Explained::connect(&database).await;
     let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(2)));
@@ -312,6 +415,10 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     db.assert_no_scan("touch");
     chats::lock(db, owner, chat).await.unwrap();
     db.assert_no_scan("lock");
+    chats::lock_of_message(db, owner, MessageId(uuid(1))).await.unwrap();
+    db.assert_no_scan("lock_of_message");
+    chats::lock_any(db, chat).await.unwrap();
+    db.assert_no_scan("lock_any");
     chats::find_all(db, Readable::Of(owner), &[chat, ChatId(uuid(5))]).await.unwrap();
     db.assert_no_scan("find_all");
     let place = chats::ChatCursor { active_at: DateTime::UNIX_EPOCH, id: chat };
@@ -327,7 +434,8 @@ on_both_databases!(chats_are_read_by_index, |database| async move {
     db.assert_no_scan("titles");
     chats::mark_all_deleted(db, owner, DateTime::UNIX_EPOCH).await.unwrap();
     db.assert_no_scan("mark_all_deleted");
-    chats::find_deleted(db).await.unwrap();
+    chats::find_deleted(db, Some(chat)).await.unwrap();
+    db.assert_no_scan("find_deleted");
     chats::sweep(db, chat, 100).await.unwrap();
     db.assert_no_scan("sweep");
 });

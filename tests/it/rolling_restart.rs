@@ -13,8 +13,10 @@ use crate::support::client::{Answer, Client, SEND, Sent, sent};
 use crate::support::database::{Engine, run};
 use crate::support::server::{Server, Setup};
 
-/// Clients that send as fast as they are answered.
+/// Clients that send one message after the other.
 const WRITERS: usize = 4;
+/// The pause between two messages of a client.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Repetitions of one request.
 const MAX_ATTEMPTS: usize = 200;
 
@@ -79,6 +81,7 @@ async fn write(ada: &Client, seen: &Seen, writer: usize) -> Vec<Sent> {
     let mut all = Vec::new();
     while !seen.is_over.load(Ordering::Relaxed) {
         all.push(send(ada, seen, &format!("{writer}.{}", all.len())).await);
+        tokio::time::sleep(PAUSE).await;
     }
     all
 }

@@ -301,6 +301,41 @@ on_both_databases!(deleted_messages_leave_the_index, |database| async move {
     rows.close().await.unwrap();
 });
 
+on_both_databases!(every_version_is_found_until_it_is_deleted, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let chat = say(&ada, "otter greeting").await;
+    let sent = ada.send(json!({ "chatId": chat, "content": "otter question", "modelId": "demo/fast" })).await;
+    ada.ended(&sent.reply).await;
+    let input = json!({ "messageId": sent.reply, "modelId": "demo/fast" });
+    let again = ada.mutate("regenerateReply", "reply { id }", input).await.data();
+    let again = text(&again["regenerateReply"]["reply"]["id"]);
+    ada.ended(&again).await;
+    let input = json!({ "messageId": sent.message, "content": "otter edited", "modelId": "demo/fast" });
+    let edited = ada.mutate("editMessage", "message { id } reply { id }", input).await.data();
+    let edited = ["message", "reply"].map(|field| text(&edited["editMessage"][field]["id"]));
+    ada.ended(&edited[1]).await;
+    let input = json!({ "messageId": sent.reply, "content": "otter reply" });
+    let corrected = ada.mutate("editMessage", "message { id }", input).await.data();
+    let corrected = text(&corrected["editMessage"]["message"]["id"]);
+
+    let reply = text(&ada.message(&again, "content").await["content"]);
+    let word = reply.split(|letter: char| !letter.is_ascii_alphabetic()).max_by_key(|word| word.len()).unwrap();
+    let ids = async |query: &str| {
+        let found = search(&ada, json!({ "query": query })).await.data()["searchMessages"]["nodes"].take();
+        found.as_array().unwrap().iter().map(|node| text(&node["message"]["id"])).collect::<Vec<_>>()
+    };
+    let (texts, replies) = ([sent.message.clone(), corrected], [sent.reply, again]);
+    let (with_otter, with_word) = (ids("otter").await, ids(word).await);
+    assert!(texts.iter().chain([&edited[0]]).all(|id| with_otter.contains(id)), "{with_otter:?}");
+    assert!(replies.iter().all(|id| with_word.contains(id)), "{word}: {with_word:?}");
+    ada.mutate("deleteMessage", "messageId", json!({ "messageId": sent.message })).await.data();
+    let (with_otter, with_word) = (ids("otter").await, ids(word).await);
+    assert!(with_otter.contains(&edited[0]) && with_otter.len() >= 2, "{with_otter:?}");
+    assert!(texts.iter().chain(&replies).all(|id| !with_otter.contains(id) && !with_word.contains(id)));
+    server.stop().await;
+});
+
 on_both_databases!(old_messages_are_indexed_in_the_background, |database| async move {
     let server = Setup::new(&database).start().await;
     let ada = server.sign_up("ada").await;

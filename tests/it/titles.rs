@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use duologue::entity::enums::{CallKind, MessageStatus};
+use duologue::entity::ids::ChatId;
+use duologue::entity::ledger_entry;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, QueryOrder as _};
 use serde_json::{Value, json};
 
 use crate::support::client::{Client, text};
@@ -65,6 +69,33 @@ on_both_databases!(the_model_writes_a_title_after_the_first_complete_reply, |dat
     ada.talk(&sent.chat, "Go on").await;
     assert_eq!((title(&ada, &sent.chat).await, provider.requests(Purpose::Title).len()), (Value::Null, 1));
     server.stop().await;
+});
+
+on_both_databases!(titles_are_entered_in_the_usage_ledger, |database| async move {
+    let is_first = std::sync::atomic::AtomicBool::new(true);
+    let provider = provider(move || match is_first.swap(false, std::sync::atomic::Ordering::SeqCst) {
+        true => Answer::Events(completion("Blue skies")),
+        false => Answer::Status(400),
+    })
+    .await;
+    let server = Setup::new(&database).with("MODELS_FILE", provider.models_file()).start().await;
+    let ada = server.sign_up("ada").await;
+    let sent = ada.ask("fake/model", LONG).await;
+    is_titled(&ada, &sent.chat, "Blue skies").await;
+    let failed = ada.ask("fake/model", LONG).await;
+    assert_eq!(ada.ended(&failed.reply).await, "COMPLETE");
+    provider.has_got(Purpose::Title, 2).await;
+    // The stop waits for the entry.
+    server.stop().await;
+    let rows = sea_orm::Database::connect(database.url()).await.unwrap();
+    let titles = ledger_entry::Entity::find().filter(ledger_entry::Column::Kind.eq(CallKind::Title));
+    let titles = titles.order_by_asc(ledger_entry::Column::Id).all(&rows).await.unwrap();
+    let [written, failed] = titles.as_slice() else { panic!("{titles:?}") };
+    let chat: ChatId = sent.chat.parse().unwrap();
+    assert_eq!((written.chat_id, written.model_id.as_str()), (Some(chat), "fake/model"));
+    assert_eq!((written.outcome, written.output_tokens, written.is_estimate), (MessageStatus::Complete, 3, true));
+    assert!(written.input_tokens > 50 && written.cost_nanodollars > Some(0), "{written:?}");
+    assert!(failed.outcome != MessageStatus::Complete && failed.cost_nanodollars == Some(0), "{failed:?}");
 });
 
 on_both_databases!(an_excerpt_stands_in_for_a_title_that_fails, |database| async move {

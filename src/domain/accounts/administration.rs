@@ -10,7 +10,7 @@ use super::registration::Strength;
 use super::{Accounts, NewUser, PasswordReset, permissions_of};
 use crate::domain::audit::{self, Action};
 use crate::domain::chats::Chats;
-use crate::domain::input::Checks;
+use crate::domain::input::{Change, Checks};
 use crate::domain::{Client, Error, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::{RoleId, UserId};
@@ -110,6 +110,38 @@ impl Accounts {
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.roles_changed(Some(user_id)).await;
+        Ok(user)
+    }
+
+    /// Changes a user's own monthly limits. Without them, the limits of the user's roles apply. Running replies are not
+    /// affected; those that started without any limit have reserved nothing.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`] without USERS_WRITE, and for a user with a permission that the viewer lacks;
+    /// [`Error::NotFound`].
+    pub async fn set_user_quota(
+        &self,
+        viewer: &Viewer,
+        client: &Client,
+        user_id: UserId,
+        cost_limit: Change<i64>,
+        token_limit: Change<i64>,
+    ) -> Result<user::Model> {
+        viewer.require_in_session(Permission::UsersWrite)?;
+        let transaction = self.0.database.begin().await?;
+        let (before, _) = lock_subject(&transaction, viewer, user_id).await?;
+        let user = user::Model {
+            cost_limit: cost_limit.apply(before.cost_limit),
+            token_limit: token_limit.apply(before.token_limit),
+            ..before.clone()
+        };
+        users::update(&transaction, user.clone()).await?;
+        let limits = |user: &user::Model| json!({ "costLimit": user.cost_limit, "tokenLimit": user.token_limit });
+        let mut detail = limits(&user);
+        detail["before"] = limits(&before);
+        let entry = self.audit(Action::UserQuotaSet, client).by(viewer.user_id).on(user_id).detail(detail);
+        audit::record(&transaction, entry).await?;
+        transaction.commit().await?;
         Ok(user)
     }
 

@@ -17,7 +17,7 @@ use crate::entity::{personal_access_token, user};
 use crate::storage::{characters, password_resets, personal_access_tokens, roles, sessions, usage, users};
 
 /// Ledger entries, and totals, that a sweep anonymizes in one transaction.
-const USAGE_BATCH: u64 = 200;
+const USAGE_BATCH: u64 = 100;
 
 /// The sessions and tokens that ended with an account. Pass it to [`Accounts::close_all`] after the commit.
 #[must_use]

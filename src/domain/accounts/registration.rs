@@ -140,6 +140,8 @@ impl Accounts {
             updated_at: now,
             last_seen_at: None,
             deleted_at: None,
+            cost_limit: None,
+            token_limit: None,
         };
         // Checked before the hash, which is expensive. The unique indexes have the final say.
         let (username, email) = users::taken(self.0.database.reader(), &user.username_key, &user.email_key).await?;

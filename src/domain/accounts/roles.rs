@@ -1,11 +1,12 @@
 //! Creating, changing and deleting roles. A viewer can neither grant nor revoke a permission that they lack. Every
 //! change requires a session: all of them are [`Error::Forbidden`] with a personal access token.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Accounts;
 use crate::domain::audit::{self, Action};
 use crate::domain::input::{Change, Checks, Lines};
+use crate::domain::usage::Limits;
 use crate::domain::{Client, Error, FieldError, FieldErrorCode, Result, Viewer};
 use crate::entity::enums::Permission;
 use crate::entity::ids::RoleId;
@@ -28,6 +29,8 @@ pub struct NewRole {
     pub description: Option<String>,
     /// The permissions.
     pub permissions: Vec<Permission>,
+    /// The monthly limits of its users.
+    pub limits: Limits,
 }
 
 /// The changes of an update.
@@ -39,6 +42,10 @@ pub struct RoleChanges {
     pub description: Change<String>,
     /// The permissions. Cannot be cleared.
     pub permissions: Change<Vec<Permission>>,
+    /// The monthly limit of cost of its users, in millionths of a US dollar.
+    pub cost_limit: Change<i64>,
+    /// The monthly limit of tokens of its users.
+    pub token_limit: Change<i64>,
 }
 
 impl Accounts {
@@ -72,6 +79,8 @@ impl Accounts {
             permissions: Permission::join(&new.permissions),
             is_built_in: false,
             created_at: now,
+            cost_limit: new.limits.cost_limit,
+            token_limit: new.limits.token_limit,
         };
         let transaction = self.0.database.begin().await?;
         if rows::count(&transaction).await? >= MAX_ROLES {
@@ -81,15 +90,14 @@ impl Accounts {
         if !rows::insert(&transaction, role.clone()).await? {
             return Err(name_taken());
         }
-        let detail = json!({ "name": role.name, "permissions": names(&role) });
-        let entry = self.audit(Action::RoleCreated, client).by(viewer.user_id).on(role.id).detail(detail);
+        let entry = self.audit(Action::RoleCreated, client).by(viewer.user_id).on(role.id).detail(detail(&role));
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         Ok(role)
     }
 
-    /// Updates a role. The sessions of its users follow within a second. Of a built-in role, only the description can
-    /// be changed. If the role gains a permission, the password reset tokens of its users are deleted.
+    /// Updates a role. The sessions of its users follow within a second. Of a built-in role, only the description and
+    /// the limits can be changed. If the role gains a permission, the password reset tokens of its users are deleted.
     ///
     /// # Errors
     /// [`Error::Invalid`]; [`Error::NotFound`]; [`Error::Forbidden`] for an old or new permission that the viewer
@@ -123,6 +131,8 @@ impl Accounts {
         if let Some(permissions) = new_permissions {
             role.permissions = Permission::join(&permissions);
         }
+        role.cost_limit = changes.cost_limit.apply(old.cost_limit);
+        role.token_limit = changes.token_limit.apply(old.token_limit);
         viewer.require_all(&Permission::parse_list(&old.permissions))?;
         viewer.require_all(&Permission::parse_list(&role.permissions))?;
         keep_built_in(&old, &role)?;
@@ -133,10 +143,8 @@ impl Accounts {
         if Permission::parse_list(&role.permissions).iter().any(|permission| !had.contains(permission)) {
             password_resets::delete_of_role(&transaction, id).await?;
         }
-        let detail = json!({
-            "name": role.name, "permissions": names(&role),
-            "before": { "name": old.name, "permissions": names(&old) },
-        });
+        let mut detail = detail(&role);
+        detail["before"] = self::detail(&old);
         let entry = self.audit(Action::RoleUpdated, client).by(viewer.user_id).on(id).detail(detail);
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
@@ -158,8 +166,7 @@ impl Accounts {
         }
         viewer.require_all(&Permission::parse_list(&role.permissions))?;
         rows::delete(&transaction, id).await?;
-        let detail = json!({ "name": role.name, "permissions": names(&role) });
-        let entry = self.audit(Action::RoleDeleted, client).by(viewer.user_id).on(id).detail(detail);
+        let entry = self.audit(Action::RoleDeleted, client).by(viewer.user_id).on(id).detail(detail(&role));
         audit::record(&transaction, entry).await?;
         transaction.commit().await?;
         self.roles_changed(None).await;
@@ -167,9 +174,12 @@ impl Accounts {
     }
 }
 
-/// The names of a role's permissions.
-fn names(role: &role::Model) -> Vec<&str> {
-    role.permissions.split_ascii_whitespace().collect()
+/// A role as the audit log shows it.
+fn detail(role: &role::Model) -> Value {
+    let permissions: Vec<&str> = role.permissions.split_ascii_whitespace().collect();
+    json!({
+        "name": role.name, "permissions": permissions, "costLimit": role.cost_limit, "tokenLimit": role.token_limit,
+    })
 }
 
 fn name(checks: &mut Checks, text: &str) -> String {

@@ -1,14 +1,17 @@
-//! Reads one branch of a chat, page by page. The cost of a page does not depend on the length of the branch.
+//! The branches of a chat: reading one page by page, and selecting one. The cost of a page does not depend on the length
+//! of the branch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::{ChatAccess, Chats};
-use crate::domain::{Error, FieldErrorCode, Result};
+use crate::domain::{Error, FieldErrorCode, Result, Viewer};
 use crate::entity::ids::{ChatId, MessageId};
-use crate::entity::message;
+use crate::entity::{chat, message};
+use crate::events::Event;
+use crate::storage;
 use crate::storage::branches::{self, BranchPart, MessageDepth};
 use crate::storage::page::{Page, Window};
 
@@ -23,10 +26,10 @@ pub struct BranchCursor {
     pub leaf_id: MessageId,
 }
 
-/// The most pages that one call reads.
-pub const MAX_BRANCHES: usize = branches::MAX_PARTS;
-/// The most statements that one call takes: message positions, newest leaves (two), ancestors, and messages.
-pub const MAX_BRANCH_STATEMENTS: u64 = 5;
+/// The most pages that one call reads. Each has at most two cursors.
+pub const MAX_BRANCHES: usize = branches::MAX_PARTS / 2;
+/// The most statements that one call takes: message positions, newest leaves, ancestors, and messages.
+pub const MAX_BRANCH_STATEMENTS: u64 = 4;
 
 /// A request for one page of a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -60,8 +63,13 @@ impl BranchPage {
 }
 
 impl BranchQuery {
+    fn cursors(&self) -> impl Iterator<Item = BranchCursor> + use<> {
+        self.window.after.into_iter().chain(self.window.before)
+    }
+
+    /// The cursor that the page continues from, on the branch that it was created for.
     fn cursor(&self) -> Option<BranchCursor> {
-        if self.through.is_some() { None } else { self.window.after.or(self.window.before) }
+        self.cursors().next().filter(|_| self.through.is_none())
     }
 
     /// The range of depths of the page in a branch of `total` messages: the first one, and one past the last.
@@ -84,8 +92,9 @@ type Depths = HashMap<MessageId, MessageDepth>;
 impl Chats {
     /// Reads a page for each query: of the branch through the given message, or of the active branch. A cursor
     /// continues on the active branch as long as its message is part of it, otherwise on the branch that it was created
-    /// for. The page is empty if `through` is not a message of the chat, so that one invalid id does not fail the whole
-    /// chat. The page is none if a cursor belongs to another chat.
+    /// for (if that was deleted, on the active one). The page is empty if `through` is not a message of the chat, so
+    /// that one invalid id does not fail the whole chat. The page is none if a cursor belongs to another chat, or is not
+    /// on the branch through `through`.
     ///
     /// Accepts at most [`MAX_BRANCHES`] queries and takes at most [`MAX_BRANCH_STATEMENTS`] statements.
     ///
@@ -99,7 +108,8 @@ impl Chats {
     ) -> Result<Vec<Option<BranchPage>>> {
         let db = self.database.reader();
         let ids = queries.iter().flat_map(|query| {
-            [query.through, query.leaf_id, query.cursor().map(|cursor| cursor.leaf_id)].into_iter().flatten()
+            let leaves = query.cursors().map(|cursor| cursor.leaf_id);
+            query.through.into_iter().chain(query.leaf_id).chain(leaves)
         });
         let ids: Vec<MessageId> = ids.collect();
         let depths = branches::depths(db, access.readable(), &ids).await?;
@@ -126,7 +136,7 @@ impl Chats {
     }
 
     /// The last message of each query's branch. The inner option is none if the branch is empty, the outer one if a
-    /// cursor belongs to another chat.
+    /// cursor belongs to another branch or chat.
     async fn leaves(&self, queries: &[BranchQuery], depths: &Depths) -> Result<Vec<Option<Option<MessageDepth>>>> {
         let db = self.database.reader();
         let in_chat = |query: &BranchQuery, id: Option<MessageId>| {
@@ -135,31 +145,59 @@ impl Chats {
         let through = |query: &BranchQuery| query.through.and_then(|id| in_chat(query, Some(id)));
         let targets: Vec<MessageId> = queries.iter().filter_map(through).map(|message| message.id).collect();
         let newest = branches::newest_leaves_below(db, &targets).await?;
-
-        let active = |query: &BranchQuery| {
-            let (cursor, active) = (query.cursor()?, in_chat(query, query.leaf_id)?);
-            (0..=active.depth).contains(&cursor.depth).then_some((active.id, cursor.depth))
+        // The branch that a query wants, unless its cursors are of another one.
+        let wanted = |query: &BranchQuery| match query.through {
+            Some(_) => through(query).and_then(|message| newest.get(&message.id).copied()),
+            None => in_chat(query, query.leaf_id),
         };
-        let climbs: Vec<(usize, (MessageId, i32))> =
-            queries.iter().enumerate().filter_map(|(number, query)| Some((number, active(query)?))).collect();
-        let of: Vec<(MessageId, i32)> = climbs.iter().map(|(_, climb)| *climb).collect();
-        let found = branches::ancestors(db, &of).await?;
-        let on_active: HashMap<usize, MessageId> =
-            found.into_iter().filter_map(|(part, id)| Some((climbs.get(part)?.0, id))).collect();
 
-        let leaf = |(number, query): (usize, &BranchQuery)| {
-            if query.through.is_some() {
-                return Some(through(query).and_then(|message| newest.get(&message.id).copied()));
-            }
+        let mut climbs: Vec<(MessageId, BranchCursor)> = Vec::new();
+        for query in queries {
+            let Some(leaf) = wanted(query) else { continue };
+            // A forged cursor can contain any depth.
+            climbs.extend(query.cursors().filter(|at| (0..=leaf.depth).contains(&at.depth)).map(|at| (leaf.id, at)));
+        }
+        let of: Vec<(MessageId, i32)> = climbs.iter().map(|(leaf, cursor)| (*leaf, cursor.depth)).collect();
+        let found = branches::ancestors(db, &of).await?;
+        let found = found.into_iter().filter_map(|(part, id)| Some((*climbs.get(part)?, id)));
+        let is_on: HashSet<(MessageId, MessageId, i32)> =
+            found.filter(|((_, cursor), id)| cursor.id == *id).map(|((leaf, at), id)| (leaf, id, at.depth)).collect();
+
+        let leaf = |query: &BranchQuery| {
+            let leaf = wanted(query);
+            // A cursor whose branch was deleted is still a position.
+            let is_gone = |cursor: BranchCursor| !depths.contains_key(&cursor.leaf_id);
+            let are_on = leaf.is_some_and(|leaf| {
+                query.cursors().all(|at| is_on.contains(&(leaf.id, at.id, at.depth)) || is_gone(at))
+            });
             match query.cursor() {
-                None => Some(in_chat(query, query.leaf_id)),
-                // A forged cursor can contain any depth.
+                None if leaf.is_none() || are_on => Some(leaf),
+                None => None,
                 Some(cursor) if !(0..i32::MAX).contains(&cursor.depth) => None,
-                Some(cursor) if on_active.get(&number) == Some(&cursor.id) => Some(in_chat(query, query.leaf_id)),
+                Some(_) if are_on => Some(leaf),
                 Some(cursor) => in_chat(query, Some(cursor.leaf_id)).map(Some),
             }
         };
-        Ok(queries.iter().enumerate().map(leaf).collect())
+        Ok(queries.iter().map(leaf).collect())
+    }
+
+    /// Makes the branch through a message the active branch of its chat: it ends in the newest message below it.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the viewer has no such chat, or if the message is not in it.
+    pub async fn select_branch(&self, viewer: &Viewer, chat: ChatId, through: MessageId) -> Result<chat::Model> {
+        let transaction = self.database.begin().await?;
+        let mut chat = storage::chats::lock(&transaction, viewer.user_id, chat).await?.ok_or(Error::NotFound)?;
+        let newest = branches::newest_leaves_below(&transaction, &[through]).await?;
+        let leaf = newest.get(&through).filter(|leaf| leaf.chat_id == chat.id).ok_or(Error::NotFound)?;
+        if chat.leaf_id == Some(leaf.id) {
+            return Ok(chat);
+        }
+        chat.leaf_id = Some(leaf.id);
+        storage::chats::update(&transaction, chat.clone()).await?;
+        transaction.commit().await?;
+        self.bus.publish(viewer.user_id, &[Event::ChatChanged(chat.id)]);
+        Ok(chat)
     }
 }
 

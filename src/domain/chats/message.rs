@@ -1,13 +1,14 @@
-//! Messages: reading them by id or by parent, and new ones.
+//! Messages: reading them by id or by parent, rating them, and new ones.
 
 use chrono::{DateTime, Utc};
 
 use super::{ChatAccess, Chats};
-use crate::domain::Result;
 use crate::domain::tokens::{Ratio, message_tokens};
-use crate::entity::enums::{MessageRole, MessageStatus};
+use crate::domain::{Error, FieldErrorCode, Result, Viewer};
+use crate::entity::enums::{MessageRole, MessageStatus, Rating};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message;
+use crate::events::Event;
 use crate::storage;
 
 /// The most messages in a list without pagination.
@@ -20,7 +21,7 @@ impl Chats {
         Ok(storage::messages::find_within(self.database.reader(), access.readable(), ids, max_bytes).await?)
     }
 
-    /// The direct children of each of these messages, oldest first, at most [`MAX_SIBLINGS`] each.
+    /// The direct children of each of these messages, oldest first, at most the newest [`MAX_SIBLINGS`] each.
     pub async fn children(
         &self,
         access: ChatAccess,
@@ -31,10 +32,27 @@ impl Chats {
         Ok(storage::messages::children(db, readable, parents, MAX_SIBLINGS, max_bytes).await?)
     }
 
-    /// The messages without a parent in each of these chats, oldest first, at most [`MAX_SIBLINGS`] each.
+    /// The messages without a parent in each of these chats, oldest first, at most the newest [`MAX_SIBLINGS`] each.
     pub async fn roots(&self, access: ChatAccess, chats: &[ChatId], max_bytes: u64) -> Result<Vec<message::Model>> {
         let (db, readable) = (self.database.reader(), access.readable());
         Ok(storage::messages::roots(db, readable, chats, MAX_SIBLINGS, max_bytes).await?)
+    }
+
+    /// Rates a message of the assistant, or removes its rating.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] if the message is not in a chat of the viewer; [`Error::Invalid`] for a message of the user.
+    pub async fn rate_message(&self, viewer: &Viewer, id: MessageId, rating: Option<Rating>) -> Result<message::Model> {
+        let transaction = self.database.begin().await?;
+        storage::messages::rate(&transaction, viewer.user_id, id, rating).await?;
+        let message = storage::messages::find(&transaction, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
+        if message.role != MessageRole::Assistant {
+            let why = "Only messages of the assistant can be rated.";
+            return Err(Error::invalid("messageId", FieldErrorCode::NotAllowed, why));
+        }
+        transaction.commit().await?;
+        self.bus.publish(viewer.user_id, &[Event::MessageChanged(message.chat_id, id)]);
+        Ok(message)
     }
 }
 
@@ -78,6 +96,7 @@ pub fn message(
         cost_nanodollars: None,
         time_to_first_token_ms: None,
         duration_ms: None,
+        rating: None,
         created_at: now,
         completed_at: Some(now),
     }

@@ -3,6 +3,7 @@
 mod access;
 mod admin;
 pub mod branches;
+mod deletion;
 mod events;
 mod message;
 pub(in crate::domain) mod titles;
@@ -15,6 +16,7 @@ use sea_orm::ConnectionTrait;
 use tokio_util::sync::CancellationToken;
 
 pub use access::ChatAccess;
+use deletion::BATCH;
 pub use events::ChatEvent;
 pub use message::{MAX_SIBLINGS, message};
 
@@ -34,8 +36,6 @@ use crate::storage::{self, Database};
 
 /// The longest title, in characters.
 const MAX_TITLE: usize = 200;
-/// Messages that a sweep removes in one transaction.
-const SWEEP_BATCH: u64 = 500;
 
 /// The input for a new chat.
 #[derive(Debug, Clone, Default)]
@@ -74,8 +74,11 @@ pub struct ChatChanges {
     pub is_archived: Change<bool>,
 }
 
-/// Stops running replies when their chats are deleted.
+/// Stops running replies when they or their chats are deleted.
 pub trait StopReplies: Send + Sync {
+    /// Stops those of these replies that this node writes.
+    fn stop(&self, replies: &[MessageId]);
+
     /// Stops the replies in a chat.
     fn stop_chat(&self, chat: ChatId);
 
@@ -251,21 +254,25 @@ impl Chats {
     }
 
     /// Removes deleted chats and their messages in batches, so that SQLite's only writer is never held for long. After
-    /// a restart it continues where it stopped.
+    /// a restart it continues where it stopped. A chat with a reply that is still streaming is left to the next call, so
+    /// that the end of the reply is saved.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn sweep(&self, stop: &CancellationToken) -> Result<()> {
-        while let Some(id) = storage::chats::find_deleted(self.database.reader()).await? {
+        let mut after = None;
+        while let Some(id) = storage::chats::find_deleted(self.database.reader(), after).await? {
+            self.complete_deletion(id).await?;
             let mut has_more = true;
             while has_more && !stop.is_cancelled() {
                 let transaction = self.database.begin().await?;
-                has_more = storage::chats::sweep(&transaction, id, SWEEP_BATCH).await?;
+                has_more = storage::chats::sweep(&transaction, id, BATCH).await?;
                 transaction.commit().await?;
             }
             if stop.is_cancelled() {
                 break;
             }
+            after = Some(id);
         }
         Ok(())
     }

@@ -115,7 +115,11 @@ impl Summaries {
                 Ok(true) => {}
                 Ok(false) => return,
                 Err(cause) => {
-                    tracing::warn!(chat = %chat.id, error = &cause as &dyn std::error::Error, "no summary written");
+                    tracing::warn!(
+                        gen_ai.conversation.id = %chat.id,
+                        exception.message = &cause as &dyn std::error::Error,
+                        "no summary written"
+                    );
                     self.paused.insert(chat.id, ());
                     return;
                 }

@@ -40,13 +40,21 @@ impl Engine {
         let title = async {
             if let Err(cause) = self.write_title(&reply, &afterwards).await {
                 let chat = afterwards.chat.id;
-                tracing::warn!(%chat, error = &cause as &dyn std::error::Error, "the title was not written");
+                tracing::warn!(
+                    gen_ai.conversation.id = %chat,
+                    exception.message = &cause as &dyn std::error::Error,
+                    "the title was not written"
+                );
             }
         };
         let summary = async {
             if let Err(cause) = self.summarize(&reply, &afterwards).await {
                 let chat = afterwards.chat.id;
-                tracing::warn!(%chat, error = &cause as &dyn std::error::Error, "a summary was not shared");
+                tracing::warn!(
+                    gen_ai.conversation.id = %chat,
+                    exception.message = &cause as &dyn std::error::Error,
+                    "a summary was not shared"
+                );
             }
         };
         tokio::join!(title, summary);

@@ -23,11 +23,13 @@ use crate::metrics::Metrics;
 use crate::storage::Database;
 
 mod afterwards;
+mod edit;
 mod end;
 mod journal;
 pub mod log;
 pub mod parts;
 mod read;
+mod regenerate;
 mod report;
 mod running;
 mod send;
@@ -36,7 +38,9 @@ mod write;
 
 use journal::{DatabaseStore, Journal, JournalParts};
 
+pub use edit::EditMessage;
 pub use read::ReplyEvent;
+pub use regenerate::RegenerateReply;
 pub use running::RunningReplies;
 pub use send::{NewChat, SendMessage};
 pub use start::Started;

@@ -98,6 +98,11 @@ impl RunningReplies {
 }
 
 impl StopReplies for RunningReplies {
+    fn stop(&self, replies: &[MessageId]) {
+        let running = self.lock();
+        replies.iter().filter_map(|id| running.get(id)).for_each(|reply| reply.stop.cancel());
+    }
+
     fn stop_chat(&self, chat: ChatId) {
         self.lock().values().filter(|reply| reply.chat_id == chat).for_each(|reply| reply.stop.cancel());
     }

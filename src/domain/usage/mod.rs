@@ -1,4 +1,7 @@
-//! Usage accounting: the ledger of provider calls.
+//! Usage accounting: the ledger of provider calls, quotas, and reports.
+
+pub mod quotas;
+mod reports;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,6 +11,12 @@ use crate::entity::ids::{CharacterId, ChatId, UserId};
 use crate::entity::ledger_entry;
 use crate::llm::Usage;
 use crate::llm::registry::Model;
+
+pub use crate::storage::quotas::{Amounts, Limits};
+pub use crate::storage::statistics::Created;
+pub use crate::storage::usage::Sums;
+pub use quotas::Quota;
+pub use reports::{Group, MAX_STEPS, Series, SeriesQuery, Subject, SystemStats, UsageBucket, UsageReports, UserStats};
 
 /// An ended provider call. A request that was retried, or passed to a fallback, is one call. Enter it with
 /// [`record`](crate::storage::usage::record) in the transaction that saves its result.

@@ -6,7 +6,7 @@ use crate::entity::enums;
 use crate::entity::role;
 use crate::graphql::budget::List;
 use crate::graphql::ids;
-use crate::graphql::scalars::DateTime;
+use crate::graphql::scalars::{Count, DateTime, Microdollars};
 
 /// A permission that a role grants, beyond access to the user's own data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
@@ -65,5 +65,17 @@ impl Role {
     /// The time when the role was created.
     async fn created_at(&self) -> DateTime {
         DateTime(self.0.created_at)
+    }
+
+    /// The monthly limit of the cost of each user with the role. Null if the role sets no limit. Of several roles with
+    /// limits, the highest one applies, unless the user has an own limit.
+    async fn cost_limit(&self) -> Option<Microdollars> {
+        self.0.cost_limit.map(Microdollars)
+    }
+
+    /// The monthly limit of input and output tokens of each user with the role. Null if the role sets no limit. Of
+    /// several roles with limits, the highest one applies, unless the user has an own limit.
+    async fn token_limit(&self) -> Option<Count> {
+        self.0.token_limit.map(Count)
     }
 }

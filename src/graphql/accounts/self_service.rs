@@ -156,8 +156,8 @@ impl SelfServiceMutations {
         Ok(Some(DeactivateAccountPayload { user_id: ids::show(id) }))
     }
 
-    /// Deletes the viewer's account and all its data immediately; its replies that are STREAMING are stopped. CONFLICT
-    /// for the last admin. INVALID_CREDENTIALS if the password is wrong, LOCKED_OUT after too many wrong passwords.
+    /// Deletes the viewer's account and all its data immediately; its replies that are STREAMING are stopped. Usage
+    /// stays in statistics, without the person. CONFLICT for the last admin. INVALID_CREDENTIALS if the password is wrong, LOCKED_OUT after too many wrong passwords.
     /// FORBIDDEN with a personal access token.
     async fn delete_account(
         &self,

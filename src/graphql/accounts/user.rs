@@ -13,9 +13,10 @@ use crate::graphql::chats::{self, Chat, ChatFilter};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::direct_messages::BlockOf;
 use crate::graphql::ids;
-use crate::graphql::loaders::{LockOf, RolesOf, SessionsOf, TokensOf};
+use crate::graphql::loaders::{LockOf, QuotaOf, RolesOf, SessionsOf, StatsOf, TokensOf};
 use crate::graphql::pagination::{Connection, PageArguments};
 use crate::graphql::scalars::DateTime;
+use crate::graphql::usage::{Quota, UserStats};
 
 /// A user. Private fields are visible to the user and to viewers with USERS_READ; they are null, without an error, for
 /// everyone else.
@@ -152,6 +153,18 @@ impl User {
         let ids = ctx.state().direct_messages.blocked(viewer).await?;
         let mut users = ctx.loaders().load_many(ids.iter().copied()).await?;
         Ok(Some(ids.iter().filter_map(|id| users.remove(id)).map(User::from).collect()))
+    }
+
+    /// Statistics of the user. Private.
+    async fn stats(&self, ctx: &Context<'_>) -> Result<Option<UserStats>> {
+        let Some(account) = self.account(ctx) else { return Ok(None) };
+        Ok(ctx.loaders().load_one(StatsOf(account.id)).await?.map(UserStats::from))
+    }
+
+    /// The limits that apply to the user, and the usage of the current month. Private.
+    async fn quota(&self, ctx: &Context<'_>) -> Result<Option<Quota>> {
+        let Some(account) = self.account(ctx) else { return Ok(None) };
+        Ok(ctx.loaders().load_one(QuotaOf(account.id)).await?.map(Quota::from))
     }
 
     /// The permissions of all roles of the user. Private.

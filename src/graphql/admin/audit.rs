@@ -43,8 +43,9 @@ impl AuditEntry {
     /// `user.password_check_failed`, `user.password_reset_issued`, `user.password_reset`, `user.password_reset_failed`,
     /// `user.profile_changed`, `user.email_changed`, `user.created`, `user.deactivated`, `user.activated`,
     /// `user.deleted`, `user.roles_set`, `user.quota_set`, `user.sessions_ended`, `personal_access_token.created`,
-    /// `personal_access_token.revoked`, `role.created`, `role.updated`, `role.deleted`, `chat.listed` and `chat.read`.
-    /// A later version may add actions.
+    /// `personal_access_token.revoked`, `role.created`, `role.updated`, `role.deleted`, `character.published`,
+    /// `character.updated`, `character.deleted`, `prompt.created`, `prompt.updated`, `prompt.deleted`, `chat.listed`
+    /// and `chat.read`. A later version may add actions.
     async fn action(&self) -> &str {
         &self.0.action
     }

@@ -1,8 +1,9 @@
-//! Administration: users, roles, chats of other users, and the audit log.
+//! Administration: users, roles, chats of other users, statistics, and the audit log.
 
 mod audit;
 mod chats;
 mod roles;
+mod usage;
 mod users;
 
 use async_graphql::{Context, ID, MergedObject, Object};
@@ -17,6 +18,7 @@ use crate::graphql::context::ContextExt as _;
 use audit::AdminAudit;
 use chats::AdminChats;
 use roles::AdminRoles;
+use usage::AdminUsage;
 use users::AdminUsers;
 
 /// The query for administration.
@@ -33,7 +35,7 @@ impl AdminQueries {
 
 /// Admin queries. Each field requires its own permission; without it, that field alone is null with a FORBIDDEN error.
 #[derive(Debug, MergedObject, Default)]
-pub struct Admin(AdminId, AdminUsers, AdminRoles, AdminChats, AdminAudit);
+pub struct Admin(AdminId, AdminUsers, AdminRoles, AdminChats, AdminUsage, AdminAudit);
 
 /// The ID of `Admin`.
 #[derive(Debug, Default)]

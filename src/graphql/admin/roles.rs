@@ -4,12 +4,14 @@ use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObje
 
 use crate::domain::Result;
 use crate::domain::accounts::{NewRole, RoleChanges};
+use crate::domain::usage::Limits;
 use crate::entity::enums;
 use crate::graphql::accounts::{Permission, Role};
 use crate::graphql::budget::List;
 use crate::graphql::changes::change;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
+use crate::graphql::scalars::{Count, Microdollars};
 
 /// The fields of `Admin` for roles.
 #[derive(Debug, Default)]
@@ -34,6 +36,11 @@ pub struct CreateRoleInput {
     description: Option<String>,
     /// The permissions that the role grants. The viewer must have each of them.
     permissions: Vec<Permission>,
+    /// The monthly limit of the cost of each user with the role. If absent or null, the role sets no limit.
+    cost_limit: Option<Microdollars>,
+    /// The monthly limit of input and output tokens of each user with the role. If absent or null, the role sets no
+    /// limit.
+    token_limit: Option<Count>,
 }
 
 /// The input of `updateRole`. An absent field is left unchanged; null clears it.
@@ -47,6 +54,10 @@ pub struct UpdateRoleInput {
     description: MaybeUndefined<String>,
     /// All permissions that the role grants. The viewer must have each of them. Cannot be null.
     permissions: MaybeUndefined<Vec<Permission>>,
+    /// The monthly limit of the cost of each user with the role. Null removes the limit.
+    cost_limit: MaybeUndefined<Microdollars>,
+    /// The monthly limit of input and output tokens of each user with the role. Null removes the limit.
+    token_limit: MaybeUndefined<Count>,
 }
 
 /// The input of `deleteRole`.
@@ -90,8 +101,10 @@ impl RoleMutations {
         ctx: &Context<'_>,
         #[graphql(desc = "The input of `createRole`.")] input: CreateRoleInput,
     ) -> Result<Option<CreateRolePayload>> {
-        let CreateRoleInput { name, description, permissions } = input;
-        let new = NewRole { name, description, permissions: parse_permissions(permissions) };
+        let CreateRoleInput { name, description, permissions, cost_limit, token_limit } = input;
+        let limits =
+            Limits { cost_limit: cost_limit.map(|limit| limit.0), token_limit: token_limit.map(|limit| limit.0) };
+        let new = NewRole { name, description, permissions: parse_permissions(permissions), limits };
         let role = ctx.state().accounts.create_role(ctx.viewer()?, ctx.client()?, new).await?;
         Ok(Some(CreateRolePayload { role: Role(role) }))
     }
@@ -109,6 +122,8 @@ impl RoleMutations {
             name: change(input.name),
             description: change(input.description),
             permissions: change(input.permissions.map_value(parse_permissions)),
+            cost_limit: change(input.cost_limit.map_value(|limit| limit.0)),
+            token_limit: change(input.token_limit.map_value(|limit| limit.0)),
         };
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.role_id, "roleId")?);
         let role = ctx.state().accounts.update_role(viewer, ctx.client()?, id, changes).await?;

@@ -1,16 +1,17 @@
 //! Administration of the accounts of other users.
 
-use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
+use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
 use crate::domain::accounts::NewUser;
 use crate::domain::input::search_key;
 use crate::domain::{self, Result, UserCursor};
 use crate::entity::ids::RoleId;
 use crate::graphql::accounts::User;
+use crate::graphql::changes::change;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
-use crate::graphql::scalars::DateTime;
+use crate::graphql::scalars::{Count, DateTime, Microdollars};
 
 /// A filter for users. A user must match every field that is given.
 #[derive(Debug, Clone, Default, InputObject)]
@@ -98,6 +99,17 @@ pub struct SetUserRolesInput {
     role_ids: Vec<ID>,
 }
 
+/// The input of `setUserQuota`. An absent field is left unchanged; null returns to the limits of the user's roles.
+#[derive(Debug, Clone, InputObject)]
+pub struct SetUserQuotaInput {
+    /// The ID of the user.
+    user_id: ID,
+    /// The user's own monthly limit of the cost.
+    cost_limit: MaybeUndefined<Microdollars>,
+    /// The user's own monthly limit of input and output tokens.
+    token_limit: MaybeUndefined<Count>,
+}
+
 /// The input of `endUserSessions`.
 #[derive(Debug, Clone, InputObject)]
 pub struct EndUserSessionsInput {
@@ -161,6 +173,13 @@ pub struct SetUserActivePayload {
 /// The payload of `setUserRoles`.
 #[derive(SimpleObject)]
 pub struct SetUserRolesPayload {
+    /// The changed user.
+    user: User,
+}
+
+/// The payload of `setUserQuota`.
+#[derive(SimpleObject)]
+pub struct SetUserQuotaPayload {
     /// The changed user.
     user: User,
 }
@@ -257,6 +276,21 @@ impl UserMutations {
         let roles = parse_roles(&input.role_ids)?;
         let user = ctx.state().accounts.set_user_roles(viewer, ctx.client()?, id, &roles).await?;
         Ok(Some(SetUserRolesPayload { user: User::from(user) }))
+    }
+
+    /// Sets a user's own monthly limits. Takes effect with the next reply; replies that are running are not stopped.
+    /// Requires USERS_WRITE and every permission of the user. FORBIDDEN with a personal access token. Audited.
+    async fn set_user_quota(
+        &self,
+        ctx: &Context<'_>,
+        #[graphql(desc = "The input of `setUserQuota`.")] input: SetUserQuotaInput,
+    ) -> Result<Option<SetUserQuotaPayload>> {
+        let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
+        let cost_limit = change(input.cost_limit.map_value(|limit| limit.0));
+        let token_limit = change(input.token_limit.map_value(|limit| limit.0));
+        let accounts = &ctx.state().accounts;
+        let user = accounts.set_user_quota(viewer, ctx.client()?, id, cost_limit, token_limit).await?;
+        Ok(Some(SetUserQuotaPayload { user: User::from(user) }))
     }
 
     /// Ends all sessions of a user immediately. Requires USERS_WRITE and every permission of the user. FORBIDDEN with a

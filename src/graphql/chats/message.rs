@@ -49,6 +49,16 @@ pub enum MessageStatus {
     Interrupted,
 }
 
+/// The owner's rating of a message of the assistant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
+#[graphql(remote = "crate::entity::enums::Rating")]
+pub enum Rating {
+    /// The message is good.
+    Up,
+    /// The message is not good.
+    Down,
+}
+
 /// The reason why the model ended a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::FinishReason")]
@@ -245,7 +255,8 @@ impl Message {
         Ok(self.pieces(ctx).await?.iter().fold(0, |sum, piece| sum.saturating_add(piece.span())))
     }
 
-    /// The ID of the model that generated the message. Null for a user message and for a greeting.
+    /// The ID of the model that generated the message. Null for a message that no model generated: of the user, a
+    /// greeting, or an edited reply.
     async fn model_id(&self) -> Option<ID> {
         self.row.model_id.as_ref().map(ids::show)
     }
@@ -273,21 +284,27 @@ impl Message {
         })
     }
 
-    /// The key that the message was sent with, for matching an optimistic record. Null for viewers other than the
-    /// message's owner.
+    /// The owner's rating. Null if there is none, and for a user message.
+    async fn rating(&self) -> Option<Rating> {
+        self.row.rating.map(Rating::from)
+    }
+
+    /// The idempotency key of the call that created the message, for matching an optimistic record. Null for the reply
+    /// that a call creates together with a message, and for viewers other than the message's owner.
     async fn idempotency_key(&self) -> Option<&str> {
         self.row.idempotency_key.as_deref().filter(|_| self.access.is_none_or(ChatAccess::is_own))
     }
 
     /// The child messages, oldest first: the replies to a user message, or the user messages that follow a reply. At
-    /// most 100.
+    /// most 100, the newest.
     async fn children(&self, ctx: &Context<'_>) -> Result<List<Message>> {
         let access = self.access(ctx)?;
         let children = ctx.loaders().load_one(Within(access, ChildrenOf(self.row.id))).await?;
         Ok(children.unwrap_or_default().into_iter().map(|row| Message::found(row, access)).collect())
     }
 
-    /// All messages with the same parent, including this one, oldest first. At most 100.
+    /// All messages with the same parent, including this one, oldest first: other replies to the same message, or other
+    /// versions of an edited message. At most 100, the newest.
     async fn siblings(&self, ctx: &Context<'_>) -> Result<List<Message>> {
         let access = self.access(ctx)?;
         let siblings = match self.row.parent_id {

@@ -9,3 +9,4 @@ pub(crate) mod proxy;
 pub(crate) mod server;
 pub(crate) mod socket;
 pub(crate) mod staff;
+pub(crate) mod trees;

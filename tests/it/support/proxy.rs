@@ -1,7 +1,7 @@
 //! A TCP proxy between a server and PostgreSQL that simulates faults of a network.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,6 +34,7 @@ pub(crate) struct Proxy {
     mode: watch::Sender<Mode>,
     /// For each connection, whether it has stopped to forward bytes.
     silent: Arc<Mutex<Vec<watch::Sender<bool>>>>,
+    statements: Arc<AtomicU64>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -45,25 +46,31 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (mode, _) = watch::channel(Mode::Pass);
         let silent: Arc<Mutex<Vec<watch::Sender<bool>>>> = Arc::default();
-        let (modes, silences) = (mode.clone(), Arc::clone(&silent));
+        let statements = Arc::<AtomicU64>::default();
+        let (modes, silences, counter) = (mode.clone(), Arc::clone(&silent), Arc::clone(&statements));
         let tracker = TaskTracker::new();
         let connections = tracker.clone();
         let task = tracker.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (server, modes) = (server.clone(), modes.subscribe());
+                let (server, modes, counter) = (server.clone(), modes.subscribe(), Arc::clone(&counter));
                 let (silence, is_silent) = watch::channel(false);
                 silences.lock().unwrap().push(silence);
                 connections.spawn(async move {
-                    let _ = relay(client, &server, modes, is_silent).await;
+                    let _ = relay(client, &server, modes, is_silent, counter).await;
                 });
             }
         });
-        Self { address, mode, silent, _task: AbortOnDropHandle::new(task) }
+        Self { address, mode, silent, statements, _task: AbortOnDropHandle::new(task) }
     }
 
     /// The address of the database through this proxy. Without TLS, because the proxy reads the bytes.
     pub(crate) fn url(&self, url: &str) -> String {
         format!("{}?sslmode=disable", url.replacen(authority(url), &self.address.to_string(), 1))
+    }
+
+    /// The statements that were sent to the database so far, with BEGIN and COMMIT.
+    pub(crate) fn statements(&self) -> u64 {
+        self.statements.load(Ordering::SeqCst)
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -86,7 +93,47 @@ fn authority(url: &str) -> &str {
 
 type Silence = watch::Receiver<bool>;
 
-async fn relay(client: TcpStream, server: &str, modes: watch::Receiver<Mode>, silence: Silence) -> std::io::Result<()> {
+/// Counts the statements in what a client sends: the messages Execute and Query
+/// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
+struct Counter {
+    statements: Arc<AtomicU64>,
+    /// The bytes that are left of the current message.
+    rest: usize,
+    /// The beginning of a message: its type and its length. The first message of a connection has no type.
+    head: Vec<u8>,
+    is_first: bool,
+}
+
+impl Counter {
+    fn count(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let skipped = self.rest.min(bytes.len());
+            (self.rest, bytes) = (self.rest - skipped, &bytes[skipped..]);
+            let length_at = usize::from(!self.is_first);
+            while self.rest == 0 && self.head.len() < length_at + 4 {
+                let Some((byte, others)) = bytes.split_first() else { return };
+                self.head.push(*byte);
+                bytes = others;
+            }
+            if self.head.len() == length_at + 4 {
+                let length = u32::from_be_bytes(self.head[length_at..].try_into().unwrap());
+                self.rest = length as usize - 4;
+                if !self.is_first && matches!(self.head[0], b'E' | b'Q') {
+                    self.statements.fetch_add(1, Ordering::SeqCst);
+                }
+                (self.is_first, self.head) = (false, Vec::new());
+            }
+        }
+    }
+}
+
+async fn relay(
+    client: TcpStream,
+    server: &str,
+    modes: watch::Receiver<Mode>,
+    silence: Silence,
+    statements: Arc<AtomicU64>,
+) -> std::io::Result<()> {
     // However a connection ends, it is reset.
     client.set_zero_linger()?;
     client.set_nodelay(true)?;
@@ -100,8 +147,8 @@ async fn relay(client: TcpStream, server: &str, modes: watch::Receiver<Mode>, si
     let mut refused = modes.clone();
     let line = Line { modes, silence, is_cut: Arc::default() };
     tokio::select! {
-        end = forward(from_client, to_server, line.clone(), true) => end,
-        end = forward(from_server, to_client, line, false) => end,
+        end = forward(from_client, to_server, line.clone(), Some(Counter { statements, rest: 0, head: Vec::new(), is_first: true })) => end,
+        end = forward(from_server, to_client, line, None) => end,
         _ = refused.wait_for(|mode| *mode == Mode::Refuse) => Ok(()),
     }
 }
@@ -119,7 +166,7 @@ async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut line: Line,
-    is_from_client: bool,
+    mut from_client: Option<Counter>,
 ) -> std::io::Result<()> {
     let mut bytes = [0; 16 * 1024];
     loop {
@@ -135,7 +182,10 @@ async fn forward(
         if let Mode::Delay(delay) = mode {
             tokio::time::sleep(delay).await;
         }
-        let is_commit = is_from_client && bytes[..count].windows(COMMIT.len()).any(|window| window == COMMIT);
+        if let Some(counter) = &mut from_client {
+            counter.count(&bytes[..count]);
+        }
+        let is_commit = from_client.is_some() && bytes[..count].windows(COMMIT.len()).any(|window| window == COMMIT);
         let is_cut = mode == Mode::CutAfterCommit && is_commit;
         line.is_cut.fetch_or(is_cut, Ordering::SeqCst);
         to.write_all(&bytes[..count]).await?;

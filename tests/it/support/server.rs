@@ -173,7 +173,8 @@ impl Server {
         let log = self.log.lock().unwrap();
         let wrong: Vec<&String> =
             log.iter().filter(|line| line.contains(r#""level":"ERROR""#) || line.contains("panicked")).collect();
-        assert!(wrong.is_empty(), "{wrong:#?}");
+        let warnings: Vec<&String> = log.iter().filter(|line| line.contains(r#""level":"WARN""#)).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}, after these warnings: {warnings:#?}");
     }
 }
 

@@ -45,14 +45,15 @@ impl Endings {
         self.arrived.notify_one();
     }
 
-    fn first_batch(&self) -> Vec<Arc<FinalReply>> {
+    /// The oldest endings, at most `most`.
+    fn first_batch(&self, most: usize) -> Vec<Arc<FinalReply>> {
         let mut bytes = 0;
         let fits = |pending: &&Pending| {
             let is_first = bytes == 0;
             bytes += pending.reply.row.body.len() + 1;
             is_first || bytes <= BATCH_BYTES
         };
-        self.lock().iter().take(BATCH).take_while(fits).map(|pending| Arc::clone(&pending.reply)).collect()
+        self.lock().iter().take(most).take_while(fits).map(|pending| Arc::clone(&pending.reply)).collect()
     }
 
     /// Removes the oldest ending and notifies the readers of its reply. Returns it if this node ended the reply.
@@ -129,9 +130,9 @@ impl Journal {
     }
 
     async fn drain(&self, stop: &CancellationToken) {
-        let mut retry = FIRST_RETRY;
+        let (mut retry, mut most) = (FIRST_RETRY, BATCH);
         loop {
-            let batch = self.endings.first_batch();
+            let batch = self.endings.first_batch(most);
             if batch.is_empty() {
                 if stop.is_cancelled() {
                     return;
@@ -140,7 +141,7 @@ impl Journal {
                 continue;
             }
             match self.save_endings(&batch).await {
-                Ok(()) => retry = FIRST_RETRY,
+                Ok(()) => (retry, most) = (FIRST_RETRY, (2 * most).min(BATCH)),
                 Err(cause) => {
                     let endings = self.endings.len();
                     tracing::warn!(
@@ -150,6 +151,8 @@ impl Journal {
                     );
                     tokio::time::sleep(retry).await;
                     retry = (retry * 2).min(LAST_RETRY);
+                    // A slow database may not save a full batch within the deadline of a step, however often it is tried.
+                    most = (most / 2).max(1);
                 }
             }
         }

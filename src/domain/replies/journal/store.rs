@@ -127,6 +127,7 @@ impl DatabaseStore {
         if !saved.is_empty() {
             let ids: Vec<MessageId> = saved.iter().map(|reply| reply.row.id).collect();
             storage::reply_chunks::delete(transaction, &ids).await?;
+            storage::quotas::release(transaction, &ids).await?;
             let calls = saved.iter().flat_map(|reply| reply.calls.iter().cloned()).collect();
             storage::messages::insert_calls(transaction, calls).await?;
             search::index(transaction, saved.iter().map(|reply| &reply.row)).await?;
