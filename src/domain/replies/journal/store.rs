@@ -119,8 +119,11 @@ impl DatabaseStore {
         chats.sort_unstable();
         chats.dedup();
         let owners = storage::chats::lock_all(transaction, &chats).await?.into_iter().collect();
+        // By id, the order in which a checkpoint locks them. Otherwise the two can wait for each other (a deadlock).
+        let mut by_id: Vec<&Arc<FinalReply>> = replies.iter().collect();
+        by_id.sort_unstable_by_key(|reply| reply.row.id);
         let (mut saved, mut others) = (Vec::new(), Vec::new());
-        for reply in replies {
+        for reply in by_id {
             let is_saved = storage::messages::finish(transaction, reply.owner, &reply.row).await?;
             if is_saved { saved.push(reply) } else { others.push(reply.row.id) }
         }
