@@ -4,7 +4,7 @@
 FROM node:20-bookworm-slim AS pages
 WORKDIR /build
 COPY web/package.json web/package-lock.json web/.npmrc web/
-RUN --mount=type=cache,target=/root/.npm npm ci --prefix web
+RUN --mount=type=cache,target=/build/npm-cache npm ci --prefix web --cache /build/npm-cache
 COPY web web
 RUN npm run build --prefix web
 

@@ -96,8 +96,8 @@ impl Completions {
         self.models.chain(model_id).into_iter().filter(|model| !model.is_demo).collect()
     }
 
-    /// The text that the chat's model writes, or the first of its fallbacks that answers. None if there is no such
-    /// model, if the call failed, or if the server stops.
+    /// The text from the chat's model or, if it fails, from a fallback. None if no model is available, if the call
+    /// failed, or if the server stops.
     pub async fn complete<B>(&self, task: Task<B>) -> Option<String>
     where
         B: Fn(&Model) -> CompletionRequest + Send + Sync + 'static,

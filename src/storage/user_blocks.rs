@@ -30,21 +30,21 @@ pub async fn is_between(db: &impl ConnectionTrait, one: UserId, other: UserId) -
     Ok(Entity::find().filter(either).limit(1).count(db).await? > 0)
 }
 
-/// Those of these users whom a user has blocked.
+/// The users of this list that a user has blocked.
 pub async fn among(db: &impl ConnectionTrait, blocker: UserId, users: &[UserId]) -> Result<Vec<UserId>, DbErr> {
     let blocks = Entity::find().filter(Column::BlockerId.eq(blocker));
     let found = blocks.filter(Column::BlockedId.is_in(users.iter().copied()));
     found.select_only().column(Column::BlockedId).into_tuple().all(db).await
 }
 
-/// All users whom a user has blocked, latest first, at most `limit`.
+/// The users that a user has blocked, latest first, at most `limit`.
 pub async fn of(db: &impl ConnectionTrait, blocker: UserId, limit: u64) -> Result<Vec<UserId>, DbErr> {
     let blocks = Entity::find().filter(Column::BlockerId.eq(blocker)).limit(limit);
     let latest = blocks.order_by_desc(Column::CreatedAt).order_by_desc(Column::BlockedId);
     latest.select_only().column(Column::BlockedId).into_tuple().all(db).await
 }
 
-/// The number of users whom a user has blocked.
+/// The number of users that a user has blocked.
 pub async fn count(db: &impl ConnectionTrait, blocker: UserId) -> Result<u64, DbErr> {
     Entity::find().filter(Column::BlockerId.eq(blocker)).count(db).await
 }

@@ -82,7 +82,7 @@ mod tests {
             prop_assert!(sent.iter().rev().zip((0..messages.len()).rev()).all(|(sent, index)| *sent == index));
             let tokens: i32 = sent.iter().map(|index| messages[*index]).sum();
             prop_assert!(tokens == 0 || plan.fixed + tokens <= budget);
-            // As many as fit.
+            // The next older message would not fit.
             if let Some(next) = messages.len().checked_sub(sent.len() + 1) {
                 prop_assert!(plan.fixed + tokens + messages[next] > budget.max(plan.fixed));
             }

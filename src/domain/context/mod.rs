@@ -1,5 +1,5 @@
-//! The context of a chat: what is sent to a model, how much of its context window that takes, and the summaries that
-//! stand for older messages.
+//! The context of a chat: the prompt for a model, its share of the context window, and the summaries that replace older
+//! messages.
 
 mod budget;
 mod load;

@@ -214,7 +214,7 @@ impl Summaries {
             let ends_well = |row: &message::Model| row.role == MessageRole::Assistant && fits(row.branch_tokens);
             messages.truncate(messages.iter().rposition(ends_well).map_or(0, |place| place + 1));
         } else {
-            // As many as fit, at least one.
+            // The largest number of messages within the limit, at least one.
             let limit = tokens.saturating_add(most_input).saturating_add(1);
             let Some(beyond) = storage::contexts::first_reaching(db, &[(to.id, limit)]).await?.pop() else {
                 return Ok(None);

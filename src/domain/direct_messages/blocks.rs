@@ -48,7 +48,7 @@ impl DirectMessages {
         Ok(user)
     }
 
-    /// Those of these users whom the viewer has blocked.
+    /// The users of this list that the viewer has blocked.
     ///
     /// # Errors
     /// When the database fails. The same holds for the method below.
@@ -56,7 +56,7 @@ impl DirectMessages {
         Ok(user_blocks::among(self.database.reader(), viewer.user_id, users).await?)
     }
 
-    /// All users whom the viewer has blocked, latest first.
+    /// The users that the viewer has blocked, latest first.
     pub async fn blocked(&self, viewer: &Viewer) -> Result<Vec<UserId>> {
         Ok(user_blocks::of(self.database.reader(), viewer.user_id, MAX_BLOCKED).await?)
     }

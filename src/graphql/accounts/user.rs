@@ -145,7 +145,7 @@ impl User {
         Ok(Some(rows.into_iter().map(PersonalAccessToken).collect()))
     }
 
-    /// The users whom the user has blocked, latest first. At most 1,000. Visible only to the user; null, without an
+    /// The users that this user has blocked, latest first. At most 1,000. Visible only to the user; null, without an
     /// error, for everyone else.
     async fn blocked_users(&self, ctx: &Context<'_>) -> domain::Result<Option<List<User>>> {
         let Some(viewer) = ctx.viewer().ok().filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };
@@ -185,7 +185,7 @@ impl UserQueries {
         Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
     }
 
-    /// Looks up a user by username, ignoring case. Null if there is no such user, or if the account is deactivated.
+    /// Looks up a user by username, ignoring case. Null if no user has this username or if the account is deactivated.
     /// Requires a signed-in user.
     async fn user(
         &self,

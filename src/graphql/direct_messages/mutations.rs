@@ -15,7 +15,7 @@ use crate::graphql::scalars::DateTime;
 /// The input of `sendDirectMessage`.
 #[derive(Debug, Clone, InputObject)]
 pub struct SendDirectMessageInput {
-    /// The ID of the recipient. NOT_FOUND if there is no such user. A deactivated user can be written to. Cannot be the
+    /// The ID of the recipient. NOT_FOUND if the user does not exist. A deactivated user can be written to. Cannot be the
     /// viewer.
     recipient_id: ID,
     /// The text of the message. Not blank, and at most `server { maxMessageLength }` Unicode characters.
