@@ -25,6 +25,7 @@ use crate::domain::context::Contexts;
 use crate::domain::direct_messages::DirectMessages;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::{Parts, Replies, RunningReplies};
+use crate::domain::search::Search;
 use crate::domain::usage::UsageReports;
 use crate::domain::{Error, FieldError, Requester};
 use crate::entity::ids::BootId;
@@ -259,6 +260,7 @@ impl App {
                 ids: Arc::clone(&ids),
                 models: Arc::clone(&models),
             },
+            search: Search { database: database.clone() },
             prompts: Prompts { database: database.clone(), clock: Arc::clone(&clock), ids: Arc::clone(&ids) },
             audit: AuditLog { database: database.clone(), clock: Arc::clone(&clock) },
             chats,
@@ -301,6 +303,7 @@ impl App {
                 "WAL checkpoints",
                 Box::pin(database.clone().checkpoint_wal_until(rest.clone())) as BoxFuture<'static, ()>,
             ),
+            ("search index", Box::pin(jobs::index_until(state.search.clone(), rest.clone()))),
             (
                 "jobs",
                 Box::pin(jobs::run_until(

@@ -31,6 +31,7 @@ mod m20261127_000081_message_ratings;
 mod m20261127_000082_deleted_chats_by_id;
 mod m20261127_000091_prompts;
 mod m20261127_000092_deleted_characters;
+mod m20261127_000093_message_search;
 mod m20261127_000101_summaries;
 mod m20261127_000102_title_states;
 mod m20261127_000111_usage;
@@ -79,6 +80,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261127_000081_message_ratings::Migration),
             Box::new(m20261127_000082_deleted_chats_by_id::Migration),
             Box::new(m20261127_000112_quotas::Migration),
+            Box::new(m20261127_000093_message_search::Migration),
         ]
     }
 }

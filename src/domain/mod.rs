@@ -14,6 +14,7 @@ pub mod input;
 pub mod macros;
 pub mod prompts;
 pub mod replies;
+pub mod search;
 pub mod tags;
 pub mod tokens;
 mod transcript;

@@ -13,6 +13,7 @@ use crate::domain::context::Contexts;
 use crate::domain::direct_messages::DirectMessages;
 use crate::domain::prompts::Prompts;
 use crate::domain::replies::Replies;
+use crate::domain::search::Search;
 use crate::domain::usage::UsageReports;
 use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
 use crate::graphql::budget::Budget;
@@ -37,6 +38,8 @@ pub struct State {
     pub direct_messages: DirectMessages,
     /// Replies.
     pub replies: Replies,
+    /// Full-text search.
+    pub search: Search,
     /// Statistics and usage.
     pub usage: UsageReports,
     /// The configured models.

@@ -13,7 +13,7 @@ use crate::graphql::accounts::User;
 use crate::graphql::admin::AuditEntry;
 use crate::graphql::budget::List;
 use crate::graphql::characters::Character;
-use crate::graphql::chats::{Chat, Message};
+use crate::graphql::chats::{Chat, Message, MessageSearchHit};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::direct_messages::{Conversation, DirectMessage};
 use crate::graphql::prompts::Prompt;
@@ -78,18 +78,38 @@ where
 
     /// The position of this page in the list.
     async fn page_info(&self) -> PageInfo {
-        PageInfo {
-            has_next_page: self.has_next,
-            has_previous_page: self.has_previous,
-            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
-            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
-        }
+        self.position()
     }
 
     /// The number of items in the whole list, on all pages. Computed only if requested.
     async fn total_count(&self) -> Result<i32> {
         let total = self.total.ok_or_else(|| Error::internal("a list that was not counted"))?;
         Ok(i32::try_from(total).unwrap_or(i32::MAX))
+    }
+}
+
+/// A page of a list whose items are not counted.
+pub struct Uncounted<T>(pub Connection<T>);
+
+/// A page of a list, as defined by the Relay cursor connections specification.
+#[Object(concrete(name = "MessageSearchConnection", params(MessageSearchHit)))]
+impl<T: OutputType> Uncounted<T>
+where
+    Edge<T>: OutputType,
+{
+    /// The items of the page, each with its cursor.
+    async fn edges(&self) -> List<&Edge<T>> {
+        self.0.edges.iter().collect()
+    }
+
+    /// The items of the page.
+    async fn nodes(&self) -> List<&T> {
+        self.0.edges.iter().map(|edge| &edge.node).collect()
+    }
+
+    /// The position of this page in the list.
+    async fn page_info(&self) -> PageInfo {
+        self.0.position()
     }
 }
 
@@ -101,6 +121,7 @@ where
     concrete(name = "MessageEdge", params(Message)),
     concrete(name = "CharacterEdge", params(Character)),
     concrete(name = "PromptEdge", params(Prompt)),
+    concrete(name = "MessageSearchEdge", params(MessageSearchHit)),
     concrete(name = "ConversationEdge", params(Conversation)),
     concrete(name = "DirectMessageEdge", params(DirectMessage))
 )]
@@ -127,6 +148,15 @@ impl<T> Connection<T> {
         let (has_next, has_previous) = (page.has_next, page.has_previous);
         let edge = |row: R| Edge { cursor: encode(&cursor(&row)), node: node(row) };
         Self { edges: page.rows.into_iter().map(edge).collect(), has_next, has_previous, total }
+    }
+
+    fn position(&self) -> PageInfo {
+        PageInfo {
+            has_next_page: self.has_next,
+            has_previous_page: self.has_previous,
+            start_cursor: self.edges.first().map(|edge| edge.cursor.clone()),
+            end_cursor: self.edges.last().map(|edge| edge.cursor.clone()),
+        }
     }
 }
 

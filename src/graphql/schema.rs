@@ -13,7 +13,9 @@ use crate::graphql::accounts::{
 };
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
 use crate::graphql::characters::{CharacterMutations, CharacterQueries};
-use crate::graphql::chats::{ChatMutations, ChatQueries, ChatSubscriptions, ContextQueries, MessageMutations};
+use crate::graphql::chats::{
+    ChatMutations, ChatQueries, ChatSubscriptions, ContextQueries, MessageMutations, SearchQueries,
+};
 use crate::graphql::context::State;
 use crate::graphql::direct_messages::{ConversationQueries, DirectMessageMutations, DirectMessageSubscriptions};
 use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
@@ -37,6 +39,7 @@ pub struct Query(
     CharacterQueries,
     PromptQueries,
     ChatQueries,
+    SearchQueries,
     ContextQueries,
     ConversationQueries,
     AdminQueries,

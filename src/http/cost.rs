@@ -8,6 +8,9 @@ const CHAT: [&str; 3] = ["sendMessage", "regenerateReply", "editMessage"];
 /// signed-in users: otherwise an attacker would get more attempts with every account that they create.
 const CREDENTIAL_FIELDS: [&str; 3] = ["login", "register", "resetPassword"];
 
+/// Root fields that take more work than others, and the number of root fields that each counts as.
+const EXPENSIVE: [(&str, u32); 1] = [("searchMessages", 3)];
+
 /// The number of root fields of an operation. Each alias counts, so a hundred logins in one document count as a
 /// hundred. A field that `@skip` excludes counts as well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,7 +39,8 @@ impl Cost {
         let mut cost = Self::default();
         let mut is_sign_of_life = true;
         for name in root_fields {
-            cost.fields = cost.fields.saturating_add(1);
+            let weight = EXPENSIVE.iter().find(|(expensive, _)| *expensive == name).map_or(1, |(_, weight)| *weight);
+            cost.fields = cost.fields.saturating_add(weight);
             cost.chat += u32::from(CHAT.contains(&name));
             cost.credentials += u32::from(CREDENTIAL_FIELDS.contains(&name));
             is_sign_of_life &= name == "__typename";
@@ -67,6 +71,7 @@ mod tests {
             ("{ ... on Query { a: me { id } ... { b: me { id } } } }", (2, 0, 0)),
             ("{ ...A ...A } fragment A on Query { me { id } ...B } fragment B on Query { models { id } }", (2, 0, 0)),
             ("{ me @skip(if: true) { id } }", (1, 0, 0)),
+            ("{ me { id } searchMessages(query: \"a\") { nodes { snippet } } }", (4, 0, 0)),
             ("subscription { reply(messageId: \"msg_01h455vb4pex5vsknk084sn02q\") { position } }", (1, 0, 0)),
             (&format!("mutation {{ a: {logout} b: {logout} }}"), (2, 0, 0)),
             (

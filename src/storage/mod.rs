@@ -38,6 +38,7 @@ pub mod prompts;
 pub mod quotas;
 pub mod reply_chunks;
 pub mod roles;
+pub mod search;
 pub mod sessions;
 pub mod statistics;
 pub mod subtrees;

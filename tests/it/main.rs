@@ -41,6 +41,7 @@ mod replies;
 mod rights;
 mod rolling_restart;
 mod schema;
+mod search;
 mod self_service;
 mod sessions;
 mod statements;

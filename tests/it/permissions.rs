@@ -60,6 +60,7 @@ const TABLE: &[(&str, &str, Rule)] = &[
     ("Query.user", r#"user(username: "owner") { id }"#, SignedIn("seen")),
     ("Query.character", r#"character(id: "$character") { id }"#, SignedIn("seen")),
     ("Query.characters", "characters { nodes { id } }", SignedIn("seen")),
+    ("Query.searchMessages", r#"searchMessages(query: "Hi") { nodes { snippet } }"#, SignedIn("seen")),
     ("Query.prompts", "prompts { nodes { id } }", SignedIn("seen")),
     ("Query.node", r#"node(id: "$common") { id }"#, Needs("PROMPTS_WRITE", "seen", "null")),
     ("Query.chat", r#"chat(id: "$chat") { id }"#, Owner("seen", "null")),

@@ -18,6 +18,7 @@ use duologue::storage::migrations::{Step, run};
 use duologue::storage::page::Window;
 use duologue::storage::quotas;
 use duologue::storage::reply_chunks;
+use duologue::storage::search;
 use duologue::storage::statistics::{self, Buckets, GroupBy, TimeRange};
 use duologue::storage::subtrees;
 use duologue::storage::usage;
@@ -128,6 +129,14 @@ async fn fill(db: &DatabaseConnection) {
         numbers("c", 1000),
         numbers("m", 20),
     );
+    let owner_and_chat = match is_sqlite {
+        true => "'@' || LOWER(HEX(c.owner_id)) || ' #' || LOWER(HEX(c.id))",
+        false => "'@' || REPLACE(CAST(c.owner_id AS text), '-', '') || ' #' || REPLACE(CAST(c.id AS text), '-', '')",
+    };
+    let search = format!(
+        "INSERT INTO message_search (message_id, owner_id, created_at, words) SELECT m.id, c.owner_id, \
+         m.created_at, {owner_and_chat} || ' words' FROM messages m JOIN chats c ON c.id = m.chat_id"
+    );
     let entries = format!(
         "INSERT INTO usage_ledger (id, kind, user_id, model_id, started_at, input_tokens, cached_input_tokens, \
          output_tokens, is_estimate, outcome) SELECT {id}, 0, {}, 'demo', {NOW}, 1, 0, 1, FALSE, 0 FROM {}, {}",
@@ -144,7 +153,7 @@ async fn fill(db: &DatabaseConnection) {
         numbers("c", 1000),
         numbers("m", 60),
     );
-    let rows = [&chats, &messages, &summaries, &conversations, &direct_messages, &entries, &totals];
+    let rows = [&chats, &messages, &summaries, &conversations, &direct_messages, &entries, &totals, &search];
     for statement in [first].into_iter().chain(rows.map(String::as_str)).chain([last]) {
         db.execute_unprepared(statement).await.unwrap();
     }
@@ -152,8 +161,9 @@ async fn fill(db: &DatabaseConnection) {
 
 /// Whether a line of a plan scans a whole table that grows, or an index without a condition.
 fn is_scan(line: &str, next: Option<&String>) -> bool {
-    const GROWING: [&str; 12] = [
+    const GROWING: [&str; 13] = [
         "messages",
+        "message_search",
         "chats",
         "summaries",
         "conversations",
@@ -472,4 +482,36 @@ on_both_databases!(direct_messages_are_read_by_index, |database| async move {
     db.assert_no_scan("count_after");
     direct_messages::delete_some(db, id, 100).await.unwrap();
     db.assert_no_scan("delete_some");
+});
+
+on_both_databases!(searches_use_the_index, |database| async move {
+    let db = &Explained::connect(&database).await;
+    let (owner, chat) = (UserId(uuid(3)), ChatId(uuid(1_003)));
+    let filter = search::Filter {
+        owner_id: owner,
+        phrases: vec![vec!["words".to_owned()], vec!["two".to_owned(), "words".to_owned()]],
+        chat_id: None,
+        character_id: None,
+        from: None,
+        to: None,
+    };
+    let narrow = search::Filter {
+        phrases: vec![vec!["words".to_owned()]],
+        chat_id: Some(chat),
+        character_id: Some(CharacterId(uuid(7))),
+        from: Some(DateTime::UNIX_EPOCH),
+        to: Some(DateTime::UNIX_EPOCH),
+        ..filter.clone()
+    };
+    let all = search::Filter { phrases: narrow.phrases.clone(), ..filter.clone() };
+    for (filter, wanted) in [(&filter, 0), (&narrow, 0), (&all, 201)] {
+        let found = search::find(db, filter, i64::MAX, 201).await.unwrap();
+        assert_eq!(found.len(), wanted);
+        assert!(found.is_sorted_by(|newer, older| newer.key > older.key));
+        db.assert_no_scan("find");
+    }
+    search::insert_older(db, Vec::new()).await.unwrap();
+    db.assert_no_scan("insert_older");
+    search::messages_before(db, MessageId(uuid::Uuid::max()), 100, 1_000).await.unwrap();
+    db.assert_no_scan("messages_before");
 });

@@ -24,7 +24,7 @@ use crate::clock::{Clock, IdGenerator};
 use crate::domain::idempotency::{self, Answer, Key};
 use crate::domain::input::{Change, Checks, Lines};
 use crate::domain::macros::Macros;
-use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters};
+use crate::domain::{Error, FieldErrorCode, Result, Viewer, characters, search};
 use crate::entity::enums::{MessageRole, TitleState};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{self, character, chat};
@@ -359,6 +359,7 @@ impl NewChatPlan {
         storage::chats::insert(db, self.chat.clone()).await?;
         if let Some(greeting) = &self.greeting {
             storage::messages::insert(db, std::slice::from_ref(greeting)).await?;
+            search::index(db, [greeting]).await?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use sea_orm::ConnectionTrait;
 
-use crate::domain::Result;
+use crate::domain::{Result, search};
 use crate::entity::ids::MessageId;
 use crate::entity::{chat, message};
 use crate::storage;
@@ -69,6 +69,7 @@ pub(in crate::domain) async fn append(
         chat.leaf_id = Some(last.id);
     }
     storage::messages::insert(db, messages).await?;
+    search::index(db, messages.iter()).await?;
     chat.message_count = chat.message_count.saturating_add(i32::try_from(messages.len()).unwrap_or(i32::MAX));
     Ok(())
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::super::parts::Piece;
 use super::lease::LEASE;
 use crate::clock::Clock;
-use crate::domain::Result;
+use crate::domain::{Result, search};
 use crate::entity::ids::{BootId, CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{ledger_entry, message, reply_chunk, tool_call};
 use crate::events::{Bus, Event};
@@ -133,6 +133,7 @@ impl DatabaseStore {
             storage::quotas::release(transaction, &ids).await?;
             let calls = saved.iter().flat_map(|reply| reply.calls.iter().cloned()).collect();
             storage::messages::insert_calls(transaction, calls).await?;
+            search::index(transaction, saved.iter().map(|reply| &reply.row)).await?;
             let mut chats: Vec<ChatId> = saved.iter().map(|reply| reply.row.chat_id).collect();
             chats.dedup();
             let now = self.clock.now();
