@@ -52,6 +52,7 @@ mod support;
 mod titles;
 mod tree;
 mod tree_properties;
+mod two_clients;
 mod two_servers;
 mod usage;
 mod wrong_starts;
