@@ -1,106 +1,20 @@
 //! Accounts in the domain: registration, sign-in, credentials, and the end of sessions.
 
-use std::net::{IpAddr, Ipv4Addr};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use duologue::clock::{Clock, IdGenerator};
-use duologue::config::CommandLine;
+use chrono::TimeDelta;
 use duologue::config::auth::DefaultAdmin;
 use duologue::config::models::Secret;
-use duologue::domain::accounts::{Accounts, Credentials, NewUser, Registration, SignedIn, account_of};
-use duologue::domain::{Client, Error, FieldErrorCode, Requester, Result};
+use duologue::domain::accounts::{SignedIn, account_of};
+use duologue::domain::{Error, FieldErrorCode, Requester, Result};
 use duologue::entity::enums::Permission;
-use duologue::storage::Database;
-use duologue::storage::migrations::{Step, run};
-use tokio_util::task::TaskTracker;
 
-use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::accounts::{Kit, client, new_user, registration};
+use crate::support::client::PASSWORD;
+use crate::support::database::on_both_databases;
 
 mod refreshing;
 mod self_service;
-
-const PASSWORD: &str = "velvet otter counts 41 lanterns";
-
-/// A clock that changes only when a test advances it.
-struct StoppedClock(Mutex<DateTime<Utc>>);
-
-impl Clock for StoppedClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
-    }
-}
-
-struct Kit {
-    accounts: Accounts,
-    clock: Arc<StoppedClock>,
-    database: Database,
-    tracker: TaskTracker,
-    // The database is dropped last.
-    _home: TestDatabase,
-}
-
-impl Kit {
-    async fn new(home: TestDatabase) -> Self {
-        Self::with(home, &[]).await
-    }
-
-    async fn with(home: TestDatabase, flags: &[&str]) -> Self {
-        run(home.url(), Step::Up(None)).await.unwrap();
-        let database = Database::connect(home.url(), 5).await.unwrap();
-        let clock = Arc::new(StoppedClock(Mutex::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap())));
-        let tracker = TaskTracker::new();
-        let accounts = accounts(&database, &clock, &tracker, flags);
-        Self { accounts, clock, database, tracker, _home: home }
-    }
-
-    fn advance(&self, by: TimeDelta) {
-        *self.clock.0.lock().unwrap() += by;
-    }
-
-    async fn register(&self, name: &str) -> Result<SignedIn> {
-        self.accounts.register(registration(name, &format!("{name}@example.com")), &client()).await
-    }
-
-    async fn login(&self, login: &str, password: &str) -> Result<SignedIn> {
-        let credentials = Credentials { login: login.to_owned(), password: password.to_owned(), device: None };
-        self.accounts.login(credentials, &client()).await
-    }
-
-    async fn refresh(&self, token: &str) -> Result<SignedIn> {
-        self.accounts.refresh_session(token, &client()).await
-    }
-
-    async fn who(&self, access_token: &str) -> Requester {
-        self.accounts.authenticate(Some(&format!("Bearer {access_token}"))).await
-    }
-
-    async fn is_dead(&self, access_token: &str) -> bool {
-        matches!(self.who(access_token).await, Requester::Dead)
-    }
-}
-
-fn accounts(database: &Database, clock: &Arc<StoppedClock>, tracker: &TaskTracker, flags: &[&str]) -> Accounts {
-    let arguments = ["duologue", "--jwt-secret", "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me"].iter().chain(flags);
-    let settings = CommandLine::parse_from_parts(arguments.map(Into::into), |_| None).unwrap().settings;
-    let secrets = settings.auth.signing_secrets(&settings.server.data_dir).unwrap();
-    let clock = Arc::clone(clock);
-    Accounts::new(database.clone(), clock, Arc::new(IdGenerator::default()), tracker.clone(), &secrets, &settings.auth)
-        .unwrap()
-}
-
-fn client() -> Client {
-    Client { ip: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7)), user_agent: Some("Test\0/1".to_owned()), connection: None }
-}
-
-fn new_user(username: &str, email: &str) -> NewUser {
-    NewUser { username: username.to_owned(), email: email.to_owned(), password: PASSWORD.to_owned(), full_name: None }
-}
-
-fn registration(username: &str, email: &str) -> Registration {
-    Registration { user: new_user(username, email), device: Some(" Laptop ".to_owned()) }
-}
 
 fn fields(outcome: Result<SignedIn>) -> Vec<(String, FieldErrorCode)> {
     let fields = match outcome.unwrap_err() {
@@ -115,7 +29,7 @@ fn is_wrong(outcome: &Result<SignedIn>) -> bool {
 }
 
 on_both_databases!(a_registered_user_is_signed_in_and_stored, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let mut registration = registration(" Ada ", "Ada@Lovelace.example");
     registration.user.full_name = Some(" Ada Lovelace ".to_owned());
     let ada = kit.accounts.register(registration, &client()).await.unwrap();
@@ -124,10 +38,10 @@ on_both_databases!(a_registered_user_is_signed_in_and_stored, |home| async move 
     assert_eq!(ada.session.device.as_deref(), Some("Laptop"));
     assert_eq!(ada.session.user_agent.as_deref(), Some("Test/1"));
     assert_eq!(ada.session.ip_address.as_deref(), Some("192.0.2.7"));
-    assert_eq!(ada.access_token_expires_at, kit.clock.now() + TimeDelta::minutes(15));
-    assert_eq!(ada.refresh_token_expires_at, kit.clock.now() + TimeDelta::days(7));
+    assert_eq!(ada.access_token_expires_at, kit.now() + TimeDelta::minutes(15));
+    assert_eq!(ada.refresh_token_expires_at, kit.now() + TimeDelta::days(7));
 
-    let who = kit.who(&ada.access_token).await;
+    let who = kit.requester(&ada.access_token).await;
     assert_eq!(kit.accounts.me(&who).await.unwrap(), Some(ada.user.clone()), "the stored user equals the returned one");
     assert_eq!(kit.accounts.current_session(&who).await.unwrap(), Some(ada.session.clone()));
     assert!(who.viewer().unwrap().permissions.all().is_empty());
@@ -142,7 +56,7 @@ on_both_databases!(a_registered_user_is_signed_in_and_stored, |home| async move 
 });
 
 on_both_databases!(all_errors_of_a_registration_are_reported_together, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let mut bad = registration("a b", "nowhere");
     bad.user.password = "password".to_owned();
     bad.user.full_name = Some("x".repeat(101));
@@ -167,7 +81,7 @@ on_both_databases!(all_errors_of_a_registration_are_reported_together, |home| as
 });
 
 on_both_databases!(names_are_unique_without_regard_to_case, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     kit.register("ada").await.unwrap();
     let taken = |path: &str| (path.to_owned(), FieldErrorCode::Taken);
     let register = async |name, email| fields(kit.accounts.register(registration(name, email), &client()).await);
@@ -177,7 +91,7 @@ on_both_databases!(names_are_unique_without_regard_to_case, |home| async move {
 });
 
 on_both_databases!(one_of_several_concurrent_registrations_gets_the_username, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     // Only three, so that the last one gets its turn for hashing before the wait times out.
     let tries = futures_util::future::join_all((0..3).map(|_| kit.register("ada"))).await;
     let (got, refused): (Vec<_>, Vec<_>) = tries.into_iter().partition(Result::is_ok);
@@ -189,14 +103,14 @@ on_both_databases!(one_of_several_concurrent_registrations_gets_the_username, |h
 });
 
 on_both_databases!(closed_registration_is_forbidden, |home| async move {
-    let kit = Kit::with(home, &["--registration-open", "false"]).await;
+    let kit = Kit::new(home, &["--registration-open", "false"]).await;
     assert!(matches!(kit.register("ada").await, Err(Error::Forbidden)));
     kit.accounts.create_user(new_user("ada", "ada@example.com"), false).await.unwrap();
     assert!(kit.login("ada", PASSWORD).await.is_ok());
 });
 
 on_both_databases!(every_failed_sign_in_has_the_same_error, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     let long = "a".repeat(100_000);
     for (login, password) in [
@@ -212,41 +126,32 @@ on_both_databases!(every_failed_sign_in_has_the_same_error, |home| async move {
     assert_eq!(fields(kit.login("", PASSWORD).await), [("login".to_owned(), FieldErrorCode::Required)]);
     assert_eq!(fields(kit.login("ada", "").await), [("password".to_owned(), FieldErrorCode::Required)]);
 
-    deactivate(&kit, &ada).await;
+    kit.deactivate(&ada).await;
     assert!(is_wrong(&kit.login("ada", PASSWORD).await));
     assert!(is_wrong(&kit.refresh(&ada.refresh_token).await));
     tokio::time::sleep(Duration::from_millis(1100)).await;
     assert!(kit.is_dead(&ada.access_token).await);
 });
 
-async fn deactivate(kit: &Kit, who: &SignedIn) {
-    use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
-    let transaction = kit.database.begin().await.unwrap();
-    let mut user = who.user.clone().into_active_model();
-    user.is_active = Set(false);
-    user.update(&transaction).await.unwrap();
-    transaction.commit().await.unwrap();
-}
-
 on_both_databases!(an_ended_session_fails_immediately_in_the_whole_process, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     let other = kit.login("ada", PASSWORD).await.unwrap();
-    let who = kit.who(&ada.access_token).await;
+    let who = kit.requester(&ada.access_token).await;
     let viewer = who.viewer().unwrap();
     assert!(!viewer.session_ended.is_cancelled());
     assert_eq!(kit.accounts.logout(&who, &client()).await.unwrap(), ada.session.id);
     assert!(viewer.session_ended.is_cancelled() && ada.viewer.session_ended.is_cancelled());
     assert!(kit.is_dead(&ada.access_token).await);
     assert!(is_wrong(&kit.refresh(&ada.refresh_token).await));
-    assert!(kit.who(&other.access_token).await.viewer().is_ok());
+    assert!(kit.requester(&other.access_token).await.viewer().is_ok());
     assert!(!other.viewer.session_ended.is_cancelled());
 });
 
 on_both_databases!(a_session_that_another_node_ends_fails_within_two_seconds, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
-    let elsewhere = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
+    let elsewhere = kit.another_node(&[]);
     let who = elsewhere.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
     elsewhere.logout(&who, &client()).await.unwrap();
     tokio::time::sleep(Duration::from_millis(1100)).await;
@@ -254,7 +159,7 @@ on_both_databases!(a_session_that_another_node_ends_fails_within_two_seconds, |h
 });
 
 on_both_databases!(credentials_are_absent_invalid_or_of_a_viewer, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     assert!(matches!(kit.accounts.authenticate(None).await, Requester::Anonymous));
     assert_eq!(kit.accounts.me(&Requester::Anonymous).await.unwrap(), None);
@@ -271,9 +176,9 @@ on_both_databases!(credentials_are_absent_invalid_or_of_a_viewer, |home| async m
 });
 
 on_both_databases!(credentials_are_not_invalid_while_the_database_is_unavailable, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
-    let fresh = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
+    let fresh = kit.another_node(&[]);
     kit.database.clone().close().await;
     let who = fresh.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
     assert!(matches!(who, Requester::Unknown));
@@ -281,20 +186,20 @@ on_both_databases!(credentials_are_not_invalid_while_the_database_is_unavailable
 });
 
 on_both_databases!(the_last_use_is_recorded_once_a_minute, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     kit.advance(TimeDelta::seconds(61));
     // Another process, without a cached session.
-    let elsewhere = accounts(&kit.database, &kit.clock, &kit.tracker, &[]);
+    let elsewhere = kit.another_node(&[]);
     let who = elsewhere.authenticate(Some(&format!("Bearer {}", ada.access_token))).await;
     kit.tracker.close();
     kit.tracker.wait().await;
-    assert_eq!(kit.accounts.current_session(&who).await.unwrap().unwrap().last_used_at, kit.clock.now());
-    assert_eq!(kit.accounts.me(&who).await.unwrap().unwrap().last_seen_at, Some(kit.clock.now()));
+    assert_eq!(kit.accounts.current_session(&who).await.unwrap().unwrap().last_used_at, kit.now());
+    assert_eq!(kit.accounts.me(&who).await.unwrap().unwrap().last_seen_at, Some(kit.now()));
 });
 
 on_both_databases!(the_default_admin_is_created_once, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let admin = || DefaultAdmin {
         username: "root".to_owned(),
         email: "root@example.com".to_owned(),
@@ -313,7 +218,7 @@ on_both_databases!(the_default_admin_is_created_once, |home| async move {
 });
 
 on_both_databases!(users_that_an_operator_creates_follow_the_same_rules, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let mut weak = new_user("ada", "ada@example.com");
     weak.password = "password".to_owned();
     assert!(matches!(kit.accounts.create_user(weak, false).await, Err(Error::Invalid(_))));

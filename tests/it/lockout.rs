@@ -1,102 +1,44 @@
 //! The lockout after failed sign-ins and wrong current passwords.
 
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use duologue::clock::{Clock, IdGenerator};
-use duologue::config::CommandLine;
-use duologue::domain::accounts::{Accounts, Credentials, NewUser, ProfileChanges, Registration, SignedIn};
+use chrono::TimeDelta;
+use duologue::domain::accounts::{Accounts, Credentials, ProfileChanges, SignedIn};
 use duologue::domain::input::Change;
-use duologue::domain::{Client, Error, Result};
+use duologue::domain::{Error, Result};
 use duologue::entity::user;
-use duologue::storage::Database;
 use duologue::storage::audit::{self, Filter};
-use duologue::storage::migrations::{Step, run};
-use tokio_util::task::TaskTracker;
 
-use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::accounts::{HOME, Kit, client_at, new_user};
+use crate::support::client::PASSWORD;
+use crate::support::database::on_both_databases;
 
-const PASSWORD: &str = "velvet otter counts 41 lanterns";
 const OTHER_PASSWORD: &str = "41 lanterns counted by a velvet otter";
-const HOME: &str = "192.0.2.7";
 const ELSEWHERE: &str = "198.51.100.9";
 
-/// A clock that changes only when a test advances it.
-struct StoppedClock(Mutex<DateTime<Utc>>);
-
-impl Clock for StoppedClock {
-    fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
-    }
-}
-
-struct Kit {
-    accounts: Accounts,
-    clock: Arc<StoppedClock>,
-    database: Database,
-    // The database is dropped last.
-    home: TestDatabase,
-}
-
 impl Kit {
-    async fn new(home: TestDatabase, flags: &[&str]) -> Self {
-        run(home.url(), Step::Up(None)).await.unwrap();
-        let database = Database::connect(home.url(), 5).await.unwrap();
-        let clock = Arc::new(StoppedClock(Mutex::new(DateTime::from_timestamp(1_800_000_000, 0).unwrap())));
-        Self { accounts: accounts(&database, &clock, flags), clock, database, home }
-    }
-
-    fn advance(&self, by: TimeDelta) {
-        *self.clock.0.lock().unwrap() += by;
-    }
-
-    /// Registers a user from the network `HOME`.
-    async fn register(&self, name: &str) -> SignedIn {
-        let (username, email) = (name.to_owned(), format!("{name}@example.com"));
-        let user = NewUser { username, email, password: PASSWORD.to_owned(), full_name: None };
-        self.accounts.register(Registration { user, device: None }, &client(HOME)).await.unwrap()
-    }
-
-    async fn login(&self, login: &str, password: &str, ip: &str) -> Result<SignedIn> {
-        let credentials = Credentials { login: login.to_owned(), password: password.to_owned(), device: None };
-        self.accounts.login(credentials, &client(ip)).await
-    }
-
     /// Signs in with wrong passwords, and asserts that each attempt is INVALID_CREDENTIALS.
     async fn fail(&self, login: &str, ip: &str, times: usize) {
         for n in 0..times {
-            let outcome = self.login(login, "wrong", ip).await;
+            let outcome = self.login_from(ip, login, "wrong").await;
             assert!(matches!(outcome, Err(Error::InvalidCredentials)), "{n}: {outcome:?}");
         }
     }
 
     /// Changes the password of a signed-in user, from the network of `ip`.
     async fn change(&self, who: &SignedIn, current: &str, ip: &str) -> Result<user::Model> {
-        self.accounts.change_password(&who.viewer, current.to_owned(), OTHER_PASSWORD.to_owned(), &client(ip)).await
+        self.accounts.change_password(&who.viewer, current.to_owned(), OTHER_PASSWORD.to_owned(), &client_at(ip)).await
     }
 
     async fn rename(&self, who: &SignedIn, name: &str, ip: &str) {
         let changes = ProfileChanges { username: Change::Set(name.to_owned()), ..ProfileChanges::default() };
-        self.accounts.update_profile(&who.viewer, changes, &client(ip)).await.unwrap();
+        self.accounts.update_profile(&who.viewer, changes, &client_at(ip)).await.unwrap();
     }
 
     async fn audited(&self, action: &str) -> u64 {
         let filter = Filter { action: Some(action.to_owned()), ..Filter::default() };
         audit::count(self.database.reader(), &filter).await.unwrap()
     }
-}
-
-fn accounts(database: &Database, clock: &Arc<StoppedClock>, flags: &[&str]) -> Accounts {
-    let arguments = ["duologue", "--jwt-secret", "kq3vYw0uT9bXh2Lr8sNf5Jd7Pz1Cg6Me"].iter().chain(flags);
-    let settings = CommandLine::parse_from_parts(arguments.map(Into::into), |_| None).unwrap().settings;
-    let secrets = settings.auth.signing_secrets(&settings.server.data_dir).unwrap();
-    let (clock, ids) = (Arc::clone(clock), Arc::new(IdGenerator::default()));
-    Accounts::new(database.clone(), clock, ids, TaskTracker::new(), &secrets, &settings.auth).unwrap()
-}
-
-fn client(ip: &str) -> Client {
-    Client { ip: ip.parse().unwrap(), user_agent: None, connection: None }
 }
 
 /// The remaining time of the lock, in seconds.
@@ -109,47 +51,46 @@ fn locked<T: std::fmt::Debug>(outcome: Result<T>) -> u64 {
 
 on_both_databases!(ten_failures_lock_and_nine_do_not, |home| async move {
     let kit = Kit::new(home, &[]).await;
-    let ada = kit.register("ada").await;
+    let ada = kit.register("ada").await.unwrap();
     kit.fail("ada", ELSEWHERE, 9).await;
     assert!(
-        kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(),
+        kit.login_from(ELSEWHERE, "ada", PASSWORD).await.is_ok(),
         "nine failures do not lock, and a sign-in resets them"
     );
     kit.fail("ada", ELSEWHERE, 10).await;
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "the right password does not help");
-    assert_eq!(locked(kit.login(" ADA", "wrong", ELSEWHERE).await), 900);
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "ada", PASSWORD).await), 900, "the right password does not help");
+    assert_eq!(locked(kit.login_from(ELSEWHERE, " ADA", "wrong").await), 900);
     assert_eq!((kit.audited("user.locked_out").await, kit.audited("user.login_failed").await), (1, 1));
-    assert_eq!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap()[0].1, kit.clock.now() + TimeDelta::minutes(15));
+    assert_eq!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap()[0].1, kit.now() + TimeDelta::minutes(15));
 
     kit.advance(TimeDelta::seconds(899));
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "refused attempts do not extend the lock");
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "ada", PASSWORD).await), 1, "refused attempts do not extend the lock");
     kit.advance(TimeDelta::seconds(1));
     assert!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap().is_empty());
-    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
+    assert!(kit.login_from(ELSEWHERE, "ada", PASSWORD).await.is_ok());
 });
 
 on_both_databases!(a_lock_applies_to_one_network_and_one_account, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
-    kit.register("ada").await;
-    kit.register("eve").await;
+    kit.register("ada").await.unwrap();
+    kit.register("eve").await.unwrap();
     kit.fail("ada", "2001:db8:1:2::1", 2).await;
     kit.fail("ada", "2001:db8:1:2:ffff::9", 1).await;
-    locked(kit.login("ada", PASSWORD, "2001:db8:1:2::7").await);
+    locked(kit.login_from("2001:db8:1:2::7", "ada", PASSWORD).await);
     for (login, ip) in [("ada", HOME), ("ada", "2001:db8:1:3::1"), ("ada", ELSEWHERE), ("eve", "2001:db8:1:2::1")] {
-        assert!(kit.login(login, PASSWORD, ip).await.is_ok(), "{login} from {ip}");
+        assert!(kit.login_from(ip, login, PASSWORD).await.is_ok(), "{login} from {ip}");
     }
-    let elsewhere = accounts(&kit.database, &kit.clock, &["--login-lockout-attempts", "3"]);
+    let elsewhere = kit.another_node(&["--login-lockout-attempts", "3"]);
     let credentials = Credentials { login: "ada".to_owned(), password: PASSWORD.to_owned(), device: None };
-    locked(elsewhere.login(credentials, &client("2001:db8:1:2::1")).await);
-    drop(kit.home);
+    locked(elsewhere.login(credentials, &client_at("2001:db8:1:2::1")).await);
 });
 
 on_both_databases!(unknown_users_are_locked_like_known_ones, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3", "--login-lockout-minutes", "1"]).await;
     kit.fail("nobody", ELSEWHERE, 3).await;
-    assert_eq!(locked(kit.login("NOBODY", PASSWORD, ELSEWHERE).await), 60);
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "NOBODY", PASSWORD).await), 60);
     kit.fail("no@body", ELSEWHERE, 3).await;
-    assert_eq!(locked(kit.login("no@body", PASSWORD, ELSEWHERE).await), 60);
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "no@body", PASSWORD).await), 60);
     kit.advance(TimeDelta::minutes(1));
     kit.accounts.forget_old_failures().await.unwrap();
     kit.fail("nobody", ELSEWHERE, 1).await;
@@ -157,8 +98,8 @@ on_both_databases!(unknown_users_are_locked_like_known_ones, |home| async move {
 
 on_both_databases!(concurrent_attempts_get_no_more_results_than_sequential_ones, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
-    kit.register("ada").await;
-    let tries = futures_util::future::join_all((0..12).map(|_| kit.login("ada", "wrong", ELSEWHERE))).await;
+    kit.register("ada").await.unwrap();
+    let tries = futures_util::future::join_all((0..12).map(|_| kit.login_from(ELSEWHERE, "ada", "wrong"))).await;
     let told = tries.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count();
     assert_eq!(told, 3, "{tries:?}");
     let refused =
@@ -168,15 +109,15 @@ on_both_databases!(concurrent_attempts_get_no_more_results_than_sequential_ones,
 
 on_both_databases!(concurrent_attempts_on_many_nodes_get_no_more_results_than_sequential_ones, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "2"]).await;
-    let ada = kit.register("ada").await;
+    let ada = kit.register("ada").await.unwrap();
     // Each node hashes independently, so the attempts are counted concurrently.
     let nodes: Vec<Accounts> =
-        (0..6).map(|_| accounts(&kit.database, &kit.clock, &["--login-lockout-attempts", "2"])).collect();
+        (0..6).map(|_| kit.another_node(&["--login-lockout-attempts", "2"])).collect();
     let told = |outcomes: &[Result<()>]| {
         outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count()
     };
     for source in 0..5 {
-        let here = client(&format!("203.0.113.{source}"));
+        let here = client_at(&format!("203.0.113.{source}"));
         let attempt = |node: &Accounts| {
             let (node, here) = (node.clone(), here.clone());
             let credentials = Credentials { login: "ada".to_owned(), password: "wrong".to_owned(), device: None };
@@ -192,14 +133,14 @@ on_both_databases!(concurrent_attempts_on_many_nodes_get_no_more_results_than_se
     }
     kit.advance(TimeDelta::seconds(10));
     let attempt = |(n, node): (usize, &Accounts)| {
-        let (node, here) = (node.clone(), client(&format!("198.51.100.{n}")));
+        let (node, here) = (node.clone(), client_at(&format!("198.51.100.{n}")));
         let credentials = Credentials { login: "ada".to_owned(), password: "wrong".to_owned(), device: None };
         async move { node.login(credentials, &here).await.map(drop) }
     };
     let outcomes = futures_util::future::join_all(nodes.iter().enumerate().map(attempt)).await;
     assert_eq!(told(&outcomes), 1, "{outcomes:?}");
     assert!(
-        kit.login("ada", PASSWORD, HOME).await.is_ok(),
+        kit.login_from(HOME, "ada", PASSWORD).await.is_ok(),
         "the network of the owner is not affected: {:?}",
         ada.user.id
     );
@@ -207,16 +148,16 @@ on_both_databases!(concurrent_attempts_on_many_nodes_get_no_more_results_than_se
 
 on_both_databases!(wrong_current_passwords_count_with_failed_sign_ins, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "4"]).await;
-    let ada = kit.register("ada").await;
+    let ada = kit.register("ada").await.unwrap();
     kit.fail("ada", ELSEWHERE, 2).await;
     for n in 0..2 {
         let outcome = kit.change(&ada, "wrong", ELSEWHERE).await;
         assert!(matches!(outcome, Err(Error::InvalidCredentials)), "{n}: {outcome:?}");
     }
     assert_eq!(locked(kit.change(&ada, PASSWORD, ELSEWHERE).await), 900, "the right password does not help");
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 900, "the lock applies to both");
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "ada", PASSWORD).await), 900, "the lock applies to both");
     assert_eq!(
-        locked(kit.accounts.deactivate_account(&ada.viewer, PASSWORD.to_owned(), &client(ELSEWHERE)).await),
+        locked(kit.accounts.deactivate_account(&ada.viewer, PASSWORD.to_owned(), &client_at(ELSEWHERE)).await),
         900
     );
     // One entry for each account, network and minute: two sign-ins, two wrong current passwords, and the lock.
@@ -226,7 +167,7 @@ on_both_databases!(wrong_current_passwords_count_with_failed_sign_ins, |home| as
     assert!(kit.change(&ada, PASSWORD, HOME).await.is_ok(), "the network of the owner is not affected");
 
     kit.advance(TimeDelta::minutes(15));
-    let ada = kit.login("ada", OTHER_PASSWORD, ELSEWHERE).await.unwrap();
+    let ada = kit.login_from(ELSEWHERE, "ada", OTHER_PASSWORD).await.unwrap();
     let tries = futures_util::future::join_all((0..12).map(|_| kit.change(&ada, "wrong", ELSEWHERE))).await;
     let told = tries.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count();
     assert_eq!(told, 4, "concurrent attempts: {tries:?}");
@@ -234,7 +175,7 @@ on_both_databases!(wrong_current_passwords_count_with_failed_sign_ins, |home| as
 
 on_both_databases!(a_change_of_the_username_does_not_reset_failures, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "3"]).await;
-    let ada = kit.register("ada").await;
+    let ada = kit.register("ada").await.unwrap();
     for (name, failure) in [("ada2", "sign-in"), ("ada3", "password"), ("ada4", "sign-in")] {
         kit.rename(&ada, name, ELSEWHERE).await;
         match failure {
@@ -244,49 +185,43 @@ on_both_databases!(a_change_of_the_username_does_not_reset_failures, |home| asyn
     }
     kit.rename(&ada, "ada5", ELSEWHERE).await;
     assert_eq!(locked(kit.change(&ada, PASSWORD, ELSEWHERE).await), 900);
-    assert_eq!(locked(kit.login("ada5", PASSWORD, ELSEWHERE).await), 900);
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "ada5", PASSWORD).await), 900);
     kit.fail("ada", ELSEWHERE, 1).await;
-    assert!(kit.login("ada5", PASSWORD, HOME).await.is_ok());
+    assert!(kit.login_from(HOME, "ada5", PASSWORD).await.is_ok());
 });
 
 on_both_databases!(an_attack_from_many_networks_delays_unknown_networks_only, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "1"]).await;
-    kit.register("ada").await;
+    kit.register("ada").await.unwrap();
     for login in ["ada", "nobody"] {
         for n in 1..=10 {
             kit.fail(login, &format!("203.0.113.{n}"), 1).await;
         }
-        assert_eq!(locked(kit.login(login, PASSWORD, ELSEWHERE).await), 10, "{login}");
+        assert_eq!(locked(kit.login_from(ELSEWHERE, login, PASSWORD).await), 10, "{login}");
     }
-    assert!(kit.login("ada", PASSWORD, HOME).await.is_ok(), "the user registered from this network");
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 10);
+    assert!(kit.login_from(HOME, "ada", PASSWORD).await.is_ok(), "the user registered from this network");
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "ada", PASSWORD).await), 10);
 
     kit.advance(TimeDelta::seconds(10));
     kit.fail("ada", "203.0.113.11", 1).await;
     kit.advance(TimeDelta::seconds(9));
-    assert_eq!(locked(kit.login("ada", PASSWORD, ELSEWHERE).await), 1, "one attempt for all unknown networks");
+    assert_eq!(locked(kit.login_from(ELSEWHERE, "ada", PASSWORD).await), 1, "one attempt for all unknown networks");
     kit.advance(TimeDelta::seconds(1));
-    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
+    assert!(kit.login_from(ELSEWHERE, "ada", PASSWORD).await.is_ok());
     kit.fail("ada", "203.0.113.12", 1).await;
-    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok(), "the network is known after the sign-in");
+    assert!(kit.login_from(ELSEWHERE, "ada", PASSWORD).await.is_ok(), "the network is known after the sign-in");
 });
 
 on_both_databases!(unlocking_requires_a_permission_and_removes_every_lock, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "1"]).await;
-    let ada = kit.register("ada").await;
-    let admin = NewUser {
-        username: "root".to_owned(),
-        email: "root@example.com".to_owned(),
-        password: PASSWORD.to_owned(),
-        full_name: None,
-    };
-    kit.accounts.create_user(admin, true).await.unwrap();
-    let admin = kit.login("root", PASSWORD, HOME).await.unwrap();
+    let ada = kit.register("ada").await.unwrap();
+    kit.accounts.create_user(new_user("root", "root@example.com"), true).await.unwrap();
+    let admin = kit.login_from(HOME, "root", PASSWORD).await.unwrap();
     kit.fail("ada", ELSEWHERE, 1).await;
     kit.fail("ada@example.com", ELSEWHERE, 1).await;
     kit.fail("ada", HOME, 1).await;
 
-    let here = client(HOME);
+    let here = client_at(HOME);
     let refused = kit.accounts.unlock_user(&ada.viewer, ada.user.id, &here).await;
     assert!(matches!(refused, Err(Error::Forbidden)));
     let nobody = "user_01h455vb4pex5vsknk084sn02q".parse().unwrap();
@@ -294,23 +229,23 @@ on_both_databases!(unlocking_requires_a_permission_and_removes_every_lock, |home
     kit.accounts.unlock_user(&admin.viewer, ada.user.id, &here).await.unwrap();
     assert!(kit.accounts.locked_until(&[ada.user.id]).await.unwrap().is_empty());
     for (login, ip) in [("ada", ELSEWHERE), ("ada@example.com", ELSEWHERE), ("ada", HOME)] {
-        assert!(kit.login(login, PASSWORD, ip).await.is_ok(), "{login} from {ip}");
+        assert!(kit.login_from(ip, login, PASSWORD).await.is_ok(), "{login} from {ip}");
     }
     assert_eq!(kit.audited("user.unlocked").await, 1);
 });
 
 on_both_databases!(zero_attempts_disable_the_lockout, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "0"]).await;
-    kit.register("ada").await;
+    kit.register("ada").await.unwrap();
     kit.fail("ada", ELSEWHERE, 12).await;
-    assert!(kit.login("ada", PASSWORD, ELSEWHERE).await.is_ok());
+    assert!(kit.login_from(ELSEWHERE, "ada", PASSWORD).await.is_ok());
 });
 
 on_both_databases!(unknown_users_deactivated_users_and_wrong_passwords_take_the_same_time, |home| async move {
     let kit = Kit::new(home, &["--login-lockout-attempts", "0"]).await;
-    kit.register("ada").await;
-    let gone = kit.register("gone").await;
-    deactivate(&kit, &gone).await;
+    kit.register("ada").await.unwrap();
+    let gone = kit.register("gone").await.unwrap();
+    kit.deactivate(&gone).await;
     // Alternately, so that other load of the machine affects all three.
     let logins = ["ada", "nobody", "gone"];
     let mut times = logins.map(|_| Vec::new());
@@ -318,7 +253,7 @@ on_both_databases!(unknown_users_deactivated_users_and_wrong_passwords_take_the_
         for (login, times) in logins.iter().zip(&mut times) {
             let password = if *login == "gone" { PASSWORD } else { "wrong" };
             let start = std::time::Instant::now();
-            assert!(matches!(kit.login(login, password, ELSEWHERE).await, Err(Error::InvalidCredentials)));
+            assert!(matches!(kit.login_from(ELSEWHERE, login, password).await, Err(Error::InvalidCredentials)));
             times.push(start.elapsed());
         }
     }
@@ -330,12 +265,3 @@ on_both_databases!(unknown_users_deactivated_users_and_wrong_passwords_take_the_
         assert!(other * 2 >= known && other <= known * 2, "{known:?}, {unknown:?}, {inactive:?}");
     }
 });
-
-async fn deactivate(kit: &Kit, who: &SignedIn) {
-    use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
-    let transaction = kit.database.begin().await.unwrap();
-    let mut user = who.user.clone().into_active_model();
-    user.is_active = Set(false);
-    user.update(&transaction).await.unwrap();
-    transaction.commit().await.unwrap();
-}

@@ -1,5 +1,6 @@
 //! Self-service in the domain: concurrent calls, expiry, and calls by admins.
 
+use duologue::clock::IdGenerator;
 use duologue::domain::accounts::NewToken;
 use duologue::domain::input::Change;
 use duologue::domain::{Viewer, accounts::ProfileChanges};
@@ -19,7 +20,7 @@ fn is_wrong_password<T>(outcome: &Result<T>) -> bool {
 async fn reset_token(kit: &Kit, user: UserId) -> String {
     let transaction = kit.database.begin().await.unwrap();
     let reset = kit.accounts.issue_password_reset(&transaction, user).await.unwrap();
-    assert_eq!(reset.expires_at, kit.clock.now() + TimeDelta::hours(1));
+    assert_eq!(reset.expires_at, kit.now() + TimeDelta::hours(1));
     transaction.commit().await.unwrap();
     reset.token
 }
@@ -34,7 +35,7 @@ async fn leave(kit: &Kit, who: &SignedIn) -> Result<UserId> {
 }
 
 on_both_databases!(one_of_two_admins_that_leave_concurrently_stays, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let (ada, eve) = (admin(&kit, "ada").await, admin(&kit, "eve").await);
     let (one, two) = tokio::join!(leave(&kit, &ada), leave(&kit, &eve));
     let refused = [&one, &two].into_iter().filter(|outcome| matches!(outcome, Err(Error::Conflict { .. }))).count();
@@ -42,13 +43,13 @@ on_both_databases!(one_of_two_admins_that_leave_concurrently_stays, |home| async
     let (gone, stays) = if one.is_ok() { (ada, eve) } else { (eve, ada) };
     assert!(gone.viewer.session_ended.is_cancelled() && !stays.viewer.session_ended.is_cancelled());
     assert!(matches!(leave(&kit, &stays).await, Err(Error::Conflict { .. })));
-    assert!(kit.who(&stays.access_token).await.viewer().is_ok(), "a refusal changes nothing");
+    assert!(kit.requester(&stays.access_token).await.viewer().is_ok(), "a refusal changes nothing");
     let third = kit.register("ida").await.unwrap();
     assert!(leave(&kit, &third).await.is_ok(), "a user who is not an admin can always leave");
 });
 
 on_both_databases!(a_password_reset_works_once_and_ends_every_session, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     let reset =
         async |token: &str, password: &str| kit.accounts.reset_password(token, password.to_owned(), &client()).await;
@@ -83,21 +84,21 @@ on_both_databases!(a_password_reset_works_once_and_ends_every_session, |home| as
 });
 
 on_both_databases!(a_password_change_keeps_personal_access_tokens_and_a_reset_revokes_them, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let (ada, eve) = (kit.register("ada").await.unwrap(), kit.register("eve").await.unwrap());
     let new = || NewToken { name: "ci".into(), scopes: vec![TokenScope::Write], expires_at: None };
     let make = async |viewer: &Viewer| kit.accounts.create_token(viewer, new(), &client()).await;
     let (mut secrets, mut holders) = (Vec::new(), Vec::new());
     for _ in 0..2 {
         let (_, secret) = make(&ada.viewer).await.unwrap();
-        holders.push(kit.who(&secret).await);
+        holders.push(kit.requester(&secret).await);
         secrets.push(secret);
     }
     let (_, others) = make(&eve.viewer).await.unwrap();
 
     kit.accounts.change_password(&ada.viewer, PASSWORD.into(), OTHER_PASSWORD.into(), &client()).await.unwrap();
     for (secret, holder) in secrets.iter().zip(&holders) {
-        assert!(kit.who(secret).await.viewer().is_ok(), "personal access tokens remain valid");
+        assert!(kit.requester(secret).await.viewer().is_ok(), "personal access tokens remain valid");
         assert!(!holder.viewer().unwrap().session_ended.is_cancelled());
     }
     let token = reset_token(&kit, ada.user.id).await;
@@ -106,7 +107,7 @@ on_both_databases!(a_password_change_keeps_personal_access_tokens_and_a_reset_re
         assert!(kit.is_dead(secret).await && holder.viewer().unwrap().session_ended.is_cancelled());
     }
     assert!(kit.accounts.tokens_of(&[ada.user.id]).await.unwrap().is_empty());
-    assert!(kit.who(&others).await.viewer().is_ok(), "the token of another user");
+    assert!(kit.requester(&others).await.viewer().is_ok(), "the token of another user");
     let late = make(&ada.viewer).await;
     assert!(matches!(late, Err(Error::Unauthenticated)), "a request of an ended session: {late:?}");
 
@@ -118,7 +119,7 @@ on_both_databases!(a_password_change_keeps_personal_access_tokens_and_a_reset_re
 });
 
 on_both_databases!(concurrent_sign_ins_with_the_old_password_end_with_the_password_change, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     let client = client();
     let change = kit.accounts.change_password(&ada.viewer, PASSWORD.into(), OTHER_PASSWORD.into(), &client);
@@ -136,15 +137,15 @@ async fn ids(kit: &Kit, viewer: &Viewer) -> Vec<SessionId> {
 }
 
 on_both_databases!(the_101st_session_ends_the_least_recently_used_one, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     let other = kit.register("eve").await.unwrap();
     let transaction = kit.database.begin().await.unwrap();
     let generator = IdGenerator::default();
     for minute in 1..=99 {
         let mut row = ada.session.clone();
-        row.id = SessionId(generator.next(kit.clock.now()));
-        row.last_used_at = kit.clock.now() + TimeDelta::minutes(minute);
+        row.id = SessionId(generator.next(kit.now()));
+        row.last_used_at = kit.now() + TimeDelta::minutes(minute);
         storage::sessions::insert(&transaction, row).await.unwrap();
     }
     transaction.commit().await.unwrap();
@@ -159,12 +160,12 @@ on_both_databases!(the_101st_session_ends_the_least_recently_used_one, |home| as
 });
 
 on_both_databases!(a_removed_permission_is_lost_immediately, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let (ada, eve) = (admin(&kit, "ada").await, admin(&kit, "eve").await);
     let scopes = |scopes: &[TokenScope]| NewToken { name: "ci".into(), scopes: scopes.to_vec(), expires_at: None };
     let make = async |kinds: &[TokenScope]| {
         let (_, secret) = kit.accounts.create_token(&ada.viewer, scopes(kinds), &client()).await.unwrap();
-        kit.who(&secret).await
+        kit.requester(&secret).await
     };
     let (reads, rules) = (make(&[TokenScope::Read]).await, make(&[TokenScope::Admin]).await);
     let permission = Permission::AuditRead;
@@ -176,7 +177,7 @@ on_both_databases!(a_removed_permission_is_lost_immediately, |home| async move {
     transaction.commit().await.unwrap();
     kit.accounts.roles_changed(Some(ada.user.id)).await;
     assert!(!ada.viewer.may(permission) && !rules.viewer().unwrap().may(permission), "who came before sees it too");
-    assert!(!kit.who(&ada.access_token).await.viewer().unwrap().may(permission));
+    assert!(!kit.requester(&ada.access_token).await.viewer().unwrap().may(permission));
     assert!(eve.viewer.may(permission));
 
     let transaction = kit.database.begin().await.unwrap();
@@ -187,35 +188,35 @@ on_both_databases!(a_removed_permission_is_lost_immediately, |home| async move {
 });
 
 on_both_databases!(a_personal_access_token_ends_at_its_expiry_and_with_its_user, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
-    let soon = kit.clock.now() + TimeDelta::minutes(5);
+    let soon = kit.now() + TimeDelta::minutes(5);
     let new = |expires_at| NewToken { name: "ci".into(), scopes: vec![TokenScope::Write], expires_at };
     let (row, short) = kit.accounts.create_token(&ada.viewer, new(Some(soon)), &client()).await.unwrap();
     let (_, long) = kit.accounts.create_token(&ada.viewer, new(None), &client()).await.unwrap();
     assert!(short.starts_with("duo_pat_") && short != long);
     assert_ne!(row.token_hash, short.as_bytes());
-    let past = kit.accounts.create_token(&ada.viewer, new(Some(kit.clock.now())), &client()).await;
+    let past = kit.accounts.create_token(&ada.viewer, new(Some(kit.now())), &client()).await;
     assert!(matches!(past, Err(Error::Invalid(_))));
-    let who = kit.who(&short).await;
+    let who = kit.requester(&short).await;
     assert_eq!(who.viewer().unwrap().token_expires_at, Some(soon));
     assert_eq!(kit.accounts.current_session(&who).await.unwrap(), None);
     kit.tracker.close();
     kit.tracker.wait().await;
     let used = kit.accounts.token(&ada.viewer, row.id).await.unwrap().unwrap();
-    assert_eq!(used.last_used_at, Some(kit.clock.now()));
+    assert_eq!(used.last_used_at, Some(kit.now()));
     kit.advance(TimeDelta::minutes(5));
     assert!(kit.is_dead(&short).await, "at once, whatever is remembered");
     kit.accounts.delete_expired().await.unwrap();
     assert_eq!(kit.accounts.token(&ada.viewer, row.id).await.unwrap(), None);
 
-    let who = kit.who(&long).await;
+    let who = kit.requester(&long).await;
     leave(&kit, &ada).await.unwrap();
     assert!(who.viewer().unwrap().session_ended.is_cancelled() && kit.is_dead(&long).await);
 });
 
 on_both_databases!(one_of_two_concurrent_renames_gets_the_username, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let (ada, eve) = (kit.register("ada").await.unwrap(), kit.register("eve").await.unwrap());
     let rename = async |who: &SignedIn| {
         let changes = ProfileChanges { username: Change::Set("Grace".into()), ..ProfileChanges::default() };
@@ -229,7 +230,7 @@ on_both_databases!(one_of_two_concurrent_renames_gets_the_username, |home| async
 });
 
 on_both_databases!(security_events_of_an_account_are_in_the_audit_log, |home| async move {
-    let kit = Kit::new(home).await;
+    let kit = Kit::new(home, &[]).await;
     let ada = kit.register("ada").await.unwrap();
     let viewer = &ada.viewer;
     let wrong = kit.accounts.change_password(viewer, "wrong".into(), OTHER_PASSWORD.into(), &client()).await;

@@ -1,5 +1,6 @@
 //! Shared code of the tests: servers, clients, databases, and faults.
 
+pub(crate) mod accounts;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod database;
