@@ -9,9 +9,9 @@ use duologue::domain::accounts::{SignedIn, account_of};
 use duologue::domain::{Error, FieldErrorCode, Requester, Result};
 use duologue::entity::enums::Permission;
 
-use crate::support::accounts::{Kit, client, new_user, registration};
 use crate::support::client::PASSWORD;
 use crate::support::database::on_both_databases;
+use crate::support::kit::{Kit, client, new_user, registration};
 
 mod refreshing;
 mod self_service;

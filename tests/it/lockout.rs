@@ -9,9 +9,9 @@ use duologue::domain::{Error, Result};
 use duologue::entity::user;
 use duologue::storage::audit::{self, Filter};
 
-use crate::support::accounts::{HOME, Kit, client_at, new_user};
 use crate::support::client::PASSWORD;
 use crate::support::database::on_both_databases;
+use crate::support::kit::{HOME, Kit, client_at, new_user};
 
 const OTHER_PASSWORD: &str = "41 lanterns counted by a velvet otter";
 const ELSEWHERE: &str = "198.51.100.9";
@@ -111,8 +111,7 @@ on_both_databases!(concurrent_attempts_on_many_nodes_get_no_more_results_than_se
     let kit = Kit::new(home, &["--login-lockout-attempts", "2"]).await;
     let ada = kit.register("ada").await.unwrap();
     // Each node hashes independently, so the attempts are counted concurrently.
-    let nodes: Vec<Accounts> =
-        (0..6).map(|_| kit.another_node(&["--login-lockout-attempts", "2"])).collect();
+    let nodes: Vec<Accounts> = (0..6).map(|_| kit.another_node(&["--login-lockout-attempts", "2"])).collect();
     let told = |outcomes: &[Result<()>]| {
         outcomes.iter().filter(|outcome| matches!(outcome, Err(Error::InvalidCredentials))).count()
     };

@@ -1,10 +1,10 @@
 //! Shared code of the tests: servers, clients, databases, and faults.
 
-pub(crate) mod accounts;
 pub(crate) mod client;
 pub(crate) mod command;
 pub(crate) mod database;
 pub(crate) mod disk;
+pub(crate) mod kit;
 pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod server;
