@@ -74,12 +74,17 @@ impl Lifecycle {
         });
     }
 
+    fn announce(&self, signal: &str) {
+        let seconds = self.grace.as_secs();
+        tracing::info!("{signal} received; waiting up to {seconds} s for running replies; a second signal stops them");
+    }
+
     /// Waits for the first signal or a failed vital task, then for all tasks to end. Returns the exit code.
     pub async fn run_until_stopped(mut self) -> ExitCode {
         tokio::select! {
             () = self.soft.cancelled() => {}
-            _ = self.terminate.recv() => tracing::info!("SIGTERM received; shutting down gracefully"),
-            _ = self.interrupt.recv() => tracing::info!("SIGINT received; shutting down gracefully"),
+            _ = self.terminate.recv() => self.announce("SIGTERM"),
+            _ = self.interrupt.recv() => self.announce("SIGINT"),
         }
         self.soft.cancel();
         self.tracker.close();

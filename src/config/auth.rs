@@ -125,7 +125,7 @@ impl AuthSettings {
     pub(super) fn validate_for_production(&self) -> Result<(), SettingError> {
         let accepted = "at least 32 random bytes in production (run `openssl rand -base64 32`)";
         let Some(secrets) = &self.jwt_secret else {
-            return Err(SettingError::new("JWT_SECRET", "", accepted));
+            return Err(SettingError::missing("JWT_SECRET", accepted));
         };
         if secrets.iter().any(is_guessable) {
             return Err(SettingError::secret("JWT_SECRET", accepted));
@@ -283,8 +283,8 @@ mod tests {
         for weak in ["admin123", "password1", "admin@example.com"] {
             let error = with(weak).validate_for_production().unwrap_err();
             assert_eq!(
-                (error.variable.as_str(), error.value.as_str()),
-                ("DEFAULT_ADMIN_PASSWORD", "[secret]"),
+                (error.variable.as_str(), error.problem.as_str()),
+                ("DEFAULT_ADMIN_PASSWORD", ": [secret] is not accepted"),
                 "{weak}"
             );
         }

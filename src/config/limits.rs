@@ -1,4 +1,4 @@
-//! Settings for the limits of a request.
+//! Settings for the limits of connections, requests and documents.
 
 use std::time::Duration;
 

@@ -80,12 +80,12 @@ impl Settings {
 
 /// An invalid setting, displayed as one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{variable}: {value} is not accepted; it must be {accepted}")]
+#[error("{variable}{problem}; it must be {accepted}")]
 pub struct SettingError {
     /// The environment variable, even if the value came from its flag.
     pub variable: String,
-    /// The value in quotation marks, or a placeholder for a secret.
-    pub value: String,
+    /// The problem, after the name of the variable.
+    pub problem: String,
     /// A description of the accepted values.
     pub accepted: String,
 }
@@ -94,11 +94,16 @@ impl SettingError {
     /// For a setting whose value may be shown.
     pub fn new(variable: impl Into<String>, value: &str, accepted: impl Into<String>) -> Self {
         // Debug quotes and escapes line breaks, so the error stays on one line.
-        Self { variable: variable.into(), value: format!("{value:?}"), accepted: accepted.into() }
+        Self { variable: variable.into(), problem: format!(": {value:?} is not accepted"), accepted: accepted.into() }
     }
 
     /// For a setting whose value is secret.
     pub fn secret(variable: impl Into<String>, accepted: impl Into<String>) -> Self {
-        Self { variable: variable.into(), value: "[secret]".to_owned(), accepted: accepted.into() }
+        Self { variable: variable.into(), problem: ": [secret] is not accepted".to_owned(), accepted: accepted.into() }
+    }
+
+    /// For a setting that is required and not set.
+    pub fn missing(variable: impl Into<String>, accepted: impl Into<String>) -> Self {
+        Self { variable: variable.into(), problem: " is not set".to_owned(), accepted: accepted.into() }
     }
 }

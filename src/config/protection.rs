@@ -48,8 +48,8 @@ impl ProtectionSettings {
     /// Checks rules across settings of this section.
     pub(super) fn validate(&self) -> Result<(), SettingError> {
         match (&self.tls_cert, &self.tls_key) {
-            (Some(_), None) => Err(SettingError::new("TLS_KEY", "", "set together with TLS_CERT")),
-            (None, Some(_)) => Err(SettingError::new("TLS_CERT", "", "set together with TLS_KEY")),
+            (Some(_), None) => Err(SettingError::missing("TLS_KEY", "set together with TLS_CERT")),
+            (None, Some(_)) => Err(SettingError::missing("TLS_CERT", "set together with TLS_KEY")),
             _ => Ok(()),
         }
     }

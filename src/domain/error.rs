@@ -9,7 +9,7 @@ use crate::storage::failure::is_outage;
 /// The time after which a client may retry when the database is unavailable.
 const DATABASE_RETRY: Duration = Duration::from_secs(1);
 
-/// The time after which a client may repeat a subscription that was too slow.
+/// The time after which a client may repeat a subscription whose events were read too slowly.
 const SUBSCRIPTION_RETRY: Duration = Duration::from_secs(1);
 
 /// The result of a domain function.
@@ -50,8 +50,8 @@ pub enum Error {
         /// The time after which a retry may succeed.
         retry_after: Option<Duration>,
     },
-    /// Too many failed sign-ins.
-    #[error("Too many failed sign-ins. Try again later, or sign in from a network that you have used before.")]
+    /// Too many wrong passwords, at sign-ins or as the current password.
+    #[error("Too many wrong passwords. Try again later.")]
     LockedOut {
         /// The time after which a retry may succeed.
         retry_after: Duration,
@@ -84,9 +84,9 @@ impl Error {
         Self::Invalid(vec![FieldError::new(field, code, message)])
     }
 
-    /// A subscription whose reader is too slow.
+    /// A subscription whose events are read too slowly.
     pub fn lagged() -> Self {
-        let message = "The subscription was too slow, and changes were missed. Subscribe again, and query again.";
+        let message = "The events were read too slowly, so changes were missed. Subscribe again, and query again.";
         Self::Unavailable { message, retry_after: Some(SUBSCRIPTION_RETRY) }
     }
 

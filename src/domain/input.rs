@@ -55,7 +55,11 @@ impl Checks {
         let is_blank = *length.start() > 0 && text.chars().all(char::is_whitespace);
         if is_blank || count < *length.start() {
             let code = if is_blank { FieldErrorCode::Required } else { FieldErrorCode::TooShort };
-            self.fail(path, code, format!("At least {} characters are required.", length.start()));
+            let message = match length.start() {
+                1 => "A value is required.".to_owned(),
+                least => format!("At least {least} characters are required."),
+            };
+            self.fail(path, code, message);
         } else if count > *length.end() {
             self.fail(path, FieldErrorCode::TooLong, format!("At most {} characters are allowed.", length.end()));
         }

@@ -32,7 +32,7 @@ impl BootFile {
         let locked = file.map_err(|cause| format!("cannot write to {data_dir:?}: {cause}"))?;
         match locked.try_lock() {
             Ok(()) => Ok(Self { locked }),
-            Err(TryLockError::WouldBlock) => Err(format!("another server uses {data_dir:?}")),
+            Err(TryLockError::WouldBlock) => Err(format!("another server uses {data_dir:?}, or is still stopping")),
             Err(TryLockError::Error(cause)) => Err(format!("cannot lock {data_dir:?}: {cause}")),
         }
     }
@@ -65,7 +65,7 @@ mod tests {
         let first = BootFile::lock(directory.path()).unwrap();
         assert_eq!(first.replace(one).unwrap(), None);
         let refused = BootFile::lock(directory.path()).unwrap_err();
-        assert_eq!(refused, format!("another server uses {:?}", directory.path()));
+        assert_eq!(refused, format!("another server uses {:?}, or is still stopping", directory.path()));
         drop(first);
         // A start that fails before it writes its id does not hide the predecessor.
         drop(BootFile::lock(directory.path()).unwrap());

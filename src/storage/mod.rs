@@ -276,7 +276,9 @@ impl ServerLock {
         let file = file.map_err(|cause| format!("cannot write {path:?}: {cause}"))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: Some(file) }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(format!("another server uses the {location}")),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Err(format!("another server uses the {location}, or is still stopping"))
+            }
             Err(std::fs::TryLockError::Error(cause)) => Err(format!("cannot lock {path:?}: {cause}")),
         }
     }

@@ -57,7 +57,7 @@ const STARTS: &[Start<'_>] = &[
     ("", &[("DATABASE_URL", "sqlite::memory:")], SETTING, &["DATABASE_URL: [secret]", "sqlite:"]),
     ("", &[("JWT_SECRET", "short")], SETTING, &["JWT_SECRET: [secret]", "at least 32 bytes"]),
     ("", &[("SECRET_KEY", "short")], SETTING, &["[secret]", "at least 32 bytes"]),
-    ("", &[("ENVIRONMENT", "production")], SETTING, &["JWT_SECRET: \"\"", "openssl rand"]),
+    ("", &[("ENVIRONMENT", "production")], SETTING, &["JWT_SECRET is not set", "openssl rand"]),
     (
         "",
         &[("ENVIRONMENT", "production"), ("JWT_SECRET", "your-secret-key-change-in-production")],
@@ -65,8 +65,8 @@ const STARTS: &[Start<'_>] = &[
         &["JWT_SECRET: [secret]", "random bytes in production"],
     ),
     ("", &[("DEFAULT_ADMIN_PASSWORD", "short")], SETTING, &["DEFAULT_ADMIN_PASSWORD: [secret]", "8 to 128"]),
-    ("", &[("TLS_CERT", "cert.pem")], SETTING, &["TLS_KEY: \"\"", "together with TLS_CERT"]),
-    ("", &[("TLS_KEY", "key.pem")], SETTING, &["TLS_CERT: \"\"", "together with TLS_KEY"]),
+    ("", &[("TLS_CERT", "cert.pem")], SETTING, &["TLS_KEY is not set", "together with TLS_CERT"]),
+    ("", &[("TLS_KEY", "key.pem")], SETTING, &["TLS_CERT is not set", "together with TLS_KEY"]),
     ("", &[("TLS_CERT", "cert.pem"), ("TLS_KEY", "key.pem")], SETTING, &["TLS_CERT: \"cert.pem\"", "No such file"]),
     ("", &[("TLS_CERT", "text.db"), ("TLS_KEY", "file")], SETTING, &["TLS_CERT: \"text.db\"", "contains none"]),
     ("", &[("MODELS_FILE", "missing.toml")], SETTING, &["MODELS_FILE=missing.toml"]),
@@ -206,9 +206,9 @@ fn a_second_server_names_what_the_first_one_uses() {
             outcome.complaint().to_owned()
         };
         tokio::task::spawn_blocking(move || {
-            assert_eq!(attempt(None, "./data", &[]), "DATA_DIR: another server uses \"./data\"");
+            assert_eq!(attempt(None, "./data", &[]), "DATA_DIR: another server uses \"./data\", or is still stopping");
             let file = url.strip_prefix("sqlite:").unwrap();
-            let told = format!("DATABASE_URL: another server uses the SQLite file {file:?}");
+            let told = format!("DATABASE_URL: another server uses the SQLite file {file:?}, or is still stopping");
             assert_eq!(attempt(Some(&url), "./other", &[]), told);
             assert_eq!(attempt(Some(&url), "./other", &["migrate", "fresh", "--yes"]), told);
         })

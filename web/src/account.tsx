@@ -158,7 +158,9 @@ async function enter(query: string, input: Record<string, unknown>): Promise<Pro
         if (name in input) problems.fields.set(name, [...(problems.fields.get(name) ?? []), field.message]);
         else problems.other.push(field.message);
       }
-      if (!fields.length) problems.other.push(message + retry(extensions?.["retryAfterSeconds"]));
+      const isWrong = extensions?.["code"] === "INVALID_CREDENTIALS";
+      const shown = isWrong ? "The username, e-mail address or password is wrong." : message;
+      if (!fields.length) problems.other.push(shown + retry(extensions?.["retryAfterSeconds"]));
     }
     if (!result.errors?.length) problems.other.push("The response of the server contains no tokens.");
   } catch (error) {

@@ -30,8 +30,8 @@ export const examples: Tab[] = [
   tab(characters),
   tab(sendMessage, {
     input: {
-      newChat: { characterId: "{{character}}", modelId: "{{model}}", title: "First words" },
       content: "Tell me about the sea.",
+      newChat: { characterId: "{{character}}", modelId: "{{model}}", title: "First words" },
     },
   }),
   tab(reply, { messageId: "{{reply}}", after: 0 }),

@@ -1,4 +1,6 @@
+import { useGraphiQL } from "@graphiql/react";
 import { GraphiQL } from "graphiql";
+import { useEffect } from "react";
 import { Account } from "./account";
 import { examples } from "./examples";
 import { fetcher } from "./fetcher";
@@ -35,10 +37,18 @@ export function Playground() {
         >
           <GraphiQL.Logo>{null}</GraphiQL.Logo>
           <GraphiQL.Footer>
+            <WrappedLines />
             <ReplyPanel />
           </GraphiQL.Footer>
         </GraphiQL>
       </main>
     </>
   );
+}
+
+/** Wraps the long lines of operations, so that narrow editors show whole comments. */
+function WrappedLines() {
+  const editor = useGraphiQL(({ queryEditor }) => queryEditor);
+  useEffect(() => editor?.updateOptions({ wordWrap: "on" }), [editor]);
+  return null;
 }

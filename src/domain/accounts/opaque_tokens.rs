@@ -1,5 +1,5 @@
-//! Opaque tokens: random texts that are shown once and stored only as a hash. The hash needs neither salt nor a slow
-//! function, because 256 random bits cannot be guessed.
+//! The texts of personal access tokens and of password reset tokens: random, shown once, and stored only as a hash. The
+//! hash needs neither salt nor a slow function, because 256 random bits cannot be guessed.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -49,7 +49,7 @@ impl Session {
         DateTime(self.row.last_used_at)
     }
 
-    /// The time when the session expires unless it is refreshed before.
+    /// The time when the session ends, unless `refreshSession` is called before.
     async fn expires_at(&self) -> DateTime {
         DateTime(self.row.expires_at)
     }

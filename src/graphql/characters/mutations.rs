@@ -47,7 +47,8 @@ pub struct UpdateCharacterInput {
     description: MaybeUndefined<String>,
     /// The URL of the character's picture.
     avatar_url: MaybeUndefined<String>,
-    /// The character's first message in a new chat. Existing chats are not changed.
+    /// The character's first message in a new chat. At most 8,000 characters; null removes it. Existing chats are not
+    /// changed.
     greeting: MaybeUndefined<String>,
     /// The instructions to the model. They apply to the next replies of all chats with the character. Cannot be null.
     system_prompt: MaybeUndefined<String>,

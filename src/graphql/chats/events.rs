@@ -32,7 +32,7 @@ pub enum ChatEvent {
     MessageRemoved(MessageRemoved),
 }
 
-/// The subscription is active: every later change is sent as an event. Always the first event. Sent again after a gap;
+/// The subscription is active: every later change is sent as an event. Always the first event. Sent again if the server may have missed changes;
 /// query again whenever it is received.
 #[derive(Debug, SimpleObject)]
 pub struct EventsStarted {
@@ -129,7 +129,7 @@ pub struct ChatSubscriptions;
 impl ChatSubscriptions {
     /// The changes of one chat, or of all of the viewer's chats, from all devices. EventsStarted is the first event of
     /// every subscription, including after a reconnect: a client that queries when it receives EventsStarted misses
-    /// nothing. EventsStarted may be sent again later, after a gap on the server side; the client then queries again.
+    /// nothing. EventsStarted is sent again if the server may have missed changes; the client then queries again.
     /// Events can be repeated, their order is not defined, and repeated changes of an object can be merged into one
     /// event. An event whose object no longer exists is not sent. A subscriber that reads too slowly is ended with
     /// UNAVAILABLE.

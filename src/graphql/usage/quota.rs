@@ -1,4 +1,4 @@
-//! Quotas.
+//! The type `Quota`: the monthly limits of a user and their usage.
 
 use async_graphql::SimpleObject;
 

@@ -1,4 +1,4 @@
-//! Statistics.
+//! The types of statistics: totals of a user and of the system, and the buckets of a usage series.
 
 use async_graphql::{Enum, ID, Object, SimpleObject};
 

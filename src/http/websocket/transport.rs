@@ -1,4 +1,5 @@
-//! Reads and writes a WebSocket concurrently: unread output never blocks the server.
+//! Reads and writes a WebSocket concurrently: a client that does not read its output does not stop the reading of its
+//! input.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;

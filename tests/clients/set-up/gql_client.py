@@ -1,4 +1,7 @@
-"""PyPI gql (pip install "gql[aiohttp,websockets]"): sends a message, and reads the reply through lost connections."""
+"""PyPI gql (pip install "gql[aiohttp,websockets]"): sends a message, and reads the reply through lost connections.
+
+python gql_client.py http://127.0.0.1:8000/graphql ACCESS_TOKEN
+"""
 
 import asyncio
 import json

@@ -1,7 +1,7 @@
 // graphql-ws only: the smallest client that handles lost connections, expired tokens and restarts of the server.
 
 import { createClient } from "graphql-ws";
-import WebSocket from "ws"; // Not needed in browsers and in Node 22 or later.
+import WebSocket from "ws"; // In browsers and Node 22 or later, remove this line and `webSocketImpl`.
 
 import { REPLY, add } from "./reply.mjs";
 

@@ -8,11 +8,16 @@ export class Session {
   #url;
   #tokens;
   #refreshing;
+  #onTokens;
 
-  /** `tokens`: the payload of `register` or `login`. */
-  constructor(url, tokens) {
+  /**
+   * `tokens`: the payload of `register` or `login`, or stored tokens. `onTokens` is called with each new pair; a page
+   * that stores the tokens survives a reload with it.
+   */
+  constructor(url, tokens, onTokens = () => {}) {
     this.#url = url;
     this.#tokens = tokens;
+    this.#onTokens = onTokens;
   }
 
   /** Returns a valid access token, refreshed if necessary. Call it before each request, and do not store the result. */
@@ -48,5 +53,6 @@ export class Session {
     const { data, errors } = await response.json();
     if (!data?.refreshSession) throw new Error(errors?.[0]?.message ?? "The session has ended: sign in again.");
     this.#tokens = data.refreshSession;
+    this.#onTokens(this.#tokens);
   }
 }
