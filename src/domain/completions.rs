@@ -22,6 +22,7 @@ use crate::llm::registry::{Model, Registry};
 use crate::llm::{CompletionRequest, Event, ProviderError, Usage};
 use crate::metrics::Metrics;
 use crate::storage::{self, Database};
+use crate::traces::Traces;
 
 /// The most calls at once. Further ones wait.
 const MAX_CALLS: usize = 16;
@@ -63,6 +64,8 @@ pub struct Completions {
     pub models: Arc<Registry>,
     /// Counts errors of providers.
     pub metrics: Metrics,
+    /// Starts the spans of the calls.
+    pub traces: Traces,
     /// Cancels all calls.
     pub stop: CancellationToken,
     /// The calls that may still begin. See [`slots`].
@@ -112,7 +115,8 @@ impl Completions {
             return None;
         };
         let mut call = Call::new(first, self.clock.now());
-        let outcome = self.stop.run_until_cancelled(call.run(chain, build, self.metrics.clone())).await;
+        let outcome =
+            self.stop.run_until_cancelled(call.run(chain, build, self.metrics.clone(), self.traces.clone())).await;
         let entry = call.entry(&outcome, kind, &chat, self.ids.next(call.started_at));
         if let Err(cause) = self.record(entry).await {
             tracing::warn!(
@@ -190,10 +194,11 @@ impl Call {
         chain: Vec<Arc<Model>>,
         build: impl Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
         metrics: Metrics,
+        traces: Traces,
     ) -> Result<bool, ProviderError> {
         let build = Arc::new(build);
         let for_model = Arc::clone(&build);
-        let mut events = pin!(driver::stream(chain, move |model| for_model(model), POLICY, metrics));
+        let mut events = pin!(driver::stream(chain, move |model| for_model(model), POLICY, metrics, traces));
         while let Some(event) = events.next().await {
             match event? {
                 DriverEvent::Attempt(model) => {
