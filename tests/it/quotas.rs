@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, SEND, User, sent, text};
 use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::provider::{Answer, FakeProvider, Purpose, completion};
 use crate::support::server::Setup;
 use crate::support::staff::{root, with_admin};
 
@@ -221,5 +222,45 @@ on_both_databases!(limits_come_from_the_user_or_the_most_generous_role, |databas
     assert_eq!((entries.len(), &entries[0]["subjectId"]), (3, &json!(ada.id)));
     let wanted = json!({ "costLimit": 5, "tokenLimit": null, "before": { "costLimit": null, "tokenLimit": null } });
     assert_eq!(entries[2]["detail"], wanted);
+    server.stop().await;
+});
+
+on_both_databases!(titles_and_summaries_need_room_in_the_quota, |database| async move {
+    let provider = FakeProvider::scripted(2_000, |request| {
+        let is_held = request["messages"].as_array().unwrap().iter().any(|message| message["content"] == "Hold");
+        match Purpose::of(request) {
+            Purpose::Reply if is_held => Answer::Held(completion(&"word ".repeat(1_200))),
+            _ => Answer::Events(completion("Because of the air.")),
+        }
+    })
+    .await;
+    let setup = with_admin(Setup::new(&database)).with("MODELS_FILE", provider.models_file());
+    let server = setup.start().await;
+    let (admin, ada) = (root(&server).await, server.sign_up("ada").await);
+    let background = || provider.requests(Purpose::Title).len() + provider.requests(Purpose::Summary).len();
+    let ask = |content: &'static str| {
+        let ada = ada.clone();
+        async move { ada.send(json!({ "newChat": { "modelId": "fake/model" }, "content": content })).await }
+    };
+    // The quota is used up while the reply is written.
+    let sent = ask("Hold").await;
+    provider.has_got(Purpose::Reply, 1).await;
+    set_quota(&admin, &ada, json!({ "tokenLimit": 1 })).await;
+    provider.release();
+    assert_eq!(ada.ended(&sent.reply).await, "COMPLETE");
+    let start = std::time::Instant::now();
+    let refusals = || server.log().iter().filter(|line| line.contains("the quota has no room")).count();
+    while refusals() < 2 {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:#?}", server.log());
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(background(), 0, "neither a title nor a summary");
+    let chat = ada.data("query($id: ID!) { chat(id: $id) { title } }", json!({ "id": sent.chat })).await;
+    assert_eq!(chat["chat"]["title"], "Hold", "the excerpt");
+
+    set_quota(&admin, &ada, json!({ "tokenLimit": 1_000_000 })).await;
+    let sent = ask("Go").await;
+    assert_eq!(ada.ended(&sent.reply).await, "COMPLETE");
+    provider.has_got(Purpose::Title, 1).await;
     server.stop().await;
 });
