@@ -117,6 +117,49 @@ on_both_databases!(concurrent_replies_do_not_exceed_a_quota_together, |database|
     server.stop().await;
 });
 
+on_both_databases!(nothing_stays_reserved_after_a_kill_during_the_sends, |database| async move {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = with_models(with_admin(Setup::new(&database)), &folder);
+    let server = setup.start().await;
+    let (admin, ada) = (root(&server).await, server.sign_up("ada").await);
+    set_quota(&admin, &ada, json!({ "tokenLimit": 10_500 })).await;
+    let input = |key: String| json!({ "newChat": { "modelId": "limited" }, "content": "Hello", "idempotencyKey": key });
+    let ask = |number: usize| {
+        let (ada, input) = (ada.clone(), input(format!("k{number}")));
+        async move { ada.try_send(input).await }
+    };
+    // The kill comes while sends are in work: some have started replies, others have no answer yet.
+    let sends = tokio::task::JoinSet::from_iter((0..50).map(ask));
+    let start = std::time::Instant::now();
+    while reservations(&database).await == 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "no reply starts");
+    }
+    server.kill().await;
+    let answers = sends.join_all().await;
+    let started = answers.iter().flatten().filter(|answer| answer.0["errors"].is_null()).count();
+    assert!(started <= 10, "{started}");
+
+    let server = setup.start().await;
+    released(&database).await;
+    let here = ada.at(server.address);
+    let used = quota(&here).await["tokensUsed"].as_i64().unwrap();
+    assert!(used < 500, "no reply had text: {used}");
+    // Exactly the allowed number of replies starts. Keys of the first run return their replies, which have ended.
+    let again = join_all((0..50).map(|number| {
+        let (here, input) = (here.clone(), input(format!("a{number}")));
+        async move { here.run(SEND, json!({ "input": input })).await }
+    }))
+    .await;
+    let (started, refused): (Vec<_>, Vec<_>) = again.into_iter().partition(|answer| answer.0["errors"].is_null());
+    assert_eq!((started.len(), refused.len()), (10, 40));
+    assert!(refused.iter().all(|answer| answer.code() == "QUOTA_EXCEEDED"));
+    for one in started {
+        here.mutate("stopReply", "message { id }", json!({ "messageId": sent(one).reply })).await.data();
+    }
+    released(&database).await;
+    server.stop().await;
+});
+
 on_both_databases!(a_reply_is_settled_when_it_ends, |database| async move {
     let folder = tempfile::tempdir().unwrap();
     let server = with_models(with_admin(Setup::new(&database)), &folder).start().await;
