@@ -41,11 +41,13 @@ use crate::metrics::Metrics;
 use crate::storage::boot_file::BootFile;
 use crate::storage::migrations::{self, Step};
 use crate::storage::{Database, Location, ServerLock};
+use crate::traces::Traces;
 use crate::{jobs, llm};
 
 mod commands;
 mod console;
 mod measure;
+mod traces;
 
 pub use commands::{backup, create_user, health, migrate, schema};
 pub use console::start_log;
@@ -137,7 +139,9 @@ pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
     let (listener, address) = listen(&settings)?;
     let database = open(&url, &location, &settings).await?;
     tracing::info!("database: {location}");
-    let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle)?;
+    let boot = BootId(IdGenerator::default().next(SystemClock.now()));
+    let (export, traces) = traces::export(&settings.traces, boot)?.unzip();
+    let app = App::build(&settings, &secrets, &models, database.clone(), &lifecycle, boot, traces.unwrap_or_default())?;
     let predecessor = boot_file
         .replace(app.boot)
         .map_err(|cause| StartError::new("DATA_DIR: cannot write the file of the running server", cause))?;
@@ -159,6 +163,9 @@ pub async fn serve(settings: Settings) -> Result<ExitCode, StartError> {
     );
     let code = lifecycle.run_until_stopped().await;
     database.close().await;
+    if let Some(export) = export {
+        export.finish().await;
+    }
     Ok(code)
 }
 
@@ -187,6 +194,7 @@ struct App {
     boot: BootId,
     database: Database,
     metrics: Metrics,
+    traces: Traces,
     /// Requests, sockets, replies and data loaders, which the graceful shutdown waits for.
     work: TaskTracker,
 }
@@ -198,9 +206,10 @@ impl App {
         models: &ModelSettings,
         database: Database,
         lifecycle: &Lifecycle,
+        boot: BootId,
+        traces: Traces,
     ) -> Result<Self, StartError> {
         let (clock, ids): (Arc<dyn Clock>, Arc<IdGenerator>) = (Arc::new(SystemClock), Arc::default());
-        let boot = BootId(ids.next(clock.now()));
         let (work, metrics) = (TaskTracker::new(), Metrics::default());
         let failed = |cause| StartError::new("models", cause);
         let models = Arc::new(Registry::build(models, llm::http_client().map_err(failed)?).map_err(failed)?);
@@ -225,6 +234,7 @@ impl App {
                 ids: Arc::clone(&ids),
                 models: Arc::clone(&models),
                 metrics: metrics.clone(),
+                traces: traces.clone(),
                 stop: lifecycle.soft().clone(),
                 slots: completions::slots(),
             },
@@ -235,6 +245,7 @@ impl App {
             bus: Arc::clone(&bus),
             tracker: work.clone(),
             metrics: metrics.clone(),
+            traces: traces.clone(),
             hard_stop: lifecycle.hard().clone(),
         });
         let chats = Chats {
@@ -273,7 +284,7 @@ impl App {
         };
         let api = Api::new(state.clone(), document_limits(&settings.limits, settings.server.introspection));
         let api = api.map_err(|cause| StartError::new("schema", cause))?;
-        Ok(Self { api, state, clock, ids, boot, database, metrics, work })
+        Ok(Self { api, state, clock, ids, boot, database, metrics, traces, work })
     }
 
     /// Prepares the database before serving.
@@ -291,7 +302,7 @@ impl App {
 
     /// Starts all tasks that run until shutdown.
     fn start(self, settings: &Settings, lifecycle: &Lifecycle, listener: TcpListener, tls: Option<Tls>) {
-        let Self { api, state, clock, ids, boot: _, database, metrics, work } = self;
+        let Self { api, state, clock, ids, boot: _, database, metrics, traces, work } = self;
         let (soft, hard) = (lifecycle.soft().clone(), lifecycle.hard().clone());
         // The journal runs until the end of the last reply is saved.
         let rest = CancellationToken::new();
@@ -337,6 +348,7 @@ impl App {
             tracker: work.clone(),
             draining: soft.clone(),
             metrics,
+            traces,
             scrape,
             limits,
             playground: settings.server.playground,

@@ -9,7 +9,7 @@
 //!       domain/                      rules: permissions, effects, order
 //!         storage/ llm/ events/      access to the outside; independent of each other
 //!           entity/                  rows, ids, enums: plain data
-//! config/, clock, lifecycle, metrics on the same level as entity/
+//! config/, clock, lifecycle, metrics, traces on the same level as entity/
 //! ```
 
 pub mod app;
@@ -25,3 +25,4 @@ pub mod lifecycle;
 pub mod llm;
 pub mod metrics;
 pub mod storage;
+pub mod traces;

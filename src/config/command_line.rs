@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use super::{SettingError, Settings, env_file};
+use super::{SettingError, Settings, env_file, traces};
 
 /// Older names of variables, used if the newer name is not set.
 const ALIASES: [(&str, &str); 2] = [("JWT_SECRET", "SECRET_KEY"), ("ANTHROPIC_API_KEY", "CLAUDE_API_KEY")];
@@ -144,7 +144,8 @@ impl CommandLine {
         let mut line = Self::parse_from_parts(std::env::args_os(), |name| std::env::var_os(name))?;
         let in_environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let settings: Vec<String> = Self::command().get_arguments().filter_map(variable_of).collect();
-        let known: Vec<String> = settings.into_iter().chain(ALIASES.map(|(_, alias)| alias.to_owned())).collect();
+        let others = ALIASES.map(|(_, alias)| alias).into_iter().chain(traces::OTHER_SIGNALS);
+        let known: Vec<String> = settings.into_iter().chain(others.map(str::to_owned)).collect();
         line.warnings.extend(env_file::warnings(in_environment.chain(in_file), &known));
         Ok(line)
     }
@@ -374,9 +375,17 @@ mod tests {
     fn the_help_of_a_command_shows_only_its_settings() {
         let help = |arguments: &[&str]| parse(&[arguments, &["--help"]].concat(), &[]).unwrap_err().to_string();
         let all = help(&[]);
-        for heading in
-            ["Server:", "Database:", "Accounts:", "Models:", "Replies:", "Limits:", "Protection:", "Metrics:"]
-        {
+        for heading in [
+            "Server:",
+            "Database:",
+            "Accounts:",
+            "Models:",
+            "Replies:",
+            "Limits:",
+            "Protection:",
+            "Metrics:",
+            "Traces:",
+        ] {
             assert!(
                 all.contains(&format!("\n{heading}\n")) && help(&["serve"]).contains(heading),
                 "{heading} in {all}"

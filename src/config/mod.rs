@@ -12,6 +12,7 @@ pub mod models;
 pub mod protection;
 pub mod replies;
 pub mod server;
+pub mod traces;
 mod values;
 
 pub use auth::AuthSettings;
@@ -24,6 +25,7 @@ pub use models::Secret;
 pub use protection::{Origins, ProtectionSettings};
 pub use replies::ReplySettings;
 pub use server::{Environment, ServerSettings};
+pub use traces::TraceSettings;
 
 /// The settings of a process.
 #[derive(Debug, Clone, clap::Args)]
@@ -52,6 +54,9 @@ pub struct Settings {
     /// Metrics.
     #[command(flatten)]
     pub metrics: MetricsSettings,
+    /// Traces.
+    #[command(flatten)]
+    pub traces: TraceSettings,
 }
 
 impl Settings {
@@ -60,6 +65,7 @@ impl Settings {
         if self.server.environment == Environment::Production {
             self.auth.validate_for_production()?;
         }
+        self.traces.validate()?;
         self.protection.validate()
     }
 

@@ -13,8 +13,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::{Clock, IdGenerator};
+use crate::domain::Result;
 use crate::domain::tokens::{estimate_tokens, request_tokens, settled_usage};
-use crate::domain::{Result, usage};
+use crate::domain::usage::{self, quotas};
 use crate::entity::enums::{CallKind, FinishReason, MessageStatus, ReplyErrorCode};
 use crate::entity::{chat, ledger_entry};
 use crate::llm::driver::{self, DriverEvent, Policy};
@@ -22,6 +23,7 @@ use crate::llm::registry::{Model, Registry};
 use crate::llm::{CompletionRequest, Event, ProviderError, Usage};
 use crate::metrics::Metrics;
 use crate::storage::{self, Database};
+use crate::traces::Traces;
 
 /// The most calls at once. Further ones wait.
 const MAX_CALLS: usize = 16;
@@ -63,6 +65,8 @@ pub struct Completions {
     pub models: Arc<Registry>,
     /// Counts errors of providers.
     pub metrics: Metrics,
+    /// Starts the spans of the calls.
+    pub traces: Traces,
     /// Cancels all calls.
     pub stop: CancellationToken,
     /// The calls that may still begin. See [`slots`].
@@ -96,8 +100,8 @@ impl Completions {
         self.models.chain(model_id).into_iter().filter(|model| !model.is_demo).collect()
     }
 
-    /// The text from the chat's model or, if it fails, from a fallback. None if no model is available, if the call
-    /// failed, or if the server stops.
+    /// The text from the chat's model or, if it fails, from a fallback. None if no model is available, if the quota of
+    /// the chat's owner has no room for the call, if the call failed, or if the server stops.
     pub async fn complete<B>(&self, task: Task<B>) -> Option<String>
     where
         B: Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
@@ -111,8 +115,12 @@ impl Completions {
             tracing::info!(?kind, chat = %chat.id, "background call not made: too many others, or shutdown");
             return None;
         };
+        if !self.has_room(&chat, &chain, &build(&first)).await {
+            return None;
+        }
         let mut call = Call::new(first, self.clock.now());
-        let outcome = self.stop.run_until_cancelled(call.run(chain, build, self.metrics.clone())).await;
+        let outcome =
+            self.stop.run_until_cancelled(call.run(chain, build, self.metrics.clone(), self.traces.clone())).await;
         let entry = call.entry(&outcome, kind, &chat, self.ids.next(call.started_at));
         if let Err(cause) = self.record(entry).await {
             tracing::warn!(
@@ -128,6 +136,32 @@ impl Completions {
                 None
             }
             None => None,
+        }
+    }
+
+    /// Whether the quota of the chat's owner has room for the call. A failure to find out is logged, and counts as no.
+    async fn has_room(&self, chat: &chat::Model, chain: &[Arc<Model>], request: &CompletionRequest) -> bool {
+        let start = quotas::Start {
+            user: chat.owner_id,
+            chain,
+            input_tokens: request_tokens(request),
+            max_output_tokens: request.max_output_tokens,
+            now: self.clock.now(),
+        };
+        match quotas::has_room(self.database.reader(), start).await {
+            Ok(true) => true,
+            Ok(false) => {
+                tracing::info!(gen_ai.conversation.id = %chat.id, "background call not made: the quota has no room");
+                false
+            }
+            Err(cause) => {
+                tracing::warn!(
+                    gen_ai.conversation.id = %chat.id,
+                    exception.message = &cause as &dyn std::error::Error,
+                    "background call not made: the quota is not known"
+                );
+                false
+            }
         }
     }
 
@@ -190,10 +224,11 @@ impl Call {
         chain: Vec<Arc<Model>>,
         build: impl Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
         metrics: Metrics,
+        traces: Traces,
     ) -> Result<bool, ProviderError> {
         let build = Arc::new(build);
         let for_model = Arc::clone(&build);
-        let mut events = pin!(driver::stream(chain, move |model| for_model(model), POLICY, metrics));
+        let mut events = pin!(driver::stream(chain, move |model| for_model(model), POLICY, metrics, traces));
         while let Some(event) = events.next().await {
             match event? {
                 DriverEvent::Attempt(model) => {

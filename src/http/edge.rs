@@ -24,6 +24,7 @@ use crate::http::rate_limit::{RateLimiter, Verdict};
 use crate::http::rate_limit_key::RateLimitKey;
 use crate::http::slots::Slots;
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 
 /// Authenticates a request by the value of its `Authorization` header. Called for every HTTP request, every
 /// `connection_init`, and every operation on a socket, so it must be cheap for credentials that were checked recently.
@@ -48,6 +49,8 @@ pub struct Edge<E> {
     pub draining: CancellationToken,
     /// Counts operations, sockets and subscriptions.
     pub metrics: Metrics,
+    /// Starts the spans of requests and operations.
+    pub traces: Traces,
     /// The settings of `/metrics`; none if it is off.
     pub scrape: Option<Scrape>,
     /// The limits.

@@ -31,6 +31,7 @@ mod security_headers;
 mod server;
 mod slots;
 mod tls;
+mod traces;
 mod websocket;
 
 pub use connections::Connections;

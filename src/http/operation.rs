@@ -18,12 +18,14 @@ use crate::http::concurrency::OperationPermit;
 use crate::http::cost::Cost;
 use crate::http::edge::Edge;
 use crate::http::parameters::Parameters;
-use crate::http::request_log;
+use crate::http::{request_log, traces};
 
 /// An operation of a valid document.
 pub(super) struct Operation {
     request: Request,
     pub(super) kind: OperationType,
+    /// The name, cut to a maximum length.
+    name: Option<String>,
     pub(super) cost: Cost,
     /// Limits and counts its use of resources.
     pub(super) budget: Arc<Budget>,
@@ -45,14 +47,15 @@ impl Operation {
         let document = documents.find(&parameters.query, &parameters.extensions)?;
         let operation = document.operation(parameters.operation_name.as_deref())?;
         let kind = operation.kind();
+        let name = operation.name().map(request_log::short);
         let cost = Cost::of(document.root_fields(operation));
-        request_log::record_operation(kind, operation.name());
+        request_log::record_operation(kind, name.as_deref());
         let budget = documents.budget();
         let mut request = Request::new(parameters.query).variables(parameters.variables).data(document);
         request = request.data(budget.clone());
         request.operation_name = parameters.operation_name;
         request.extensions = parameters.extensions;
-        Ok(Self { request, kind, cost, budget })
+        Ok(Self { request, kind, name, cost, budget })
     }
 }
 
@@ -71,18 +74,21 @@ impl<E: Executor> Edge<E> {
     pub(super) async fn execute(&self, operation: Operation, caller: Caller, permit: OperationPermit) -> Response {
         let request_id = caller.request_id;
         let is_mutation = operation.kind == OperationType::Mutation;
+        let trace = traces::operation(&self.traces, operation.kind, operation.name.as_deref(), request_id);
         let executor = self.executor.clone();
         let request = with_caller(operation.request, caller);
         let work = async move {
             let _permit = permit;
-            let outcome = AssertUnwindSafe(executor.execute(request)).catch_unwind().await;
-            outcome.map_or_else(
+            let outcome = AssertUnwindSafe(trace.within(executor.execute(request))).catch_unwind().await;
+            let response = outcome.map_or_else(
                 |_| panicked(request_id),
                 |mut response| {
                     finish(&mut response, request_id);
                     response
                 },
-            )
+            );
+            traces::ended(&trace, &response.errors);
+            response
         };
         let answer = if is_mutation {
             let work = self.tracker.spawn(work.in_current_span());
@@ -108,15 +114,20 @@ impl<E: Executor> Edge<E> {
     /// Executes a subscription. Errors of each event are finished; a panic in a resolver ends the stream with INTERNAL.
     pub(super) fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, Response> {
         let request_id = caller.request_id;
+        let trace = traces::operation(&self.traces, operation.kind, operation.name.as_deref(), request_id);
         let events = self.executor.execute_stream(with_caller(operation.request, caller), None);
         AssertUnwindSafe(events)
             .catch_unwind()
-            .map(move |event| match event {
-                Ok(mut response) => {
-                    finish(&mut response, request_id);
-                    response
-                }
-                Err(_) => panicked(request_id),
+            .map(move |event| {
+                let response = match event {
+                    Ok(mut response) => {
+                        finish(&mut response, request_id);
+                        response
+                    }
+                    Err(_) => panicked(request_id),
+                };
+                traces::ended(&trace, &response.errors);
+                response
             })
             .boxed()
     }

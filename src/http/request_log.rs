@@ -12,9 +12,11 @@ use axum::response::Response;
 use tracing::{Instrument as _, Span, field};
 
 use crate::domain::Requester;
+use crate::graphql::RequestId;
 use crate::graphql::error::code_of;
 use crate::http::edge::Shared;
-use crate::http::{client_ip, draining, security_headers};
+use crate::http::{client_ip, draining, security_headers, traces};
+use crate::traces::Span as TraceSpan;
 
 /// The maximum length of a path in the log, in characters.
 const MAX_PATH: usize = 200;
@@ -26,7 +28,7 @@ const MAX_NAME: usize = 64;
 /// (<https://opentelemetry.io/docs/specs/semconv/>).
 pub(super) async fn log<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
-    mut request: Request,
+    request: Request,
     next: Next,
 ) -> Response {
     let request_id = shared.new_request_id();
@@ -43,10 +45,15 @@ pub(super) async fn log<E: Send + Sync + 'static>(
         graphql.operation.name = field::Empty,
         user.id = field::Empty,
         error.type = field::Empty,
+        trace_id = field::Empty,
     );
-    let mut line = Line { span: span.clone(), start: Instant::now(), status: None, is_probe };
-    request.extensions_mut().insert(request_id);
-    let mut response = next.run(request).instrument(span).await;
+    let trace = match is_probe {
+        true => TraceSpan::default(),
+        false => traces::request(&shared.edge.traces, &request, request_id),
+    };
+    let work = trace.within(next.run(request_with_id(request, request_id)).instrument(span.clone()));
+    let mut line = Line { span, trace, start: Instant::now(), status: None, is_probe };
+    let mut response = work.await;
     line.status = Some(response.status());
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
@@ -56,14 +63,29 @@ pub(super) async fn log<E: Send + Sync + 'static>(
     response
 }
 
+fn request_with_id(mut request: Request, request_id: RequestId) -> Request {
+    request.extensions_mut().insert(request_id);
+    request
+}
+
 /// Records the type and the name of an operation in the current span.
 pub(super) fn record_operation(kind: OperationType, name: Option<&str>) {
     let span = Span::current();
     span.record("graphql.operation.type", field::display(kind));
     if let Some(name) = name {
-        // The parser restricts the characters of a name but not its length.
-        let name: String = name.chars().take(MAX_NAME).collect();
         span.record("graphql.operation.name", name);
+    }
+}
+
+/// The name of an operation, cut to a maximum length: the parser restricts its characters but not its length.
+pub(super) fn short(name: &str) -> String {
+    name.chars().take(MAX_NAME).collect()
+}
+
+/// Records the id of a trace in the current span.
+pub(super) fn record_trace(trace: &TraceSpan) {
+    if let Some(id) = trace.trace_id() {
+        Span::current().record("trace_id", id);
     }
 }
 
@@ -89,6 +111,7 @@ pub(super) fn seconds(start: Instant) -> f64 {
 /// Writes the log line when the request ends, even if the client disconnects before the response.
 struct Line {
     span: Span,
+    trace: TraceSpan,
     start: Instant,
     status: Option<StatusCode>,
     /// Health checks and scrapes are frequent, and logged at `debug`.
@@ -98,6 +121,9 @@ struct Line {
 impl Drop for Line {
     fn drop(&mut self) {
         let (parent, seconds) = (&self.span, seconds(self.start));
+        if let Some(status) = self.status {
+            traces::answered(&self.trace, status);
+        }
         match self.status.map(|status| status.as_u16()) {
             Some(status) if self.is_probe => tracing::debug!(
                 parent: parent,

@@ -14,6 +14,9 @@ use super::registry::Model;
 use super::{CompletionRequest, Event, EventStream, ProviderError, Usage};
 use crate::entity::enums::ReplyErrorCode;
 use crate::metrics::Metrics;
+use crate::traces::{Span, Traces};
+
+mod spans;
 
 /// The driver's timeouts and retries. The connect timeout is set in the HTTP client ([`super::http_client`]), the time
 /// limit for the first event in the model ([`Model::first_event`]).
@@ -58,15 +61,16 @@ pub enum DriverEvent {
 ///
 /// The stream always ends with [`Event::Finished`] or an error. Dropping it cancels the request. If all models fail,
 /// the error is that of the last one; for an empty chain it is [`ReplyErrorCode::ProviderUnavailable`]. `metrics` counts
-/// every error of a provider.
+/// every error of a provider, and every request has a span in `traces`.
 pub fn stream(
     chain: Vec<Arc<Model>>,
     build: impl Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
     policy: Policy,
     metrics: Metrics,
+    traces: Traces,
 ) -> impl Stream<Item = Result<DriverEvent, ProviderError>> + Send + 'static {
     let stage = Stage::NextModel(None);
-    let driver = Driver { chain: chain.into_iter(), build, policy, metrics, deadline: None, stage };
+    let driver = Driver { chain: chain.into_iter(), build, policy, metrics, traces, deadline: None, stage };
     stream::unfold(driver, |mut driver| async move { driver.next().await.map(|event| (event, driver)) })
 }
 
@@ -75,6 +79,7 @@ struct Driver<B> {
     build: B,
     policy: Policy,
     metrics: Metrics,
+    traces: Traces,
     /// Set when the first request is sent.
     deadline: Option<Instant>,
     stage: Stage,
@@ -84,10 +89,18 @@ enum Stage {
     /// Use the next model, or end with the last failure.
     NextModel(Option<Failure>),
     Ask(Arc<Model>),
-    /// A reply has started: first the buffered events, then the rest of the stream.
-    Read(Arc<Model>, VecDeque<Event>, EventStream),
+    /// A reply has started.
+    Read(Arc<Model>, Answer),
     Failed(ProviderError),
     Over,
+}
+
+/// The answer to a request: first the buffered events, then the rest of the stream.
+struct Answer {
+    held: VecDeque<Event>,
+    events: EventStream,
+    /// Ends with the answer.
+    span: Span,
 }
 
 /// An attempt that failed before a visible event, with the usage it reported.
@@ -115,7 +128,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
                     }
                 },
                 Stage::Ask(model) => match self.ask(&model).await {
-                    Ok((held, events)) => self.stage = Stage::Read(model, held, events),
+                    Ok(answer) => self.stage = Stage::Read(model, answer),
                     Err(failure) if self.may_hand_on(&failure.error) => self.stage = Stage::NextModel(Some(failure)),
                     Err(failure) => {
                         if let Some(event) = self.give_up(failure) {
@@ -123,14 +136,15 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
                         }
                     }
                 },
-                Stage::Read(model, mut held, mut events) => {
-                    let event = match held.pop_front() {
+                Stage::Read(model, mut answer) => {
+                    let event = match answer.held.pop_front() {
                         Some(event) => Ok(event),
-                        None => self.read(&mut events).await,
+                        None => self.read(&mut answer.events).await,
                     };
+                    spans::record(&answer.span, &event);
                     match &event {
                         Ok(Event::Finished(_)) => {}
-                        Ok(_) => self.stage = Stage::Read(model, held, events),
+                        Ok(_) => self.stage = Stage::Read(model, answer),
                         Err(error) => self.metrics.provider_error(&model.provider, error.code.name()),
                     }
                     return Some(event.map(DriverEvent::Event));
@@ -142,7 +156,7 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
     }
 
     /// Sends requests to one model as often as the policy allows, until there is a visible event.
-    async fn ask(&mut self, model: &Model) -> Result<(VecDeque<Event>, EventStream), Failure> {
+    async fn ask(&mut self, model: &Model) -> Result<Answer, Failure> {
         let mut tries = 0;
         loop {
             let failure = match self.begin(model).await {
@@ -166,8 +180,9 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
     }
 
     /// Sends the request once and reads up to the first visible event. Usage reported before it is included.
-    async fn begin(&mut self, model: &Model) -> Result<(VecDeque<Event>, EventStream), Failure> {
+    async fn begin(&mut self, model: &Model) -> Result<Answer, Failure> {
         let request = (self.build)(model);
+        let span = spans::start(&self.traces, model, &request);
         let until = self.end_of_wait(model.first_event);
         let mut usage = None;
         let beginning = async {
@@ -188,9 +203,14 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
         match outcome {
             Ok((event, events)) => {
                 let held = usage.map(Event::Usage).into_iter().chain([event]).collect();
-                Ok((held, events))
+                span.event("first event");
+                Ok(Answer { held, events, span })
             }
-            Err(error) => Err(Failure { error, usage }),
+            Err(error) => {
+                usage.into_iter().for_each(|usage| spans::record_usage(&span, usage));
+                span.fail(|| error.code.name().into());
+                Err(Failure { error, usage })
+            }
         }
     }
 

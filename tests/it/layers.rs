@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 7] = [
     &["graphql", "jobs"],
     &["domain"],
     &["storage", "llm", "events"],
-    &["entity", "config", "clock", "lifecycle", "metrics"],
+    &["entity", "config", "clock", "lifecycle", "metrics", "traces"],
 ];
 
 /// Modules of lower layers that a module must not import: resolvers import only the domain.

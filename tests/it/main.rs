@@ -50,6 +50,7 @@ mod stopping;
 mod storage;
 mod support;
 mod titles;
+mod traces;
 mod tree;
 mod tree_properties;
 mod two_clients;

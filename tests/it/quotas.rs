@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::{Client, SEND, User, sent, text};
 use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::provider::{Answer, FakeProvider, Purpose, completion};
 use crate::support::server::Setup;
 use crate::support::staff::{root, with_admin};
 
@@ -113,6 +114,49 @@ on_both_databases!(concurrent_replies_do_not_exceed_a_quota_together, |database|
     for one in again {
         here.mutate("stopReply", "message { id }", json!({ "messageId": one.reply })).await.data();
     }
+    server.stop().await;
+});
+
+on_both_databases!(nothing_stays_reserved_after_a_kill_during_the_sends, |database| async move {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = with_models(with_admin(Setup::new(&database)), &folder);
+    let server = setup.start().await;
+    let (admin, ada) = (root(&server).await, server.sign_up("ada").await);
+    set_quota(&admin, &ada, json!({ "tokenLimit": 10_500 })).await;
+    let input = |key: String| json!({ "newChat": { "modelId": "limited" }, "content": "Hello", "idempotencyKey": key });
+    let ask = |number: usize| {
+        let (ada, input) = (ada.clone(), input(format!("k{number}")));
+        async move { ada.try_send(input).await }
+    };
+    // The kill comes while sends are in work: some have started replies, others have no answer yet.
+    let sends = tokio::task::JoinSet::from_iter((0..50).map(ask));
+    let start = std::time::Instant::now();
+    while reservations(&database).await == 0 {
+        assert!(start.elapsed() < Duration::from_secs(30), "no reply starts");
+    }
+    server.kill().await;
+    let answers = sends.join_all().await;
+    let started = answers.iter().flatten().filter(|answer| answer.0["errors"].is_null()).count();
+    assert!(started <= 10, "{started}");
+
+    let server = setup.start().await;
+    released(&database).await;
+    let here = ada.at(server.address);
+    let used = quota(&here).await["tokensUsed"].as_i64().unwrap();
+    assert!(used < 500, "no reply had text: {used}");
+    // Exactly the allowed number of replies starts. Keys of the first run return their replies, which have ended.
+    let again = join_all((0..50).map(|number| {
+        let (here, input) = (here.clone(), input(format!("a{number}")));
+        async move { here.run(SEND, json!({ "input": input })).await }
+    }))
+    .await;
+    let (started, refused): (Vec<_>, Vec<_>) = again.into_iter().partition(|answer| answer.0["errors"].is_null());
+    assert_eq!((started.len(), refused.len()), (10, 40));
+    assert!(refused.iter().all(|answer| answer.code() == "QUOTA_EXCEEDED"));
+    for one in started {
+        here.mutate("stopReply", "message { id }", json!({ "messageId": sent(one).reply })).await.data();
+    }
+    released(&database).await;
     server.stop().await;
 });
 
@@ -221,5 +265,45 @@ on_both_databases!(limits_come_from_the_user_or_the_most_generous_role, |databas
     assert_eq!((entries.len(), &entries[0]["subjectId"]), (3, &json!(ada.id)));
     let wanted = json!({ "costLimit": 5, "tokenLimit": null, "before": { "costLimit": null, "tokenLimit": null } });
     assert_eq!(entries[2]["detail"], wanted);
+    server.stop().await;
+});
+
+on_both_databases!(titles_and_summaries_need_room_in_the_quota, |database| async move {
+    let provider = FakeProvider::scripted(2_000, |request| {
+        let is_held = request["messages"].as_array().unwrap().iter().any(|message| message["content"] == "Hold");
+        match Purpose::of(request) {
+            Purpose::Reply if is_held => Answer::Held(completion(&"word ".repeat(1_200))),
+            _ => Answer::Events(completion("Because of the air.")),
+        }
+    })
+    .await;
+    let setup = with_admin(Setup::new(&database)).with("MODELS_FILE", provider.models_file());
+    let server = setup.start().await;
+    let (admin, ada) = (root(&server).await, server.sign_up("ada").await);
+    let background = || provider.requests(Purpose::Title).len() + provider.requests(Purpose::Summary).len();
+    let ask = |content: &'static str| {
+        let ada = ada.clone();
+        async move { ada.send(json!({ "newChat": { "modelId": "fake/model" }, "content": content })).await }
+    };
+    // The quota is used up while the reply is written.
+    let sent = ask("Hold").await;
+    provider.has_got(Purpose::Reply, 1).await;
+    set_quota(&admin, &ada, json!({ "tokenLimit": 1 })).await;
+    provider.release();
+    assert_eq!(ada.ended(&sent.reply).await, "COMPLETE");
+    let start = std::time::Instant::now();
+    let refusals = || server.log().iter().filter(|line| line.contains("the quota has no room")).count();
+    while refusals() < 2 {
+        assert!(start.elapsed() < Duration::from_secs(30), "{:#?}", server.log());
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(background(), 0, "neither a title nor a summary");
+    let chat = ada.data("query($id: ID!) { chat(id: $id) { title } }", json!({ "id": sent.chat })).await;
+    assert_eq!(chat["chat"]["title"], "Hold", "the excerpt");
+
+    set_quota(&admin, &ada, json!({ "tokenLimit": 1_000_000 })).await;
+    let sent = ask("Go").await;
+    assert_eq!(ada.ended(&sent.reply).await, "COMPLETE");
+    provider.has_got(Purpose::Title, 1).await;
     server.stop().await;
 });

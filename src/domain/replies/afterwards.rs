@@ -17,6 +17,7 @@ use crate::entity::{character, chat, message};
 use crate::events::Event;
 use crate::llm::registry::Model;
 use crate::storage;
+use crate::traces::Span;
 
 /// What the work after a reply needs to know.
 pub(super) struct Afterwards {
@@ -31,9 +32,10 @@ pub(super) struct Afterwards {
 }
 
 impl Engine {
-    /// Waits until the reply is saved, and then does the work after it.
-    pub(super) async fn work_afterwards(&self, running: &RunningReply, afterwards: Afterwards) {
+    /// Waits until the reply is saved, which ends its span, and then does the work after it.
+    pub(super) async fn work_afterwards(&self, running: &RunningReply, afterwards: Afterwards, span: Span) {
         let Outcome::Finished(reply) = running.log.ended().await else { return };
+        drop(span);
         if !matches!(reply.status, MessageStatus::Complete | MessageStatus::Stopped) {
             return;
         }

@@ -17,6 +17,7 @@ use crate::entity::ids::{CharacterId, MessageId, UserId};
 use crate::entity::{ledger_entry, message, tool_call};
 use crate::llm::Usage;
 use crate::llm::registry::{Model, Registry};
+use crate::traces::Span;
 
 /// The reason why writing ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +37,7 @@ pub(super) struct Record<'a> {
     pub(super) character_id: Option<CharacterId>,
     pub(super) ending: Ending,
     pub(super) progress: &'a Progress,
+    pub(super) span: &'a Span,
 }
 
 impl Engine {
@@ -43,8 +45,12 @@ impl Engine {
     pub(super) fn end(&self, registration: Registration, record: Record<'_>) {
         let pieces = close_calls(registration.reply().log.pieces());
         let (user_id, character_id) = (registration.reply().owner, record.character_id);
-        let progress = record.progress;
+        let (progress, span) = (record.progress, record.span);
         let row = self.final_row(&pieces, record);
+        span.set("duologue.reply.outcome", || row.status.name());
+        if let Some(code) = row.error_code {
+            span.fail(|| code.name().into());
+        }
         let entry = entry(&row, progress.model.as_deref(), user_id, character_id);
         let is_complete = row.status == MessageStatus::Complete;
         let excerpt = progress.first_question.as_deref().filter(|_| is_complete).and_then(titles::excerpt);

@@ -21,6 +21,7 @@ use crate::llm::driver::Policy;
 use crate::llm::registry::Registry;
 use crate::metrics::Metrics;
 use crate::storage::Database;
+use crate::traces::Traces;
 
 mod afterwards;
 mod edit;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub tracker: TaskTracker,
     /// Counts replies and errors of providers.
     pub metrics: Metrics,
+    /// Starts the spans of replies and of requests to providers.
+    pub traces: Traces,
     /// The hard stop. Replies that are still running then are saved as interrupted.
     pub hard_stop: CancellationToken,
 }

@@ -145,7 +145,6 @@ impl Replies {
         if let Some(row) = rows.last().filter(|_| reply.is_some()) {
             let instructions = character.as_ref().map_or(0, |character| message_tokens(&character.system_prompt));
             let start = quotas::Start {
-                reply: reply_id,
                 user: viewer.user_id,
                 chain: &chain,
                 input_tokens: row.branch_tokens.saturating_add(instructions),
@@ -155,7 +154,7 @@ impl Replies {
                     .and_then(|most| u32::try_from(most).ok()),
                 now,
             };
-            quotas::reserve(&transaction, start).await?;
+            quotas::reserve(&transaction, reply_id, start).await?;
         }
         transaction.commit().await?;
         let added = rows.iter().map(|row| Event::MessageAdded(chat.id, row.id));

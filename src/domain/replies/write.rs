@@ -23,6 +23,7 @@ use crate::entity::{character, chat, message};
 use crate::llm::driver::{self, DriverEvent};
 use crate::llm::registry::Model;
 use crate::llm::{Event, Usage};
+use crate::traces::{Span, SpanKind};
 
 /// The maximum size of one reply in bytes, including reasoning, tool calls and their results.
 const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
@@ -65,14 +66,19 @@ impl Progress {
 }
 
 impl Engine {
-    /// Writes the reply in its own task. Shutdown waits for it; a disconnect of the client does not affect it.
+    /// Writes the reply in its own task. Shutdown waits for it; a disconnect of the client does not affect it. The
+    /// span of the reply is below the operation that starts it.
     pub(super) fn spawn(self: &Arc<Self>, job: Job) {
         let engine = Arc::clone(self);
         job.registration.committed();
-        self.tracker.spawn(async move { engine.write(job).await });
+        let span = self.traces.start(SpanKind::Internal, || "reply");
+        span.set("duologue.reply.id", || job.reply.id.to_string());
+        span.set("gen_ai.conversation.id", || job.chat.id.to_string());
+        let place = span.place();
+        self.tracker.spawn(place.run(async move { engine.write(job, span).await }));
     }
 
-    async fn write(&self, job: Job) {
+    async fn write(&self, job: Job, span: Span) {
         let running = Arc::clone(job.registration.reply());
         let mut progress = Progress {
             started: Instant::now(),
@@ -104,10 +110,10 @@ impl Engine {
         };
         let Job { registration, reply, question, chat, character, .. } = job;
         let character_id = character.as_ref().map(|character| character.id);
-        self.end(registration, Record { reply, question, character_id, ending, progress: &progress });
+        self.end(registration, Record { reply, question, character_id, ending, progress: &progress, span: &span });
         let Progress { first_question, found_checkpoint, sent, .. } = progress;
         let afterwards = Afterwards { chat, character, first_question, found_checkpoint, sent };
-        self.work_afterwards(&running, afterwards).await;
+        self.work_afterwards(&running, afterwards, span).await;
     }
 
     async fn generate(&self, job: &Job, running: &RunningReply, progress: &mut Progress) -> Result<Ending> {
@@ -124,7 +130,8 @@ impl Engine {
             chain,
             move |model| for_model.request(model),
             self.policy,
-            self.metrics.clone()
+            self.metrics.clone(),
+            self.traces.clone()
         ));
         while let Some(event) = events.next().await {
             let event = match event {

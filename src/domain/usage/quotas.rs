@@ -1,6 +1,6 @@
 //! Monthly quotas. A reply reserves the most that it may use in the transaction that starts it. The transaction that
 //! saves its end enters its usage and removes the reservation. A reservation counts only while its reply is STREAMING,
-//! so nothing stays reserved after a crash.
+//! so nothing stays reserved after a crash. Titles and summaries reserve nothing, but are written only if there is room.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,70 +33,86 @@ pub struct Quota {
     pub resets_at: DateTime<Utc>,
 }
 
-/// A reply that is about to start.
+/// A call that is about to start.
 #[derive(Debug, Clone, Copy)]
 pub struct Start<'a> {
-    /// The reply, whose row is inserted in the same transaction, before the reservation.
-    pub reply: MessageId,
     /// The user who is charged.
     pub user: UserId,
     /// The model and its fallbacks.
     pub chain: &'a [Arc<Model>],
     /// An estimate of the input tokens.
     pub input_tokens: i32,
-    /// The limit of output tokens of the character.
+    /// The limit of output tokens of the character or of the request.
     pub max_output_tokens: Option<u32>,
-    /// When the reply starts.
+    /// When the call starts.
     pub now: DateTime<Utc>,
 }
 
 /// Reserves the most that a reply may use, if its user has a quota: the estimated input and the maximum output of the
-/// most expensive model. The user's row is locked until the transaction ends, so that concurrent replies cannot exceed
-/// the quota together. Call it after chats are locked. Users without a quota pay for one query.
+/// most expensive model. The row of the reply is inserted before in the same transaction. The user's row is locked until
+/// the transaction ends, so that concurrent replies cannot exceed the quota together. Call it after chats are locked.
+/// Users without a quota pay for one query.
 ///
 /// # Errors
 /// [`Error::QuotaExceeded`] if the usage of the month, all reservations and this one would exceed a limit.
-pub async fn reserve(transaction: &impl ConnectionTrait, reply: Start<'_>) -> Result<()> {
-    let limits = quotas::limits(transaction, &[reply.user]).await?;
-    let limits = limits.into_iter().next().map(|(_, limits)| limits).unwrap_or_default();
+pub async fn reserve(transaction: &impl ConnectionTrait, reply: MessageId, start: Start<'_>) -> Result<()> {
+    let limits = limits_of(transaction, start.user).await?;
     if limits.is_unlimited() {
         return Ok(());
     }
-    users::lock(transaction, reply.user).await?;
-    let month = bucket(Span::Month, reply.now);
-    let taken = quotas::used_and_reserved(transaction, reply.user, month).await?;
-    let wanted = most(&reply);
-    let exceeds = |limit: Option<i64>, unit: i128, taken: i64, wanted: i64| {
-        limit.is_some_and(|limit| i128::from(taken) + i128::from(wanted) > i128::from(limit) * unit)
-    };
-    if exceeds(limits.token_limit, 1, taken.tokens, wanted.tokens)
-        || exceeds(limits.cost_limit, NANODOLLARS, taken.cost, wanted.cost)
-    {
-        let retry_after = (resets_at(reply.now) - reply.now).to_std().unwrap_or_default();
+    users::lock(transaction, start.user).await?;
+    let wanted = most(&start);
+    if !fits(transaction, &start, limits, wanted).await? {
+        let retry_after = (resets_at(start.now) - start.now).to_std().unwrap_or_default();
         return Err(Error::QuotaExceeded { retry_after });
     }
     let row = quota_reservation::Model {
-        message_id: reply.reply,
-        user_id: reply.user,
-        month,
+        message_id: reply,
+        user_id: start.user,
+        month: bucket(Span::Month, start.now),
         tokens: wanted.tokens,
         cost_nanodollars: wanted.cost,
     };
     Ok(quotas::reserve(transaction, row).await?)
 }
 
-/// The most that a reply may use: of each amount, the highest of all models. A model without prices costs nothing.
-fn most(reply: &Start<'_>) -> Amounts {
+/// Whether the quota of its user has room for the most that a call may use. Nothing is reserved, so calls at the same
+/// time may exceed the quota together.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_room(db: &impl ConnectionTrait, start: Start<'_>) -> Result<bool> {
+    let limits = limits_of(db, start.user).await?;
+    Ok(limits.is_unlimited() || fits(db, &start, limits, most(&start)).await?)
+}
+
+async fn limits_of(db: &impl ConnectionTrait, user: UserId) -> Result<Limits> {
+    let limits = quotas::limits(db, &[user]).await?;
+    Ok(limits.into_iter().next().map(|(_, limits)| limits).unwrap_or_default())
+}
+
+/// Whether the usage of the month, all reservations and these amounts are within the limits.
+async fn fits(db: &impl ConnectionTrait, start: &Start<'_>, limits: Limits, wanted: Amounts) -> Result<bool> {
+    let taken = quotas::used_and_reserved(db, start.user, bucket(Span::Month, start.now)).await?;
+    let is_within = |limit: Option<i64>, unit: i128, taken: i64, wanted: i64| {
+        limit.is_none_or(|limit| i128::from(taken) + i128::from(wanted) <= i128::from(limit) * unit)
+    };
+    Ok(is_within(limits.token_limit, 1, taken.tokens, wanted.tokens)
+        && is_within(limits.cost_limit, NANODOLLARS, taken.cost, wanted.cost))
+}
+
+/// The most that a call may use: of each amount, the highest of all models. A model without prices costs nothing.
+fn most(start: &Start<'_>) -> Amounts {
     let of = |model: &Arc<Model>| {
-        let input_tokens = reply.input_tokens.unsigned_abs().min(model.context_window);
+        let input_tokens = start.input_tokens.unsigned_abs().min(model.context_window);
         let room = model.context_window - input_tokens;
-        let limits = [reply.max_output_tokens, model.max_output_tokens];
+        let limits = [start.max_output_tokens, model.max_output_tokens];
         let output_tokens = limits.into_iter().flatten().fold(room, u32::min);
         let cost = |cached_input_tokens| model.cost(&Usage { input_tokens, output_tokens, cached_input_tokens });
         let cost = cost(0).max(cost(input_tokens)).unwrap_or(0);
         Amounts { tokens: i64::from(input_tokens) + i64::from(output_tokens), cost }
     };
-    reply.chain.iter().map(of).fold(Amounts::default(), |most, one| Amounts {
+    start.chain.iter().map(of).fold(Amounts::default(), |most, one| Amounts {
         tokens: most.tokens.max(one.tokens),
         cost: most.cost.max(one.cost),
     })
@@ -147,9 +163,8 @@ mod tests {
     }
 
     fn most_of(chain: &[Arc<Model>], input_tokens: i32, max_output_tokens: Option<u32>) -> (i64, i64) {
-        let (reply, user) = (MessageId(uuid::Uuid::nil()), UserId(uuid::Uuid::nil()));
-        let now = DateTime::UNIX_EPOCH;
-        let most = most(&Start { reply, user, chain, input_tokens, max_output_tokens, now });
+        let (user, now) = (UserId(uuid::Uuid::nil()), DateTime::UNIX_EPOCH);
+        let most = most(&Start { user, chain, input_tokens, max_output_tokens, now });
         (most.tokens, most.cost)
     }
 

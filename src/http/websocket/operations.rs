@@ -111,6 +111,7 @@ impl Operations {
             graphql.operation.name = field::Empty,
             user.id = field::Empty,
             error.type = field::Empty,
+            trace_id = field::Empty,
         );
         let (abort, registration) = AbortHandle::new_pair();
         let events = Abortable::new(events, registration);

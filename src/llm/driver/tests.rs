@@ -5,6 +5,7 @@ use crate::entity::enums::FinishReason;
 use crate::llm::Provider;
 use crate::llm::tests::question;
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 
 /// A provider that returns the events of the next script for each request.
 struct Scripted(std::sync::Mutex<VecDeque<Vec<Result<Event, ReplyErrorCode>>>>);
@@ -40,7 +41,7 @@ fn model(id: &str, scripts: Vec<Vec<Result<Event, ReplyErrorCode>>>) -> Arc<Mode
 /// All results of the driver, in short form.
 async fn run(chain: Vec<Arc<Model>>) -> Vec<String> {
     let policy = Policy { backoff: Duration::from_millis(1), ..Policy::default() };
-    let events = stream(chain, |model| question(&model.upstream), policy, Metrics::default());
+    let events = stream(chain, |model| question(&model.upstream), policy, Metrics::default(), Traces::default());
     let said = events.map(|event| match event {
         Ok(DriverEvent::Attempt(model)) => model.id.clone(),
         Ok(DriverEvent::Event(Event::Usage(usage))) => format!("usage {}", usage.input_tokens),
@@ -119,6 +120,7 @@ fn waits_grow_up_to_a_maximum() {
         build: |_: &Model| question("m"),
         policy: Policy { retries: 20, ..policy },
         metrics: Metrics::default(),
+        traces: Traces::default(),
         deadline: None,
         stage: Stage::Over,
     };

@@ -14,6 +14,7 @@ use crate::llm::driver::{DriverEvent, Policy, stream};
 use crate::llm::registry::{Model, Registry};
 use crate::llm::{CompletionRequest, Event, ProviderError};
 use crate::metrics::Metrics;
+use crate::traces::Traces;
 
 const PATIENCE: Duration = Duration::from_millis(300);
 
@@ -73,7 +74,8 @@ impl Reply {
 async fn ask(registry: &Registry, policy: Policy) -> Reply {
     let chain = registry.chain("m").into_iter();
     let chain = chain.map(|model| Arc::new(Model { first_event: policy.idle, ..Model::clone(&model) })).collect();
-    read(Box::pin(stream(chain, |model| question(&model.upstream), policy, Metrics::default()))).await
+    read(Box::pin(stream(chain, |model| question(&model.upstream), policy, Metrics::default(), Traces::default())))
+        .await
 }
 
 async fn read(mut events: impl Stream<Item = Result<DriverEvent, ProviderError>> + Unpin) -> Reply {
@@ -223,7 +225,8 @@ async fn the_timeout_to_the_first_event_is_set_per_model() {
         let chain = registry(dialect.kind, &first.url, Some(&second.url)).chain("m").into_iter();
         let times = [PATIENCE, Duration::from_secs(10)].into_iter();
         let chain = chain.zip(times).map(|(model, time)| Arc::new(Model { first_event: time, ..Model::clone(&model) }));
-        let events = stream(chain.collect(), |model| question(&model.upstream), eager(), Metrics::default());
+        let events =
+            stream(chain.collect(), |model| question(&model.upstream), eager(), Metrics::default(), Traces::default());
         let reply = read(Box::pin(events)).await;
         assert_eq!((reply.text, reply.models), (TEXT.concat(), vec!["m".to_owned(), "n".to_owned()]));
     }
@@ -338,7 +341,8 @@ async fn dropping_the_stream_cancels_the_request() {
             let mut server = Server::start(vec![answer]).await;
             let registry = registry(dialect.kind, &server.url, None);
             let ask = |model: &Model| question(&model.upstream);
-            let events = Box::pin(stream(registry.chain("m"), ask, Policy::default(), Metrics::default()));
+            let events =
+                Box::pin(stream(registry.chain("m"), ask, Policy::default(), Metrics::default(), Traces::default()));
             let reading = tokio::time::timeout(Duration::from_millis(300), events.for_each(|_| async {}));
             assert!(reading.await.is_err(), "the stream waits for more events");
             let left = tokio::time::timeout(Duration::from_secs(2), server.left.recv()).await;
@@ -364,7 +368,8 @@ async fn demo_models_fail_as_their_names_say() {
         let settings = ModelSettings::load(Some(file.path()), &ProviderKeys::default(), None, &|_| None).unwrap();
         let registry = Registry::build(&settings, client()).unwrap();
         let request = |model: &Model| CompletionRequest { max_output_tokens: None, ..question(&model.upstream) };
-        let reply = read(Box::pin(stream(registry.chain("m"), request, hasty(), Metrics::default()))).await;
+        let reply =
+            read(Box::pin(stream(registry.chain("m"), request, hasty(), Metrics::default(), Traces::default()))).await;
         assert_eq!(reply.code(), code, "{upstream}");
         assert!(pieces.contains(&reply.text.split_whitespace().count()), "{upstream}: {}", reply.text);
     }

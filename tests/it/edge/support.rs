@@ -13,6 +13,7 @@ use duologue::graphql::RequestId;
 use duologue::graphql::document::{self, ConformingExecutor, Documents};
 use duologue::http::{Connections, Edge, Limits, Tls, router, serve};
 use duologue::metrics::Metrics;
+use duologue::traces::Traces;
 use futures_util::{SinkExt as _, Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -213,6 +214,7 @@ impl Server {
             tracker: tracker.clone(),
             draining: soft_stop.clone(),
             metrics: Metrics::default(),
+            traces: Traces::default(),
             scrape: None,
             limits,
             playground,

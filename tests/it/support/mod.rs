@@ -1,6 +1,7 @@
 //! Shared code of the tests: servers, clients, databases, and faults.
 
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod command;
 pub(crate) mod database;
 pub(crate) mod disk;
