@@ -295,15 +295,15 @@ impl AuditLog {
         Ok(storage::audit::count(self.database.reader(), filter).await?)
     }
 
-    /// An entry. None without AUDIT_READ.
+    /// Entries by id. None without AUDIT_READ.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find(&self, viewer: &Viewer, id: AuditEntryId) -> Result<Option<Model>> {
+    pub async fn find_all(&self, viewer: &Viewer, ids: &[AuditEntryId]) -> Result<Vec<Model>> {
         if !viewer.may(Permission::AuditRead) {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        Ok(storage::audit::find(self.database.reader(), id).await?)
+        Ok(storage::audit::find_all(self.database.reader(), ids).await?)
     }
 
     /// Removes entries older than a year and all but the newest `max_failures` failures, in batches, until `stop`.

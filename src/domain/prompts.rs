@@ -64,12 +64,12 @@ pub struct Prompts {
 }
 
 impl Prompts {
-    /// A prompt that is visible to the viewer.
+    /// Those of these prompts that are visible to the viewer.
     ///
     /// # Errors
     /// When the database fails. The same holds for the methods below.
-    pub async fn find(&self, viewer: &Viewer, id: PromptId) -> Result<Option<Model>> {
-        Ok(rows::find_all(self.database.reader(), visible_to(viewer), &[id]).await?.pop())
+    pub async fn find_all(&self, viewer: &Viewer, ids: &[PromptId]) -> Result<Vec<Model>> {
+        Ok(rows::find_all(self.database.reader(), visible_to(viewer), ids).await?)
     }
 
     /// A page of the prompts that are visible to the viewer, by title.

@@ -23,7 +23,7 @@ use crate::graphql::loads::Loads;
 /// The data source of the loaders: the application state, the requester and the budget.
 pub struct Source {
     pub(super) state: State,
-    requester: Requester,
+    pub(super) requester: Requester,
     client: Option<Client>,
     pub(super) budget: Arc<Budget>,
 }

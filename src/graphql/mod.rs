@@ -15,6 +15,7 @@ mod ids;
 mod lists;
 pub mod loaders;
 pub mod loads;
+mod lookups;
 mod node;
 mod pagination;
 pub mod prompts;

@@ -23,16 +23,6 @@ use crate::graphql::prompts::Prompt;
 /// The maximum number of IDs in one call.
 const MAX_IDS: usize = 100;
 
-/// The prefixes of the IDs that loaders look up in batches. Each ID with another prefix takes a statement of its own.
-const LOADED: [&str; 6] = [
-    UserId::PREFIX,
-    CharacterId::PREFIX,
-    ChatId::PREFIX,
-    MessageId::PREFIX,
-    ConversationId::PREFIX,
-    DirectMessageId::PREFIX,
-];
-
 /// An object with a global ID.
 #[derive(Debug, Interface)]
 #[graphql(field(
@@ -94,33 +84,28 @@ impl NodeQueries {
 }
 
 async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
-    let (state, viewer) = (ctx.state(), ctx.viewer()?);
+    let viewer = ctx.viewer()?;
     let (prefix, uuid) = parse_any(id).map_err(|_| ids::malformed(path))?;
-    if !LOADED.contains(&prefix.as_str()) {
-        ctx.budget().statements(1)?;
-    }
     Ok(match prefix.as_str() {
         UserId::PREFIX => {
             let user = ctx.loaders().load_one(UserId(uuid)).await?.filter(|user| is_visible(viewer, user));
             user.map(|user| Node::User(User::from(user)))
         }
         SessionId::PREFIX => {
-            let session = state.accounts.session(viewer, SessionId(uuid)).await?;
+            let session = ctx.loaders().load_one(SessionId(uuid)).await?;
             let is_current = viewer.session_id() == Some(SessionId(uuid));
             session.map(|row| Node::Session(Session { row, is_current }))
         }
         PersonalAccessTokenId::PREFIX => {
-            let token = state.accounts.token(viewer, PersonalAccessTokenId(uuid)).await?;
+            let token = ctx.loaders().load_one(PersonalAccessTokenId(uuid)).await?;
             token.map(|token| Node::PersonalAccessToken(PersonalAccessToken(token)))
         }
-        RoleId::PREFIX => state.accounts.role(viewer, RoleId(uuid)).await?.map(|role| Node::Role(Role(role))),
+        RoleId::PREFIX => ctx.loaders().load_one(RoleId(uuid)).await?.map(|role| Node::Role(Role(role))),
         CharacterId::PREFIX => {
             let character = ctx.loaders().load_one(CharacterId(uuid)).await?;
             character.map(|character| Node::Character(Character(character)))
         }
-        PromptId::PREFIX => {
-            state.prompts.find(viewer, PromptId(uuid)).await?.map(|prompt| Node::Prompt(Prompt(prompt)))
-        }
+        PromptId::PREFIX => ctx.loaders().load_one(PromptId(uuid)).await?.map(|prompt| Node::Prompt(Prompt(prompt))),
         ChatId::PREFIX => {
             let chat = ctx.loaders().load_one(Within(viewer.into(), ChatId(uuid))).await?;
             chat.map(|chat| Node::Chat(Chat::new(chat)))
@@ -136,11 +121,11 @@ async fn find(ctx: &Context<'_>, id: &ID, path: &str) -> Result<Option<Node>> {
             ctx.loaders().load_one(DirectMessageId(uuid)).await?.map(|row| Node::DirectMessage(DirectMessage(row)))
         }
         AuditEntryId::PREFIX => {
-            let entry = state.audit.find(viewer, AuditEntryId(uuid)).await?;
+            let entry = ctx.loaders().load_one(AuditEntryId(uuid)).await?;
             entry.map(|entry| Node::AuditEntry(AuditEntry(entry)))
         }
         ToolCallId::PREFIX => {
-            state.replies.call(viewer, ToolCallId(uuid)).await?.map(|call| Node::ToolCall(ToolCall(call)))
+            ctx.loaders().load_one(ToolCallId(uuid)).await?.map(|call| Node::ToolCall(ToolCall(call)))
         }
         _ => return Err(ids::malformed(path)),
     })

@@ -65,9 +65,9 @@ pub async fn insert_all(db: &impl ConnectionTrait, entries: Vec<Model>) -> Resul
     insert.exec_without_returning(db).await.map(drop)
 }
 
-/// An entry.
-pub async fn find(db: &impl ConnectionTrait, id: AuditEntryId) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id).one(db).await
+/// Entries by id.
+pub async fn find_all(db: &impl ConnectionTrait, ids: &[AuditEntryId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
 /// A page of the log, newest first.

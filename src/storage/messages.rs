@@ -29,12 +29,21 @@ pub async fn find_any(db: &impl ConnectionTrait, id: MessageId) -> Result<Option
     Entity::find_by_id(id).one(db).await
 }
 
-/// The message that contains a tool call, in a chat of this owner.
-pub async fn find_by_call(db: &impl ConnectionTrait, owner: UserId, id: ToolCallId) -> Result<Option<Model>, DbErr> {
-    match tool_call::Entity::find_by_id(id).one(db).await? {
-        Some(call) => find(db, owner, call.message_id).await,
-        None => Ok(None),
-    }
+/// The messages that contain these tool calls, in chats of this owner, limited by `max_bytes` as in [`within`].
+pub async fn find_by_calls(
+    db: &impl ConnectionTrait,
+    owner: UserId,
+    ids: &[ToolCallId],
+    max_bytes: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut values = ids.iter().map(|id| Value::from(*id)).collect();
+    let keys = placeholders(1, ids.len());
+    let may_be_read = in_readable_chat(Readable::Of(owner), &mut values);
+    let picked = format!(
+        "SELECT m.id, {SIZE} AS size FROM messages m \
+         WHERE m.id IN (SELECT message_id FROM tool_calls WHERE id IN ({keys})) AND {may_be_read}"
+    );
+    within(db, &picked, values, max_bytes).await
 }
 
 /// The approximate memory of a message in addition to its fixed columns, in bytes. Both databases know these lengths
@@ -125,7 +134,7 @@ pub async fn roots(
 
 /// The id of the `limit`-th newest message `n` with this condition, or the smallest id if there are fewer. Unlike a
 /// window function, it reads no more than `limit` of them.
-fn nth_newest(condition: &str, limit: u64, values: &mut Vec<Value>) -> String {
+pub(super) fn nth_newest(condition: &str, limit: u64, values: &mut Vec<Value>) -> String {
     values.push(MessageId(Uuid::nil()).into());
     let offset = limit.saturating_sub(1);
     let smallest = values.len();

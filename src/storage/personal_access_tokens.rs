@@ -35,6 +35,11 @@ pub async fn find(db: &impl ConnectionTrait, id: PersonalAccessTokenId) -> Resul
     Entity::find_by_id(id).one(db).await
 }
 
+/// Tokens, of any users.
+pub async fn find_all(db: &impl ConnectionTrait, ids: &[PersonalAccessTokenId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
+}
+
 /// The tokens of these users, newest first.
 pub async fn of_users(db: &impl ConnectionTrait, users: &[UserId]) -> Result<Vec<Model>, DbErr> {
     Entity::find().filter(Column::UserId.is_in(users.iter().copied())).order_by_desc(Column::Id).all(db).await

@@ -21,9 +21,9 @@ pub async fn count(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     Entity::find().count(db).await
 }
 
-/// A role.
-pub async fn find(db: &impl ConnectionTrait, id: RoleId) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id).one(db).await
+/// Roles by id.
+pub async fn find_all(db: &impl ConnectionTrait, ids: &[RoleId]) -> Result<Vec<Model>, DbErr> {
+    Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(db).await
 }
 
 /// The roles of these users, by name.

@@ -24,6 +24,12 @@ pub async fn find_with_user(db: &impl ConnectionTrait, id: SessionId) -> Result<
     Ok(row.and_then(|(session, user)| Some((session, user?))))
 }
 
+/// Those of these sessions that belong to a user.
+pub async fn find_all(db: &impl ConnectionTrait, owner: UserId, ids: &[SessionId]) -> Result<Vec<Model>, DbErr> {
+    let sessions = Entity::find().filter(Column::Id.is_in(ids.iter().copied()));
+    sessions.filter(Column::UserId.eq(owner)).all(db).await
+}
+
 /// The part of a session that authentication needs, joined with one role of its user.
 #[derive(Debug, Clone, FromQueryResult)]
 pub struct SessionState {

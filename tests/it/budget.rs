@@ -1,5 +1,7 @@
 //! The budget of one request: bytes, rows, and the estimates of complexity.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use async_graphql::{Executor as _, Request};
 use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use serde_json::{Value, json};
@@ -204,6 +206,104 @@ on_both_databases!(estimates_cover_the_longest_lists, |database| async move {
         assert!(list.as_array().unwrap().len() >= length, "{document}: {answer}");
         let (estimate, reality) = (estimate(&document).await, values(&answer));
         assert!(reality <= estimate, "{document}: {reality} values, and an estimate of {estimate}");
+    }
+    server.kill().await;
+});
+
+/// Each list field in a response, as `Type.field`, with its greatest length. Every object has its `__typename`.
+fn lengths(value: &Value, found: &mut BTreeMap<String, u64>) {
+    match value {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                if let Value::Array(items) = value {
+                    let length = found.entry(format!("{}.{key}", text(&fields["__typename"]))).or_default();
+                    *length = (*length).max(items.len() as u64);
+                }
+                lengths(value, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| lengths(item, found)),
+        _ => {}
+    }
+}
+
+/// All list fields of the schema, as `Type.field`.
+async fn list_fields(client: &Client) -> BTreeSet<String> {
+    let document = "{ __schema { types { kind name fields { name type { kind ofType { kind } } } } } }";
+    let schema = client.data(document, json!({})).await;
+    let is_list = |ty: &Value| ty["kind"] == "LIST" || ty["ofType"]["kind"] == "LIST";
+    let mut found = BTreeSet::new();
+    for ty in schema["__schema"]["types"].as_array().unwrap().iter().filter(|ty| ty["kind"] == "OBJECT") {
+        let name = text(&ty["name"]);
+        // No field returns the types of errors.
+        if name.starts_with("__") || ["ErrorExtensions", "FieldError"].contains(&name.as_str()) {
+            continue;
+        }
+        let lists = ty["fields"].as_array().unwrap().iter().filter(|field| is_list(&field["type"]));
+        found.extend(lists.map(|field| format!("{name}.{}", text(&field["name"]))));
+    }
+    found
+}
+
+// A new list field fails this test until a document below selects it.
+on_both_databases!(every_list_of_the_schema_is_estimated, |database| async move {
+    let server = with_admin(Setup::new(&database)).start().await;
+    let admin = root(&server).await;
+    let ada = server.sign_up("ada").await;
+    let chat = admin.new_chat(json!({ "modelId": "demo/unicode" })).await;
+    let sent = admin.talk(&chat, "Hi").await;
+    copies(&database, &sent.message, 20).await;
+    let names = |count: usize| (0..count).map(|number| format!("n{number}")).collect::<Vec<_>>();
+    let content = names(10).iter().map(|name| format!("{{{{{name}}}}} ")).collect::<String>();
+    for (field, payload, input) in [
+        ("createPersonalAccessToken", "secret", json!({ "name": "ci", "scopes": ["READ", "WRITE", "ADMIN"] })),
+        (
+            "createCharacter",
+            "character { id }",
+            json!({ "name": "Cat", "systemPrompt": "Be one.", "tags": names(10), "isPublic": false }),
+        ),
+        ("createPrompt", "prompt { id }", json!({ "title": "Form", "content": content, "tags": names(10) })),
+        ("sendDirectMessage", "directMessage { id }", json!({ "recipientId": ada.id, "content": "Hi" })),
+        ("blockUser", "user { id }", json!({ "userId": ada.id })),
+    ] {
+        admin.mutate(field, payload, input).await.data();
+    }
+    let page = |field: &str, fields: &str| {
+        format!("{field} {{ __typename nodes {{ {fields} }} edges {{ __typename cursor node {{ __typename }} }} }}")
+    };
+    let message = "__typename id parts { __typename } children { __typename id } siblings { __typename id }";
+    let days =
+        "usage(from: \"2026-01-01T00:00:00Z\", to: \"2026-02-11T16:00:00Z\", interval: HOUR) { __typename start cost }";
+    let mut found = BTreeMap::new();
+    for selection in [
+        "me { __typename permissions roles { __typename permissions } sessions { __typename id } }".to_owned(),
+        "me { __typename personalAccessTokens { __typename scopes } blockedUsers { __typename id } }".to_owned(),
+        format!(
+            "me {{ __typename {} }}",
+            page("chats(first: 5)", &format!("__typename {}", page("messages(last: 5)", message)))
+        ),
+        page("characters(first: 10)", "__typename tags"),
+        page("prompts(first: 10)", "__typename tags variables"),
+        page("conversations(first: 5)", &format!("__typename {}", page("messages(first: 5)", "__typename id"))),
+        format!("previewPrompt(chatId: \"{chat}\", content: \"And?\") {{ __typename messages {{ __typename }} }}"),
+        "models { __typename id }".to_owned(),
+        format!("nodes(ids: [\"{}\", \"{}\"]) {{ __typename id }}", sent.message, sent.reply),
+        format!("admin {{ __typename {} }}", page("users(first: 5)", "__typename id")),
+        format!("admin {{ __typename {} }}", page("chats(first: 5)", "__typename id")),
+        format!("admin {{ __typename {} }}", page("auditLog(first: 50)", "__typename id")),
+        format!("admin {{ __typename roles {{ __typename id }} {days} }}"),
+    ] {
+        let document = format!("{{ __typename {selection} }}");
+        let answer = admin.data(&document, json!({})).await;
+        let (estimate, reality) = (estimate(&document).await, values(&answer));
+        assert!(reality <= estimate, "{document}: {reality} values, and an estimate of {estimate}");
+        lengths(&answer, &mut found);
+    }
+    assert_eq!(found.keys().cloned().collect::<BTreeSet<_>>(), list_fields(&admin).await);
+    for (list, length) in &found {
+        assert!(*length > 0, "{list} is empty");
+        let known = duologue::graphql::LISTS.iter().find(|(ty, field, _)| *list == format!("{ty}.{field}"));
+        assert!(known.is_none_or(|(_, _, most)| length <= most), "{list} has {length} items");
     }
     server.kill().await;
 });

@@ -273,8 +273,8 @@ on_both_databases!(messages_are_read_by_index, |database| async move {
     }
     messages::find(db, owner, id).await.unwrap();
     db.assert_no_scan("find");
-    messages::find_by_call(db, owner, ToolCallId(uuid(6))).await.unwrap();
-    db.assert_no_scan("find_by_call");
+    messages::find_by_calls(db, owner, &[ToolCallId(uuid(6)), ToolCallId(uuid(7))], 1_000).await.unwrap();
+    db.assert_no_scan("find_by_calls");
     messages::branch(db, id, 0, 3).await.unwrap();
     db.assert_no_scan("branch");
     let part = branches::BranchPart { below: id, from: 0, to: 3 };

@@ -9,7 +9,7 @@ use crate::support::client::User;
 use crate::support::database::{Engine, TestDatabase, run};
 use crate::support::proxy::Proxy;
 use crate::support::server::{Server, Setup};
-use crate::support::staff::{root, with_admin};
+use crate::support::staff::{log_in, new_role, root, with_admin};
 use crate::support::trees::LargeTree;
 
 /// A request is counted so many times. The server's own statements, such as the renewal of its lease, come between, so
@@ -82,6 +82,61 @@ fn a_page_takes_a_constant_number_of_statements() {
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+        counted.server.stop().await;
+    });
+}
+
+/// The first `count` objects of each kind, of which `nodes` reads a kind at a time.
+async fn objects(admin: &User, count: usize) -> Vec<(&'static str, Vec<Value>)> {
+    for number in 0..count {
+        let name = format!("n{number}");
+        log_in(admin, "root").await;
+        new_role(admin, &name, &[]).await;
+        for (field, payload, input) in [
+            ("createPersonalAccessToken", "personalAccessToken { id }", json!({ "name": name, "scopes": ["READ"] })),
+            ("createPrompt", "prompt { id }", json!({ "title": name, "content": name })),
+        ] {
+            admin.mutate(field, payload, input).await.data();
+        }
+        let chat = admin.new_chat(json!({ "modelId": "demo/tools" })).await;
+        admin.talk(&chat, "Hi").await;
+    }
+    let document = "{ me { id sessions { id } personalAccessTokens { id }
+        chats { nodes { lastMessage { parts { ... on ToolCall { id } } } } } }
+        prompts { nodes { id } } admin { roles { id } auditLog { nodes { id } } } }";
+    let found = admin.data(document, json!({})).await;
+    let calls = found["me"]["chats"]["nodes"].as_array().unwrap().iter().map(|chat| {
+        let parts = chat["lastMessage"]["parts"].as_array().unwrap();
+        parts.iter().find(|part| part["id"].is_string()).unwrap().clone()
+    });
+    let mut lists = vec![("tool calls", calls.collect::<Vec<_>>())];
+    for (kind, at) in [
+        ("sessions", "/me/sessions"),
+        ("personal access tokens", "/me/personalAccessTokens"),
+        ("prompts", "/prompts/nodes"),
+        ("roles", "/admin/roles"),
+        ("audit entries", "/admin/auditLog/nodes"),
+    ] {
+        lists.push((kind, found.pointer(at).unwrap().as_array().unwrap().clone()));
+    }
+    let ids = |list: Vec<Value>| list.into_iter().map(|item| item["id"].clone()).collect();
+    lists.into_iter().map(|(kind, list)| (kind, ids(list))).collect()
+}
+
+#[test]
+fn objects_are_looked_up_by_id_in_a_constant_number_of_statements() {
+    run(Engine::Postgres, |database| async move {
+        let counted = Counted::start(&database).await;
+        let admin = root(&counted.server).await;
+        let document = "query($ids: [ID!]!) { nodes(ids: $ids) { id __typename } }";
+        for (kind, ids) in objects(&admin, 10).await {
+            let few = counted.count(&admin, document, json!({ "ids": ids[..2] })).await;
+            let many = counted.count(&admin, document, json!({ "ids": ids[..10] })).await;
+            assert_eq!(few, many, "{kind}");
+            let (_, found) = counted.once(&admin, document, json!({ "ids": ids })).await;
+            let found: Vec<_> = found["nodes"].as_array().unwrap().iter().map(|node| node["id"].clone()).collect();
+            assert_eq!(found, ids, "{kind}");
+        }
         counted.server.stop().await;
     });
 }

@@ -145,10 +145,9 @@ impl Accounts {
         Ok(transaction.commit().await?)
     }
 
-    /// A session of the viewer.
-    pub async fn session(&self, viewer: &Viewer, id: SessionId) -> Result<Option<session::Model>> {
-        let found = storage::sessions::find_with_user(self.0.database.reader(), id).await?;
-        Ok(found.filter(|(_, user)| user.id == viewer.user_id).map(|(session, _)| session))
+    /// Those of these sessions that belong to the viewer.
+    pub async fn own_sessions(&self, viewer: &Viewer, ids: &[SessionId]) -> Result<Vec<session::Model>> {
+        Ok(storage::sessions::find_all(self.0.database.reader(), viewer.user_id, ids).await?)
     }
 
     /// The user with this username, case-insensitively. None if the user is not visible to the viewer.
@@ -182,13 +181,13 @@ impl Accounts {
         Ok(permissions_of(&roles).into())
     }
 
-    /// A role of the viewer, or any role with ROLES_WRITE.
-    pub async fn role(&self, viewer: &Viewer, id: RoleId) -> Result<Option<role::Model>> {
+    /// Those of these roles that the viewer has; with ROLES_WRITE, all of them.
+    pub async fn roles_by_ids(&self, viewer: &Viewer, ids: &[RoleId]) -> Result<Vec<role::Model>> {
         if viewer.may(Permission::RolesWrite) {
-            return Ok(storage::roles::find(self.0.database.reader(), id).await?);
+            return Ok(storage::roles::find_all(self.0.database.reader(), ids).await?);
         }
         let own = self.roles_of(&[viewer.user_id]).await?;
-        Ok(own.into_iter().map(|(_, role)| role).find(|role| role.id == id))
+        Ok(own.into_iter().map(|(_, role)| role).filter(|role| ids.contains(&role.id)).collect())
     }
 
     /// The users with these ids, in no particular order. The caller checks with [`account_of`] which fields the viewer

@@ -22,7 +22,7 @@ impl Accounts {
     /// [`Error::NotFound`]; [`Error::Forbidden`] with a personal access token.
     pub async fn revoke_session(&self, viewer: &Viewer, id: SessionId, client: &Client) -> Result<()> {
         viewer.session()?;
-        self.session(viewer, id).await?.ok_or(Error::NotFound)?;
+        self.own_sessions(viewer, &[id]).await?.pop().ok_or(Error::NotFound)?;
         let transaction = self.0.database.begin().await?;
         if !sessions::delete(&transaction, id).await? {
             return Err(Error::NotFound);

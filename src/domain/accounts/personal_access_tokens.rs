@@ -103,10 +103,11 @@ impl Accounts {
         Ok(rows::of_users(self.0.database.reader(), ids).await?)
     }
 
-    /// A token of the viewer, or of any user with USERS_READ.
-    pub async fn token(&self, viewer: &Viewer, id: PersonalAccessTokenId) -> Result<Option<Model>> {
-        let found = rows::find(self.0.database.reader(), id).await?;
-        Ok(found.filter(|token| token.user_id == viewer.user_id || viewer.may(Permission::UsersRead)))
+    /// Those of these tokens that belong to the viewer; with USERS_READ, also those of other users.
+    pub async fn tokens(&self, viewer: &Viewer, ids: &[PersonalAccessTokenId]) -> Result<Vec<Model>> {
+        let mut found = rows::find_all(self.0.database.reader(), ids).await?;
+        found.retain(|token| token.user_id == viewer.user_id || viewer.may(Permission::UsersRead));
+        Ok(found)
     }
 
     /// The viewer of a token. None if the token is unknown or expired, or its user is deactivated.

@@ -4,6 +4,8 @@
 //! It depends only on stored content, so a reader can continue from it on any node and after any restart. A stored
 //! message holds all of its text in one body, and a small layout that describes how the body is divided into pieces.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -216,8 +218,25 @@ pub fn tool_call(pieces: &[Piece], call: &Piece) -> Option<ToolCall> {
 
 /// The call with this id.
 pub fn find_call(pieces: &[Piece], id: ToolCallId) -> Option<ToolCall> {
-    let mut calls = pieces.iter().filter(|piece| piece.kind == PieceKind::Call);
-    calls.find_map(|piece| tool_call(pieces, piece).filter(|call| call.call.id == id))
+    find_calls(pieces, &[id]).pop()
+}
+
+/// The calls with these ids.
+pub fn find_calls(pieces: &[Piece], ids: &[ToolCallId]) -> Vec<ToolCall> {
+    let calls = pieces.iter().filter(|piece| piece.kind == PieceKind::Call);
+    let calls = calls.filter_map(|piece| serde_json::from_str::<Call>(&piece.body).ok());
+    let wanted: Vec<Call> = calls.filter(|call| ids.contains(&call.id)).collect();
+    if wanted.is_empty() {
+        return Vec::new();
+    }
+    let results = pieces.iter().filter(|piece| piece.kind == PieceKind::Result);
+    let results = results.filter_map(|piece| serde_json::from_str::<CallResult>(&piece.body).ok());
+    let mut results: HashMap<ToolCallId, CallResult> = results.map(|result| (result.id, result)).collect();
+    let with_state = |call: Call| {
+        let state = results.remove(&call.id).map_or(ToolCallState::Running, ToolCallState::Ended);
+        ToolCall { call, state }
+    };
+    wanted.into_iter().map(with_state).collect()
 }
 
 /// All text parts, joined.
@@ -282,11 +301,11 @@ mod tests {
             Piece { kind: PieceKind::Call, body: serde_json::to_string(&call).unwrap() },
             Piece { kind: PieceKind::Result, body: serde_json::to_string(&result).unwrap() },
         ];
-        assert_eq!(find_call(&pieces[..1], id).unwrap().state, ToolCallState::Running);
+        assert_eq!(find_calls(&pieces[..1], &[id])[0].state, ToolCallState::Running);
         let whole = ToolCall { call, state: ToolCallState::Ended(result) };
-        assert_eq!(find_call(&pieces, id), Some(whole.clone()));
+        assert_eq!(find_calls(&pieces, &[id]), [whole.clone()]);
         assert_eq!(parts(&pieces), [Part::ToolCall(whole)]);
-        assert_eq!(find_call(&pieces, ToolCallId(uuid::Uuid::from_u128(8))), None);
+        assert_eq!(find_calls(&pieces, &[ToolCallId(uuid::Uuid::from_u128(8))]), []);
     }
 
     #[test]

@@ -23,6 +23,15 @@ const OUTAGE_WAIT: Duration = Duration::from_secs(120);
 /// The longest time for which a stop may take to reach the reply, on any node.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
+/// Tool calls, and the size of the stored messages that were read for them, in bytes.
+#[derive(Debug, Default)]
+pub struct FoundCalls {
+    /// The calls.
+    pub calls: Vec<ToolCall>,
+    /// The size.
+    pub bytes: usize,
+}
+
 /// An event of a reply, with positions.
 #[derive(Debug, Clone)]
 pub enum ReplyEvent {
@@ -149,19 +158,28 @@ impl Replies {
         }
     }
 
-    /// A tool call in a chat of the viewer. It is found as soon as the readers of the reply receive it.
+    /// Those of these tool calls that are in chats of the viewer. A call is found as soon as the readers of the reply
+    /// receive it. If the messages have more than `max_bytes`, some are left out, and `bytes` exceeds `max_bytes`.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn call(&self, viewer: &Viewer, id: ToolCallId) -> Result<Option<ToolCall>> {
+    pub async fn calls(&self, viewer: &Viewer, ids: &[ToolCallId], max_bytes: u64) -> Result<FoundCalls> {
+        let mut found = FoundCalls::default();
         // Calls that no checkpoint has saved yet are only in the logs. A user has few running replies.
-        let running = self.0.running.all().into_iter().filter(|reply| reply.owner == viewer.user_id);
-        if let Some(call) = running.map(|reply| reply.log.pieces()).find_map(|pieces| parts::find_call(&pieces, id)) {
-            return Ok(Some(call));
+        for reply in self.0.running.all().into_iter().filter(|reply| reply.owner == viewer.user_id) {
+            found.calls.extend(parts::find_calls(&reply.log.pieces(), ids));
         }
-        let row = storage::messages::find_by_call(self.0.database.reader(), viewer.user_id, id).await?;
-        let Some(message) = row else { return Ok(None) };
-        Ok(parts::find_call(&self.pieces(&message).await?, id))
+        let is_open = |id: &&ToolCallId| found.calls.iter().all(|call| call.call.id != **id);
+        let open: Vec<ToolCallId> = ids.iter().filter(is_open).copied().collect();
+        if open.is_empty() {
+            return Ok(found);
+        }
+        let db = self.0.database.reader();
+        for message in storage::messages::find_by_calls(db, viewer.user_id, &open, max_bytes).await? {
+            found.bytes += message.body.len() + message.layout.as_ref().map_or(0, String::len);
+            found.calls.extend(parts::find_calls(&self.pieces(&message).await?, &open));
+        }
+        Ok(found)
     }
 
     /// The pieces of a message. For a running reply, the pieces so far.
