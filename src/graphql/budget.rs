@@ -1,4 +1,5 @@
-//! The budget of one request: the number of values in its response, bytes, and database statements.
+//! The budget of one request: the number of values in its response, bytes, database statements, and values of
+//! introspection.
 //!
 //! The complexity estimate of a document rejects it before execution; the budget counts actual use during execution.
 //! Lists, long texts and loaders are charged to it. A query that exceeds it ends at once with QUERY_TOO_COMPLEX. A
@@ -21,7 +22,7 @@ const YIELD_AFTER: u64 = 1_000;
 /// The number of items of a time series that are resolved together, before it yields to other tasks.
 const SERIES_BATCH: usize = 1_000;
 /// The approximate size of a value in JSON without its key and text, in bytes.
-const PUNCTUATION: usize = 4;
+pub const PUNCTUATION: usize = 4;
 
 /// Resource usage of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,6 +33,8 @@ pub struct Usage {
     pub bytes: u64,
     /// Database statements.
     pub statements: u64,
+    /// Values of introspection, which have a limit of their own.
+    pub introspection: u64,
 }
 
 /// The limits of one request, and its usage so far.
@@ -41,6 +44,7 @@ pub struct Budget {
     nodes: Counter,
     bytes: Counter,
     statements: Counter,
+    introspection: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -68,24 +72,40 @@ impl Counter {
 impl Budget {
     /// Creates a budget without usage.
     pub fn new(limit: Usage) -> Self {
-        Self { limit, nodes: Counter::default(), bytes: Counter::default(), statements: Counter::default() }
+        Self {
+            limit,
+            nodes: Counter::default(),
+            bytes: Counter::default(),
+            statements: Counter::default(),
+            introspection: Counter::default(),
+        }
     }
 
     /// The usage so far, by all events together.
     pub fn used(&self) -> Usage {
         let used = |counter: &Counter| counter.used.load(Ordering::Relaxed);
-        Usage { nodes: used(&self.nodes), bytes: used(&self.bytes), statements: used(&self.statements) }
+        Usage {
+            nodes: used(&self.nodes),
+            bytes: used(&self.bytes),
+            statements: used(&self.statements),
+            introspection: used(&self.introspection),
+        }
     }
 
     /// Restores the full budget for the next event.
     pub fn renew(&self) {
-        [&self.nodes, &self.bytes, &self.statements].into_iter().for_each(Counter::renew);
+        [&self.nodes, &self.bytes, &self.statements, &self.introspection].into_iter().for_each(Counter::renew);
     }
 
     /// Whether the usage exceeds a limit.
     pub fn is_exceeded(&self) -> bool {
         let limit = self.limit;
-        let counters = [(&self.nodes, limit.nodes), (&self.bytes, limit.bytes), (&self.statements, limit.statements)];
+        let counters = [
+            (&self.nodes, limit.nodes),
+            (&self.bytes, limit.bytes),
+            (&self.statements, limit.statements),
+            (&self.introspection, limit.introspection),
+        ];
         counters.into_iter().any(|(counter, limit)| counter.of_event() > limit)
     }
 
@@ -105,6 +125,12 @@ impl Budget {
     /// Charges bytes.
     pub fn bytes(&self, bytes: usize) -> Result<()> {
         self.bytes.charge(bytes as u64, self.limit.bytes)
+    }
+
+    /// Charges values of introspection, and the bytes of their texts and keys.
+    pub fn introspection(&self, values: u64, bytes: usize) -> Result<()> {
+        self.introspection.charge(values, self.limit.introspection)?;
+        self.bytes(bytes)
     }
 
     /// Charges the selection set once, as if every list had one item. [`List`] charges the remaining items.
@@ -341,13 +367,16 @@ mod tests {
 
     #[test]
     fn each_event_has_the_full_budget() {
-        let budget = Budget::new(Usage { nodes: 10, bytes: 100, statements: 2 });
+        let budget = Budget::new(Usage { nodes: 10, bytes: 100, statements: 2, introspection: 0 });
         assert!(budget.statements(1).is_ok() && budget.statements(1).is_ok() && !budget.is_exceeded());
         assert!(matches!(budget.statements(1), Err(Error::TooComplex)) && budget.is_exceeded());
         budget.renew();
         assert!(budget.statements(1).is_ok() && !budget.is_exceeded());
         assert!(budget.bytes(100).is_ok() && budget.bytes(1).is_err());
-        assert_eq!((budget.used(), budget.bytes_left()), (Usage { nodes: 0, bytes: 101, statements: 4 }, 0));
+        assert_eq!(
+            (budget.used(), budget.bytes_left()),
+            (Usage { nodes: 0, bytes: 101, statements: 4, introspection: 0 }, 0)
+        );
     }
 
     #[test]

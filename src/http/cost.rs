@@ -26,7 +26,8 @@ impl Cost {
 
     /// Converts the usage of an operation to root fields: 1 for an ordinary operation, some dozens for the largest.
     pub(super) fn of_usage(used: Usage) -> u32 {
-        let parts = used.nodes / 2_000 + used.bytes / (256 << 10) + used.statements / 10;
+        let values = used.nodes.saturating_add(used.introspection);
+        let parts = values / 2_000 + used.bytes / (256 << 10) + used.statements / 10;
         u32::try_from(parts).unwrap_or(u32::MAX)
     }
 
@@ -77,6 +78,13 @@ mod tests {
         ] {
             assert_eq!(cost(text), wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn introspection_is_charged_like_other_values() {
+        let used = Usage { nodes: 1_000, introspection: 11_007, ..Usage::default() };
+        assert_eq!(Cost::of_usage(used), 6);
+        assert_eq!(Cost::of_usage(Usage { nodes: 1_999, ..Usage::default() }), 0);
     }
 
     /// A renamed field would otherwise lose its limit.

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use async_graphql::parser::types::OperationType;
+use async_graphql::indexmap::IndexMap;
+use async_graphql::parser::types::{DocumentOperations, Field, OperationType};
 use async_graphql::{Extensions, Name, Request, Response, ServerError, Value};
 use moka::sync::Cache;
 
@@ -13,6 +14,7 @@ use super::build::build;
 use super::complete::complete;
 use super::document::{Document, Operation};
 use super::errors::{invalid_input, too_complex};
+use super::introspection::take_introspection;
 use super::limits::Limits;
 use super::parser::parse;
 use super::persisted::{self, DocumentHash};
@@ -58,6 +60,10 @@ pub(super) struct PreparedRequest {
     inner: Arc<Inner>,
     plan: Arc<Plan>,
     pub(super) budget: Arc<Budget>,
+    /// The root fields that are introspection.
+    pub(super) introspection: Vec<Field>,
+    /// Whether the request has other root fields.
+    pub(super) has_fields: bool,
 }
 
 impl Documents {
@@ -149,17 +155,22 @@ impl Documents {
         let given = std::mem::take(&mut request.variables);
         let variables = coerce_variable_values(&inner.types, &operation.variables, given)?;
         let plan = self.plan(&document, index, operation, &variables)?;
-        let executable = build(&plan, &inner.types, &variables, &inner.limits).map_err(|refusal| vec![*refusal])?;
+        let mut executable = build(&plan, &inner.types, &variables, &inner.limits).map_err(|refusal| vec![*refusal])?;
         let budget = self.budget_of(&mut request);
-        let selection = executable.operations.iter().next().map(|(_, operation)| &operation.node.selection_set.node);
-        let drawn = selection.map_or(Ok(()), |selection| budget.selection(selection));
-        drawn.map_err(|_| vec![*too_complex("The query is too complex.", Some(operation.pos))])?;
+        let (mut introspection, mut has_fields) = (Vec::new(), true);
+        if let DocumentOperations::Single(executed) = &mut executable.operations {
+            let selection = &mut executed.node.selection_set.node;
+            introspection = take_introspection(selection);
+            has_fields = !selection.items.is_empty();
+            let drawn = budget.selection(selection);
+            drawn.map_err(|_| vec![*too_complex("The query is too complex.", Some(operation.pos))])?;
+        }
         request.set_parsed_query(executable);
         // Cached only now that the document is also within the limits that depend on variables.
         if !document.is_cached.swap(true, Ordering::Relaxed) {
             inner.documents.insert(document.hash, document);
         }
-        Ok((request, PreparedRequest { inner: self.0.clone(), plan, budget }))
+        Ok((request, PreparedRequest { inner: self.0.clone(), plan, budget, introspection, has_fields }))
     }
 
     /// The budget in the request's data, or a new one.
@@ -218,6 +229,16 @@ impl PreparedRequest {
     /// Completes an executed response as the specification requires.
     pub(super) fn complete(&self, response: &mut Response) {
         complete(&self.plan, &self.inner.types, response);
+    }
+
+    /// Adds the introspection to the response of the other fields, unless that is a request error.
+    pub(super) fn add(&self, response: &mut Response, introspected: IndexMap<Name, Value>) {
+        let is_executed = response.errors.iter().all(|error| !error.path.is_empty());
+        match &mut response.data {
+            Value::Object(data) => data.extend(introspected),
+            data @ Value::Null if is_executed => *data = Value::Object(introspected),
+            _ => {}
+        }
     }
 
     /// Whether the request has used up its budget and is stopped. Mutations are not stopped, because their effects have

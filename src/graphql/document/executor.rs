@@ -5,23 +5,27 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use async_graphql::{Data, Executor, Request, Response};
+use async_graphql::indexmap::IndexMap;
+use async_graphql::{Data, Executor, Request, Response, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
+use tokio::sync::OnceCell;
 
-use super::cache::Documents;
+use super::cache::{Documents, PreparedRequest};
+use super::introspection::Introspection;
 
 /// Wraps an executor: prepares each request and completes each response.
 #[derive(Clone)]
 pub struct ConformingExecutor<E> {
     executor: E,
     documents: Documents,
+    introspection: Arc<OnceCell<Introspection>>,
 }
 
 impl<E> ConformingExecutor<E> {
     /// `documents` must have been made for the executor's schema.
     pub fn new(executor: E, documents: Documents) -> Self {
-        Self { executor, documents }
+        Self { executor, documents, introspection: Arc::default() }
     }
 
     /// The documents of the schema.
@@ -30,24 +34,50 @@ impl<E> ConformingExecutor<E> {
     }
 }
 
-impl<E: Executor> Executor for ConformingExecutor<E> {
-    async fn execute(&self, request: Request) -> Response {
-        let (request, prepared) = match self.documents.prepare(request) {
-            Ok(prepared) => prepared,
+impl<E: Executor> ConformingExecutor<E> {
+    async fn run(&self, request: Request, prepared: &PreparedRequest) -> Response {
+        if prepared.introspection.is_empty() {
+            return self.resolve(request, prepared).await;
+        }
+        let introspection = match self.introspection.get_or_try_init(|| Introspection::read(&self.executor)).await {
+            Ok(introspection) => introspection,
             Err(errors) => return Response::from_errors(errors),
         };
+        let Ok(introspected) = introspection.resolve(&prepared.introspection, &prepared.budget).await else {
+            return prepared.exhausted();
+        };
+        let mut response = if prepared.has_fields {
+            self.resolve(request, prepared).await
+        } else {
+            Response::new(Value::Object(IndexMap::new()))
+        };
+        prepared.add(&mut response, introspected);
+        response
+    }
+
+    async fn resolve(&self, request: Request, prepared: &PreparedRequest) -> Response {
         let mut execution = pin!(self.executor.execute(request));
         poll_fn(|context| {
             let outcome = execution.as_mut().poll(context);
             if prepared.is_exhausted() {
                 return Poll::Ready(prepared.exhausted());
             }
-            outcome.map(|mut response| {
-                prepared.complete(&mut response);
-                response
-            })
+            outcome
         })
         .await
+    }
+}
+
+impl<E: Executor> Executor for ConformingExecutor<E> {
+    async fn execute(&self, request: Request) -> Response {
+        match self.documents.prepare(request) {
+            Ok((request, prepared)) => {
+                let mut response = self.run(request, &prepared).await;
+                prepared.complete(&mut response);
+                response
+            }
+            Err(errors) => Response::from_errors(errors),
+        }
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
@@ -55,6 +85,15 @@ impl<E: Executor> Executor for ConformingExecutor<E> {
             Ok(prepared) => prepared,
             Err(errors) => return stream::once(std::future::ready(Response::from_errors(errors))).boxed(),
         };
+        if !prepared.introspection.is_empty() {
+            let executor = self.clone();
+            let response = async move {
+                let mut response = executor.run(request, &prepared).await;
+                prepared.complete(&mut response);
+                response
+            };
+            return stream::once(response).boxed();
+        }
         let mut responses = Some(self.executor.execute_stream(request, session_data));
         stream::poll_fn(move |context| {
             let Some(running) = &mut responses else { return Poll::Ready(None) };

@@ -39,6 +39,8 @@ pub struct Limits {
     pub answer_bytes: u64,
     /// Database statements; see [`Budget`].
     pub statements: u64,
+    /// Values of introspection; see [`Budget`]. The introspection query of common tools returns 11,000.
+    pub introspection_values: u64,
 }
 
 impl Default for Limits {
@@ -58,6 +60,7 @@ impl Default for Limits {
             subscription_fields: 500,
             answer_bytes: 8 << 20,
             statements: 200,
+            introspection_values: 100_000,
         }
     }
 }
@@ -65,7 +68,12 @@ impl Default for Limits {
 impl Limits {
     /// A new budget for one request. It allows as many response values as the complexity limit.
     pub fn budget(&self) -> Budget {
-        Budget::new(Usage { nodes: self.complexity, bytes: self.answer_bytes, statements: self.statements })
+        Budget::new(Usage {
+            nodes: self.complexity,
+            bytes: self.answer_bytes,
+            statements: self.statements,
+            introspection: self.introspection_values,
+        })
     }
 
     /// The maximum number of steps to analyse one document. A document within the other limits needs a fraction of it,

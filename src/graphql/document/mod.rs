@@ -21,6 +21,7 @@ mod complete;
 mod document;
 mod errors;
 mod executor;
+mod introspection;
 mod lexer;
 mod limits;
 mod overlap;

@@ -4,6 +4,7 @@ mod differential;
 mod exact;
 mod fuzz;
 mod hostile;
+mod introspection;
 mod limits;
 mod toy;
 
