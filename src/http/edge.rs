@@ -103,11 +103,16 @@ impl<E> Shared<E> {
         if length <= MAX_UNCHECKED_LENGTH {
             return Ok(permit);
         }
+        self.peek(key).map(|()| permit)
+    }
+
+    /// Checks the rate limit without counting.
+    ///
+    /// # Errors
+    /// RATE_LIMITED if the key has used up its rate limit.
+    pub(super) fn peek(&self, key: RateLimitKey) -> Result<(), (Vec<ServerError>, Verdict)> {
         let verdict = self.rate_limiter.peek(key);
-        match verdict.admit(Ok(())) {
-            Ok(()) => Ok(permit),
-            Err(errors) => Err((errors, verdict)),
-        }
+        verdict.admit(Ok(())).map_err(|errors| (errors, verdict))
     }
 
     /// Charges the usage of an operation beyond what was charged at its start.

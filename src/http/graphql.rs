@@ -22,13 +22,16 @@ use crate::http::limits::Limits;
 use crate::http::media::{self, Media};
 use crate::http::metrics::Counted;
 use crate::http::operation::{Caller, Operation, refused};
-use crate::http::parameters::{BATCH, Malformed, Parameters, TOO_MANY_VALUES};
+use crate::http::parameters::{BATCH, Malformed, Parameters, TOO_MANY_VALUES, ValueCounter};
 use crate::http::rate_limit::Verdict;
 use crate::http::rate_limit_key::RateLimitKey;
 use crate::http::{playground, request_log, websocket};
 
 /// The maximum number of bytes that are read and discarded beyond the body limit.
 const MAX_DISCARDED: usize = 16 * 1024 * 1024;
+
+/// Bodies up to this size are read before the rate limit is checked, in bytes.
+const MAX_UNCHECKED_BODY: usize = 16 * 1024;
 
 /// Handles `/graphql`: GET, POST, WebSocket upgrades, and the playground for browsers.
 pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
@@ -58,23 +61,39 @@ async fn run<E: Executor>(
     request_id: RequestId,
     counted: &mut Counted,
 ) -> Result<Response, Refusal> {
+    let client = client(&shared.edge, parts);
     let (body, _held) = match parts.method {
-        Method::GET => (Bytes::new(), None),
+        Method::GET => (Ok(Bytes::new()), None),
         Method::POST => {
             if !media::is_json(&parts.headers) {
                 let message = "The Content-Type must be application/json in UTF-8.";
                 return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, ErrorCode::InvalidInput, message));
+            }
+            if announced(&parts.headers).is_none_or(|length| length > MAX_UNCHECKED_BODY) {
+                let requester = (shared.edge.authenticate)(authorization(&parts.headers)?, client.clone()).await;
+                if let Err((errors, verdict)) = shared.peek(RateLimitKey::of(&requester, &client)) {
+                    request_log::record_user(&requester);
+                    let response = refused(errors, request_id);
+                    counted.seen(&response.errors);
+                    // The client cannot send more during the delay than fits into the buffers of the connection.
+                    shared.edge.delay_if_throttled(&response).await;
+                    discard(body, &shared.edge.limits).await;
+                    return Ok(finished(media, &response, &verdict));
+                }
             }
             let input = parts.extensions.get::<Arc<Input>>();
             read_body(&parts.headers, body, input, &shared.edge.limits).await?
         }
         _ => return Err(Refusal::method("GET, POST", "Method not allowed. Use POST, or GET for queries.")),
     };
-    let client = client(&shared.edge, parts);
     let requester = (shared.edge.authenticate)(authorization(&parts.headers)?, client.clone()).await;
     request_log::record_user(&requester);
     let query = parts.uri.query().unwrap_or_default();
-    let length = if parts.method == Method::GET { query.len() } else { body.len() };
+    let length = match &body {
+        _ if parts.method == Method::GET => query.len(),
+        Ok(body) => body.len(),
+        Err(_) => usize::MAX,
+    };
     let permit = match shared.admit(RateLimitKey::of(&requester, &client), length).await {
         Ok(permit) => permit,
         Err((errors, verdict)) => {
@@ -86,7 +105,7 @@ async fn run<E: Executor>(
     };
     let parameters = match parts.method {
         Method::GET => Parameters::from_query_string(query),
-        _ => Parameters::from_json(&body),
+        _ => body.and_then(|body| Parameters::from_json(&body)),
     };
     let operation = match parameters {
         Ok(parameters) => Operation::parse(parameters, &shared.edge.documents),
@@ -147,15 +166,36 @@ fn malformed(malformed: Malformed) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, code, malformed.0)
 }
 
-/// Reads the body within the limits of size and time. The rest of a body that is too large is read and discarded, up to
-/// a limit: a client that is still sending would otherwise lose the response with the connection (RFC 9112, section
-/// 9.6).
+/// The length of the body according to its header.
+fn announced(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
+/// Reads and discards a body, within the limits of size and time.
+async fn discard(body: Body, limits: &Limits) {
+    let most = limits.body.saturating_add(MAX_DISCARDED);
+    let read = async {
+        let (mut chunks, mut length) = (body.into_data_stream(), 0);
+        while let Some(Ok(chunk)) = chunks.next().await {
+            length += chunk.len();
+            if length > most {
+                break;
+            }
+        }
+    };
+    let _an_incomplete_body_is_refused_as_well = tokio::time::timeout(limits.body_timeout, read).await;
+}
+
+/// Reads the body within the limits of size and time. A body with too many values is malformed.
+///
+/// The rest of a body that is too large or malformed is read and discarded, up to a limit: a client that is still
+/// sending would otherwise lose the response with the connection (RFC 9112, section 9.6).
 async fn read_body(
     headers: &HeaderMap,
     body: Body,
     input: Option<&Arc<Input>>,
     limits: &Limits,
-) -> Result<(Bytes, Option<Held>), Refusal> {
+) -> Result<(Result<Bytes, Malformed>, Option<Held>), Refusal> {
     let full = |_| {
         let message = "The server is receiving too much data. Try again later.";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
@@ -163,14 +203,13 @@ async fn read_body(
     let mut held = input.map(|input| input.hold(0)).transpose().map_err(full)?;
     let too_large =
         || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::PayloadTooLarge, "The request body is too large.");
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    let announced = announced.unwrap_or_default();
+    let announced = announced(headers).unwrap_or_default();
     let most = limits.body.saturating_add(MAX_DISCARDED);
     // A client that sends `Expect` waits for a response before it sends the body.
     if announced > most || (announced > limits.body && headers.contains_key(header::EXPECT)) {
         return Err(too_large());
     }
-    let mut length = 0;
+    let (mut length, mut values) = (0, ValueCounter::default());
     let read = async {
         let (mut chunks, mut read) = (body.into_data_stream(), Vec::new());
         while let Some(chunk) = chunks.next().await {
@@ -180,9 +219,10 @@ async fn read_body(
             length += chunk.len();
             if length > most {
                 break;
-            } else if announced.max(length) > limits.body {
+            } else if announced.max(length) > limits.body || values.is_exceeded() {
                 read = Vec::new();
             } else {
+                values.add(&chunk);
                 if let Some(held) = &mut held {
                     held.grow(chunk.len()).map_err(full)?;
                 }
@@ -197,5 +237,6 @@ async fn read_body(
     }
     let too_slow =
         || Refusal::new(StatusCode::REQUEST_TIMEOUT, ErrorCode::Timeout, "Timed out while receiving the request body.");
-    Ok((read.map_err(|_| too_slow())??.into(), held))
+    let read = read.map_err(|_| too_slow())??;
+    Ok((if values.is_exceeded() { Err(TOO_MANY_VALUES) } else { Ok(read.into()) }, held))
 }

@@ -27,6 +27,8 @@ pub(super) const BATCH: Malformed = Malformed("Batches are not supported; send o
 pub(super) const TOO_MANY_VALUES: Malformed = Malformed("The variables have too many values.");
 /// Maximum number of values in variables or extensions, including nested ones.
 const MAX_VALUES: usize = 20_000;
+/// Maximum number of values in a body: those of the variables and the extensions, and its own members.
+const MAX_VALUES_OF_BODY: usize = 2 * MAX_VALUES + 64;
 const QUERY: Malformed = Malformed("The parameter `query` must be a string.");
 const OPERATION_NAME: Malformed = Malformed("The parameter `operationName` must be a string.");
 const VARIABLES: Malformed = Malformed("The parameter `variables` must be a map.");
@@ -100,19 +102,46 @@ fn read<'a, T: Deserialize<'a>>(json: Option<&'a str>, otherwise: Malformed) -> 
     json.map_or(Ok(None), |json| serde_json::from_str(json).map_err(|_| otherwise))
 }
 
-/// An upper bound of the number of values in a JSON text: commas and openings of lists and maps.
+/// An upper bound of the number of values in a JSON text.
 fn count_values(json: &str) -> usize {
-    let (mut count, mut is_text, mut is_escaped) = (1, false, false);
-    for byte in json.bytes() {
-        match byte {
-            _ if is_escaped => is_escaped = false,
-            b'\\' => is_escaped = is_text,
-            b'"' => is_text = !is_text,
-            b',' | b'[' | b'{' if !is_text => count += 1,
-            _ => {}
+    let mut counter = ValueCounter::default();
+    counter.add(json.as_bytes());
+    1 + counter.count
+}
+
+/// Counts the values of a JSON text that arrives in pieces: its commas, and the openings of its lists and maps.
+#[derive(Debug, Default)]
+pub(super) struct ValueCounter {
+    count: usize,
+    is_text: bool,
+    is_escaped: bool,
+}
+
+impl ValueCounter {
+    /// Counts the next piece.
+    pub(super) fn add(&mut self, mut bytes: &[u8]) {
+        while let Some((first, rest)) = bytes.split_first() {
+            bytes = rest;
+            match first {
+                _ if self.is_escaped => self.is_escaped = false,
+                b'\\' => self.is_escaped = self.is_text,
+                b'"' => {
+                    self.is_text = !self.is_text;
+                    if self.is_text {
+                        let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+                        bytes = &rest[rest.iter().position(is_special).unwrap_or(rest.len())..];
+                    }
+                }
+                b',' | b'[' | b'{' if !self.is_text => self.count += 1,
+                _ => {}
+            }
         }
     }
-    count
+
+    /// Whether no well-formed request has so many values.
+    pub(super) fn is_exceeded(&self) -> bool {
+        self.count > MAX_VALUES_OF_BODY
+    }
 }
 
 #[cfg(test)]
@@ -141,6 +170,18 @@ mod tests {
             json(&format!(r#"{{"query":"{{a}}","variables":{{"n":[{list}]}}}}"#)).map(drop)
         };
         assert_eq!((variables(MAX_VALUES), variables(MAX_VALUES + 1)), (Ok(()), Err(TOO_MANY_VALUES)));
+    }
+
+    #[test]
+    fn values_are_counted_in_pieces() {
+        let text = r#"{"a":[1,2,{"b\\":"x,[{\",\\","c":null}],"d":"\\\"[["}"#;
+        let whole = count_values(text);
+        assert_eq!(whole, 8);
+        for size in 1..text.len() {
+            let mut counter = ValueCounter::default();
+            text.as_bytes().chunks(size).for_each(|piece| counter.add(piece));
+            assert_eq!(1 + counter.count, whole, "pieces of {size} bytes");
+        }
     }
 
     #[test]

@@ -206,3 +206,26 @@ async fn the_number_of_connections_is_limited() {
     expect_no_socket(&server).await;
     assert_eq!(server.query("{ hello }").await["data"]["hello"], "world");
 }
+
+#[tokio::test]
+async fn a_body_that_is_refused_anyway_is_not_kept() {
+    const BYTES: usize = 900_000;
+    let limits = Limits { input: 200_000, fields_per_minute: 3, ..Limits::default() };
+    let server = Server::with(Limits { refusal_delay: Duration::from_millis(10), ..limits }).await;
+    let numbers = json!({ "query": "{ hello }", "variables": { "list": vec![0; BYTES / 2] } }).to_string();
+    let text = json!({ "query": "{ hello }", "variables": { "text": "x".repeat(BYTES) } }).to_string();
+    // More than the server keeps.
+    let answer = server.post(JSON, &text).await;
+    assert_eq!((answer.status, answer.code().as_str()), (503, "UNAVAILABLE"));
+    for _ in 0..3 {
+        let answer = server.post(JSON, &numbers).await;
+        assert_eq!((answer.status, answer.code().as_str()), (400, "QUERY_TOO_COMPLEX"), "its values are counted first");
+    }
+    // The rate limit is checked first.
+    for body in [&text, &numbers] {
+        assert_eq!(server.post(JSON, body).await.code(), "RATE_LIMITED");
+        let head = "POST /graphql HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n";
+        let chunked = format!("{head}{JSON}\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        assert_eq!(server.raw(&chunked).await.code(), "RATE_LIMITED");
+    }
+}
