@@ -53,4 +53,5 @@ mod tree;
 mod tree_properties;
 mod two_servers;
 mod usage;
+mod wide_trees;
 mod wrong_starts;
