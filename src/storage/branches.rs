@@ -8,7 +8,7 @@ use sea_orm::{FromQueryResult, QuerySelect as _, Statement};
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message::{Column, Entity, Model};
 use crate::storage::chats::Readable;
-use crate::storage::messages::{SIZE, in_chats, placeholders};
+use crate::storage::messages::{SIZE, in_chats, nth_newest, placeholders};
 
 /// The position of a message, without its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, FromQueryResult)]
@@ -151,6 +151,8 @@ fn climb(to: &str) -> String {
 
 /// The newest leaf at or below each of these messages.
 ///
+/// The plus in `+l.depth` keeps SQLite from using the index by depth, for which it would read and sort all leaves.
+///
 /// If at most [`FEW`] messages are below it, they are read. Otherwise the leaves of the chat are tried, newest first,
 /// and only those that are deep enough: for most messages of a chat, one of the first is below it.
 pub async fn newest_leaves_below(
@@ -160,7 +162,10 @@ pub async fn newest_leaves_below(
     if messages.is_empty() {
         return Ok(HashMap::new());
     }
-    let values = messages.iter().map(|id| Value::from(*id));
+    let mut values: Vec<Value> = messages.iter().map(|id| Value::from(*id)).collect();
+    // SQLite reads all children of a message before it returns the first, so only the newest are considered. With one
+    // more than FEW, the subtree is not small.
+    let oldest = nth_newest("n.parent_id = below.id AND n.chat_id = t.chat_id", u64::from(FEW) + 1, &mut values);
     let sql = format!(
         "WITH found (target, leaf) AS MATERIALIZED (SELECT t.id, COALESCE( \
             (SELECT counted.id FROM (SELECT id, is_leaf, COUNT(*) OVER () AS size FROM ( \
@@ -168,10 +173,10 @@ pub async fn newest_leaves_below(
                     SELECT t.id, t.is_leaf \
                     UNION ALL \
                     SELECT m.id, m.is_leaf FROM below JOIN messages m ON m.parent_id = below.id \
-                        WHERE m.chat_id = t.chat_id \
+                        WHERE m.chat_id = t.chat_id AND m.id >= {oldest} \
                 ) SELECT id, is_leaf FROM below LIMIT {FEW} + 1 \
              ) AS few) AS counted WHERE counted.size <= {FEW} AND counted.is_leaf ORDER BY counted.id DESC LIMIT 1), \
-            (SELECT l.id FROM messages l WHERE l.chat_id = t.chat_id AND l.is_leaf AND l.depth > t.depth AND EXISTS ( \
+            (SELECT l.id FROM messages l WHERE l.chat_id = t.chat_id AND l.is_leaf AND +l.depth > t.depth AND EXISTS ( \
                 {} SELECT 1 FROM climb WHERE climb.id = t.id \
              ) ORDER BY l.id DESC LIMIT 1) \
          ) FROM messages t WHERE t.id IN ({})) \
@@ -197,7 +202,7 @@ pub async fn newest_leaf_below_children(
 ) -> Result<Option<MessageId>, DbErr> {
     let (parent, depth) = parent.unwrap_or((MessageId(Uuid::nil()), -1));
     let sql = format!(
-        "SELECT l.id FROM messages l WHERE l.chat_id = $1 AND l.is_leaf AND l.depth >= $2 AND EXISTS ( \
+        "SELECT l.id FROM messages l WHERE l.chat_id = $1 AND l.is_leaf AND +l.depth >= $2 AND EXISTS ( \
             {} SELECT 1 FROM climb WHERE climb.depth = $2 AND climb.chat_id = $1 AND (climb.depth = 0 OR climb.parent_id = $3) \
          ) ORDER BY l.id DESC LIMIT 1",
         climb("$2"),

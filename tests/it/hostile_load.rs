@@ -1,110 +1,33 @@
 //! The cost of hostile clients for other clients: memory, file descriptors and latency.
 //!
-//! The short tests run with all others, and do not measure time. The long test is run by hand on a machine without
-//! other load, and prints the table of `docs/performance.md`:
+//! The short tests run with all others, and do not measure time. The long tests are run by hand on a machine without
+//! other load, and print the figures of `docs/performance.md`:
 //!
 //! ```sh
 //! cargo test --test it -- --ignored --nocapture hostile_load
 //! ```
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use duologue::entity::ids::{ChatId, MessageId};
-use duologue::storage::{Database, chats, messages};
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::support::client::{Client, User, text};
+use crate::support::client::{Client, text};
 use crate::support::database::{Engine, TestDatabase, on_both_databases};
 use crate::support::server::{Server, Setup};
 
+mod attacks;
+mod crowd;
+mod two_nodes;
+
+use attacks::{Attack, aliases, attacks, body, descriptors, fill, memory, post, unfinished_socket};
+
 /// Connections of each attack.
 const CONNECTIONS: usize = 20;
-
-/// Creates `count` chats of a user with `length` messages of `bytes` bytes each, directly in the database.
-async fn fill(database: &TestDatabase, user: &User, count: usize, length: i32, bytes: usize) -> String {
-    let first = user.ask("demo/unicode", "Hi").await;
-    user.ended(&first.reply).await;
-    let database = Database::connect(database.url(), 2).await.unwrap();
-    let template = messages::find_any(database.reader(), first.message.parse().unwrap()).await.unwrap().unwrap();
-    let mut last = String::new();
-    for _ in 0..count {
-        last = user.new_chat(json!({ "modelId": "demo/unicode" })).await;
-        let chat_id: ChatId = last.parse().unwrap();
-        let id =
-            |depth: i32| MessageId(uuid::Uuid::from_u128(chat_id.0.as_u128() + 1 + u128::from(depth.unsigned_abs())));
-        let rows: Vec<_> = (0..length)
-            .map(|depth| duologue::entity::message::Model {
-                id: id(depth),
-                chat_id,
-                parent_id: (depth > 0).then(|| id(depth - 1)),
-                depth,
-                jump_id: id((depth - 1).max(0)),
-                jump_depth: (depth - 1).max(0),
-                is_leaf: depth == length - 1,
-                body: "x".repeat(bytes),
-                ..template.clone()
-            })
-            .collect();
-        let transaction = database.begin().await.unwrap();
-        messages::insert(&transaction, &rows).await.unwrap();
-        let mut chat = chats::find(&transaction, user.id.parse().unwrap(), chat_id).await.unwrap().unwrap();
-        (chat.leaf_id, chat.message_count) = (Some(id(length - 1)), length);
-        chats::update(&transaction, chat).await.unwrap();
-        transaction.commit().await.unwrap();
-    }
-    database.close().await;
-    last
-}
-
-fn aliases(field: &str, count: usize) -> String {
-    (0..count).map(|n| format!("a{n}: {field} ")).collect()
-}
-
-/// A request body.
-fn body(document: &str, variables: Value) -> String {
-    json!({ "query": document, "variables": variables }).to_string()
-}
-
-/// A memory figure of a process in `/proc/<pid>/status`, in MiB.
-fn memory(pid: u32, what: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with(what)).unwrap_or_default();
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or(0) / 1024
-}
-
-fn descriptors(server: &Server) -> usize {
-    std::fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap().count()
-}
-
-fn post(token: &str, body: &str) -> String {
-    format!(
-        "POST /graphql HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {token}\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-}
-
-/// A WebSocket that sends the start of a message and never its end.
-async fn unfinished_socket(server: &Server, bytes: u16) -> TcpStream {
-    let mut connection = TcpStream::connect(server.address).await.unwrap();
-    let handshake = "GET /graphql HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\
-        sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
-        sec-websocket-protocol: graphql-transport-ws\r\n\r\n";
-    connection.write_all(handshake.as_bytes()).await.unwrap();
-    let mut answer = [0; 12];
-    connection.read_exact(&mut answer).await.unwrap();
-    assert_eq!(&answer[9..], b"101");
-    let mut frame = vec![0x01, 0x80 | 126];
-    frame.extend(bytes.to_be_bytes());
-    frame.extend([0; 4]);
-    frame.resize(frame.len() + usize::from(bytes), b' ');
-    let _the_server_may_have_closed_it = connection.write_all(&frame).await;
-    connection
-}
 
 async fn until(what: &str, is_done: impl Fn() -> bool) {
     let start = Instant::now();
@@ -129,7 +52,7 @@ on_both_databases!(connections_that_do_not_read_are_closed_and_others_served, |d
         let mut silent = TcpStream::connect(server.address).await.unwrap();
         silent.write_all(post(eve.token.as_ref().unwrap(), &large).as_bytes()).await.unwrap();
         held.push(silent);
-        held.push(unfinished_socket(&server, 60_000).await);
+        held.push(unfinished_socket(server.address, 60_000).await.unwrap());
     }
     // Existing and new users are served.
     ada.data("{ me { chats { nodes { id } } } }", json!({})).await;
@@ -138,60 +61,6 @@ on_both_databases!(connections_that_do_not_read_are_closed_and_others_served, |d
     drop(held);
     server.kill().await;
 });
-
-/// A request with a high cost.
-struct Attack {
-    name: &'static str,
-    body: String,
-    /// Whether it is executed, not refused.
-    is_answered: bool,
-    is_read: bool,
-}
-
-fn attacks(chat: &str) -> Vec<Attack> {
-    let siblings = "siblings { ".repeat(4);
-    let content = |count| {
-        format!(
-            "query($id: ID!) {{ chat(id: $id) {{ messages(last: 3) {{ nodes {{ {} }} }} }} }}",
-            aliases("content", count)
-        )
-    };
-    let fields = "id role status position createdAt completedAt modelId finishReason idempotencyKey";
-    let wide = format!(
-        "{{ me {{ chats(first: 90) {{ nodes {{ id title messages(last: 19) {{ nodes {{ {fields} }} }} }} }} }} }}"
-    );
-    let literal = "x".repeat(120_000);
-    let literals = format!(
-        "{{ me {{ ...A }} }} fragment A on User {{ chats(first: 1) {{ nodes {{ owner {{ ...B }} lastMessage {{ chat {{ owner {{ ...B }} }} }} }} }} }} \
-         fragment B on User {{ chats(first: 1) {{ nodes {{ owner {{ ...C }} lastMessage {{ chat {{ owner {{ ...C }} }} }} }} }} }} \
-         fragment C on User {{ chats(first: 1) {{ nodes {{ owner {{ ...D }} lastMessage {{ chat {{ owner {{ ...D }} }} }} }} }} }} \
-         fragment D on User {{ chats(first: 1, filter: {{ query: \"{literal}\" }}) {{ nodes {{ id }} }} }}"
-    );
-    let introspection = "{ __schema { types { name fields { name type { name fields { name type { name } } } } } } }";
-    let numbers = json!({ "ids": vec![0; 500_000] });
-    let id = json!({ "id": chat });
-    let attack = |name, body, is_answered| Attack { name, body, is_answered, is_read: true };
-    vec![
-        attack(
-            "siblings, nested four times",
-            body(
-                &format!(
-                    "query($id: ID!) {{ chat(id: $id) {{ lastMessage {{ {siblings} id {} }} }} }}",
-                    "} ".repeat(4)
-                ),
-                id.clone(),
-            ),
-            false,
-        ),
-        attack("80 aliases of content, 7.7 MB", body(&content(80), id.clone()), true),
-        attack("100 aliases of content, refused", body(&content(100), id.clone()), false),
-        attack("18,000 values", body(&wide, json!({})), true),
-        attack("a literal of 120 kB in a tree of fragments", body(&literals, json!({})), false),
-        attack("introspection", body(introspection, json!({})), true),
-        attack("1 MB of numbers", body("query($ids: [ID!]!) { nodes(ids: $ids) { id } }", numbers), false),
-        Attack { is_read: false, ..attack("7.7 MB that are not read", body(&content(80), id), true) },
-    ]
-}
 
 /// The maximum memory that one request may add, in MiB, as documented in `docs/performance.md`.
 const LARGEST_REQUEST: u64 = 48;
@@ -222,6 +91,15 @@ async fn the_memory_of_one_request_is_limited() {
     server.kill().await;
 }
 
+/// A small request of an ordinary user.
+const ORDINARY: &str = "{ me { chats(first: 20) { nodes { id title lastMessage { id role } } } } }";
+
+/// The median and the 99th percentile.
+fn percentiles(mut all: Vec<f64>) -> (f64, f64) {
+    all.sort_by(f64::total_cmp);
+    (all[all.len() / 2], all[all.len() * 99 / 100])
+}
+
 /// Sends small requests one after another. Returns their number, and the median and 99th percentile of their latencies
 /// in milliseconds.
 async fn latencies(users: &[Client], time: Duration) -> (usize, f64, f64) {
@@ -232,14 +110,54 @@ async fn latencies(users: &[Client], time: Duration) -> (usize, f64, f64) {
             break;
         }
         let begun = Instant::now();
-        let answer =
-            user.run("{ me { chats(first: 20) { nodes { id title lastMessage { id role } } } } }", json!({})).await;
+        let answer = user.run(ORDINARY, json!({})).await;
         assert!(answer.0["errors"].is_null(), "{}", answer.0);
         all.push(begun.elapsed().as_secs_f64() * 1_000.0);
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
-    all.sort_by(f64::total_cmp);
-    (all.len(), all[all.len() / 2], all[all.len() * 99 / 100])
+    let (count, (p50, p99)) = (all.len(), percentiles(all));
+    (count, p50, p99)
+}
+
+/// An attack that runs.
+struct Running {
+    stop: Arc<AtomicBool>,
+    answers: Arc<AtomicU64>,
+}
+
+impl Running {
+    /// Sends a request repeatedly over [`CONNECTIONS`] connections at once.
+    #[expect(clippy::disallowed_methods, reason = "clients of a test, which end with its runtime")]
+    fn start(address: SocketAddr, token: &str, attack: &Attack) -> Self {
+        let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let request = Arc::new(post(token, &attack.body).replacen("host: a", "host: a\r\nconnection: close", 1));
+        for _ in 0..CONNECTIONS {
+            let (stop, answers, request, is_read) = (stop.clone(), answers.clone(), request.clone(), attack.is_read);
+            tokio::spawn(async move {
+                let mut buffer = vec![0; 1 << 16];
+                while !stop.load(Ordering::Relaxed) {
+                    let Ok(mut connection) = TcpStream::connect(address).await else { continue };
+                    if connection.write_all(request.as_bytes()).await.is_err() {
+                        continue;
+                    }
+                    if !is_read {
+                        tokio::time::sleep(Duration::from_secs(2)).await;
+                        continue;
+                    }
+                    while connection.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
+                    answers.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        Self { stop, answers }
+    }
+
+    /// Stops, and returns the number of responses.
+    async fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        self.answers.load(Ordering::Relaxed)
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "clients of a test, which end with its runtime")]
@@ -250,30 +168,9 @@ async fn under_attack(
     attack: &Attack,
     time: Duration,
 ) -> (u64, (usize, f64, f64), u64) {
-    let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-    let request = Arc::new(post(token, &attack.body));
-    for _ in 0..CONNECTIONS {
-        let (stop, answers, request, address, is_read) =
-            (stop.clone(), answers.clone(), request.clone(), server.address, attack.is_read);
-        tokio::spawn(async move {
-            let mut buffer = vec![0; 1 << 16];
-            while !stop.load(Ordering::Relaxed) {
-                let Ok(mut connection) = TcpStream::connect(address).await else { continue };
-                let closing = request.replacen("host: a", "host: a\r\nconnection: close", 1);
-                if connection.write_all(closing.as_bytes()).await.is_err() {
-                    continue;
-                }
-                if !is_read {
-                    tokio::time::sleep(Duration::from_secs(2)).await;
-                    continue;
-                }
-                while connection.read(&mut buffer).await.is_ok_and(|bytes| bytes > 0) {}
-                answers.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-    }
+    let running = Running::start(server.address, token, attack);
     let (peak, pid) = (Arc::new(AtomicU64::new(0)), server.pid());
-    let (watched, watching) = (peak.clone(), stop.clone());
+    let (watched, watching) = (peak.clone(), running.stop.clone());
     tokio::spawn(async move {
         while !watching.load(Ordering::Relaxed) {
             watched.fetch_max(memory(pid, "VmRSS:"), Ordering::Relaxed);
@@ -281,9 +178,8 @@ async fn under_attack(
         }
     });
     let latencies = latencies(users, time).await;
-    stop.store(true, Ordering::Relaxed);
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    (peak.load(Ordering::Relaxed), latencies, answers.load(Ordering::Relaxed))
+    let answers = running.stop().await;
+    (peak.load(Ordering::Relaxed), latencies, answers)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

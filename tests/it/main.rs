@@ -56,4 +56,5 @@ mod tree_properties;
 mod two_clients;
 mod two_servers;
 mod usage;
+mod wide_trees;
 mod wrong_starts;

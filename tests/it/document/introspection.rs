@@ -61,7 +61,7 @@ const DOCUMENTS: [&str; 12] = [
     "{ __schema { __typename queryType { name fields { type { ofType { ofType { ofType { fields { name } } } } } } } mutationType { name } subscriptionType { name } directives { name locations isRepeatable args { name } } } }",
     "{ __schema { ...A ...B } __schema { directives { name } } } fragment A on __Schema { queryType { name } } fragment B on __Schema { queryType { kind } }",
     "{ __schema { queryType { name kind @skip(if: true) } } __typename }",
-    "{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } }",
+    "{ __schema { types { fields { type { fields { type { fields { type { name } } } } } } } } }",
 ];
 
 async fn differences<Q: async_graphql::ObjectType + 'static>(schema: Schema<Q, EmptyMutation, EmptySubscription>) {

@@ -24,13 +24,9 @@ impl LargeTree {
     /// over the whole branch, and that are older than its last two messages. The last message of the branch is the end
     /// of the active branch.
     pub(crate) async fn create(database: &TestDatabase, user: &User, length: usize, branches: usize) -> Self {
-        let sent = user.ask("demo/fast", "Hi").await;
-        assert_eq!(user.ended(&sent.reply).await, "COMPLETE");
         let storage = Database::connect(database.url(), 2).await.unwrap();
-        let (db, chat) = (storage.reader(), sent.chat.parse::<ChatId>().unwrap());
-        let root = messages::find_any(db, sent.message.parse().unwrap()).await.unwrap().unwrap();
-        let reply = messages::find_any(db, sent.reply.parse().unwrap()).await.unwrap().unwrap();
-        let mut tree = Self { chat: sent.chat, rows: vec![root, reply] };
+        let mut tree = Self::start(&storage, user).await;
+        let chat = tree.rows[0].chat_id;
         for above in 1..length - 3 {
             tree.grow(chat, above);
         }
@@ -42,7 +38,43 @@ impl LargeTree {
         }
         let last = tree.grow(chat, length - 3);
         tree.grow(chat, last);
+        tree.save(&storage, user).await;
+        storage.close().await;
+        tree
+    }
 
+    /// A chat in which the second message has two children: the third message begins a branch of `length` messages, and
+    /// the last child has `leaves` children. The newest of them is the end of the active branch.
+    pub(crate) async fn wide(database: &TestDatabase, user: &User, length: usize, leaves: usize) -> Self {
+        let storage = Database::connect(database.url(), 2).await.unwrap();
+        let mut tree = Self::start(&storage, user).await;
+        let chat = tree.rows[0].chat_id;
+        let mut last = 1;
+        for _ in 0..length {
+            last = tree.grow(chat, last);
+        }
+        let parent = tree.grow(chat, 1);
+        for _ in 0..leaves {
+            tree.grow(chat, parent);
+        }
+        tree.save(&storage, user).await;
+        storage.close().await;
+        tree
+    }
+
+    /// A chat with a message and its reply.
+    async fn start(storage: &Database, user: &User) -> Self {
+        let sent = user.ask("demo/fast", "Hi").await;
+        assert_eq!(user.ended(&sent.reply).await, "COMPLETE");
+        let db = storage.reader();
+        let root = messages::find_any(db, sent.message.parse().unwrap()).await.unwrap().unwrap();
+        let reply = messages::find_any(db, sent.reply.parse().unwrap()).await.unwrap().unwrap();
+        Self { chat: sent.chat, rows: vec![root, reply] }
+    }
+
+    /// Inserts the messages after the first two.
+    async fn save(&self, storage: &Database, user: &User) {
+        let (tree, chat) = (self, self.rows[0].chat_id);
         let transaction = storage.begin().await.unwrap();
         for parent in &tree.rows[..2] {
             messages::mark_followed(&transaction, parent.id).await.unwrap();
@@ -56,8 +88,6 @@ impl LargeTree {
         row.leaf_id = tree.rows.last().map(|row| row.id);
         duologue::storage::chats::update(&transaction, row).await.unwrap();
         transaction.commit().await.unwrap();
-        storage.close().await;
-        tree
     }
 
     /// Adds a message below another one, and returns its number.
