@@ -13,8 +13,8 @@ use crate::support::client::PASSWORD;
 use crate::support::database::on_both_databases;
 use crate::support::kit::{Kit, client, new_user, registration};
 
+mod own_account;
 mod refreshing;
-mod self_service;
 
 fn fields(outcome: Result<SignedIn>) -> Vec<(String, FieldErrorCode)> {
     let fields = match outcome.unwrap_err() {

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, with one file for each subject.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod abuse;
 mod accounts;
 mod administration;
 mod backup;
@@ -23,7 +24,6 @@ mod graphql_cop;
 mod hostile_load;
 mod idempotency;
 mod layers;
-mod limits;
 mod lockout;
 mod log_secrets;
 mod metrics;
@@ -33,11 +33,11 @@ mod permissions;
 mod personal_access_tokens;
 mod plans;
 mod prompts;
-mod protection;
 mod providers;
 mod quotas;
 mod reading;
 mod replies;
+mod reply_limits;
 mod rights;
 mod rolling_restart;
 mod schema;

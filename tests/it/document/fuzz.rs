@@ -16,8 +16,8 @@ use duologue::graphql::error::is_request_error;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use super::hostile::{BOUND, SLACK, WORDS};
-use super::limits::Through;
+use super::document_limits::Through;
+use super::hostile_documents::{BOUND, SLACK, WORDS};
 use super::toy::{self, Count, Toy};
 
 /// The maximum length of a text whose time is limited.

@@ -1,11 +1,11 @@
 //! Tests of `graphql::document`, the layer around async-graphql: conformance, limits and hostile documents.
 
 mod differential;
+mod document_limits;
 mod exact;
 mod fuzz;
-mod hostile;
+mod hostile_documents;
 mod introspection;
-mod limits;
 mod toy;
 
 pub(crate) use limits::Through;

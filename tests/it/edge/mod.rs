@@ -1,9 +1,9 @@
 //! Tests of `http` with a small test schema and real connections.
 
 mod connections;
-mod hostile;
+mod hostile_clients;
 mod http;
-mod limits;
+mod http_limits;
 mod log;
 mod operations;
 mod persisted;
