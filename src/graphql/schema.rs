@@ -99,6 +99,9 @@ pub fn sdl() -> String {
     sdl.replacen("\nschema {", &format!("\n\"\"\"\n{DESCRIPTION}\n\"\"\"\nschema {{"), 1)
 }
 
+/// More than the depth of `document/everything.graphql`.
+const INTROSPECTION_DEPTH: usize = 32;
+
 /// Executes operations on the schema.
 #[derive(Clone)]
 pub struct Api {
@@ -112,8 +115,10 @@ impl Api {
     /// # Errors
     /// If the printed schema does not parse.
     pub fn new(state: State, limits: Limits) -> Result<Self, SchemaError> {
-        // async-graphql also counts inline fragments; an expanded document has at most one for each field.
-        let builder = builder().data(state.clone()).limit_recursive_depth(2 * limits.depth);
+        // async-graphql also counts inline fragments; an expanded document has at most one for each field. The server
+        // reads its own introspection, whatever the limit is for clients.
+        let depth = (2 * limits.depth).max(INTROSPECTION_DEPTH);
+        let builder = builder().data(state.clone()).limit_recursive_depth(depth);
         let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
         Ok(Self { schema: ConformingExecutor::new(builder.finish(), documents), state })
     }

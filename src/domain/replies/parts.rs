@@ -303,7 +303,7 @@ mod tests {
         ];
         assert_eq!(find_calls(&pieces[..1], &[id])[0].state, ToolCallState::Running);
         let whole = ToolCall { call, state: ToolCallState::Ended(result) };
-        assert_eq!(find_calls(&pieces, &[id]), [whole.clone()]);
+        assert_eq!(find_calls(&pieces, &[id]), std::slice::from_ref(&whole));
         assert_eq!(parts(&pieces), [Part::ToolCall(whole)]);
         assert_eq!(find_calls(&pieces, &[ToolCallId(uuid::Uuid::from_u128(8))]), []);
     }
