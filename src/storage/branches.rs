@@ -151,7 +151,8 @@ fn climb(to: &str) -> String {
 
 /// The newest leaf at or below each of these messages.
 ///
-/// The plus in `+l.depth` keeps SQLite from using the index by depth, for which it would read and sort all leaves.
+/// SQLite would otherwise use the index by depth: `CROSS JOIN` keeps it from reading all messages of the chat for each
+/// message below, and the plus in `+l.depth` from sorting all leaves.
 ///
 /// If at most [`FEW`] messages are below it, they are read. Otherwise the leaves of the chat are tried, newest first,
 /// and only those that are deep enough: for most messages of a chat, one of the first is below it.
@@ -172,8 +173,8 @@ pub async fn newest_leaves_below(
                 WITH RECURSIVE below (id, is_leaf) AS ( \
                     SELECT t.id, t.is_leaf \
                     UNION ALL \
-                    SELECT m.id, m.is_leaf FROM below JOIN messages m ON m.parent_id = below.id \
-                        WHERE m.chat_id = t.chat_id AND m.id >= {oldest} \
+                    SELECT m.id, m.is_leaf FROM below CROSS JOIN messages m WHERE m.parent_id = below.id \
+                        AND m.chat_id = t.chat_id AND m.id >= {oldest} \
                 ) SELECT id, is_leaf FROM below LIMIT {FEW} + 1 \
              ) AS few) AS counted WHERE counted.size <= {FEW} AND counted.is_leaf ORDER BY counted.id DESC LIMIT 1), \
             (SELECT l.id FROM messages l WHERE l.chat_id = t.chat_id AND l.is_leaf AND +l.depth > t.depth AND EXISTS ( \
