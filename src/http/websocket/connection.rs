@@ -5,12 +5,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::future::BoxFuture;
 
 use crate::domain::{Client, Requester, Viewer};
 use crate::graphql::error::{ErrorCode, request_error};
+use crate::graphql::subscriptions::Subscribe;
 use crate::http::connections::{Held, Input};
 use crate::http::edge::Shared;
 use crate::http::operation::refused;
@@ -70,7 +70,7 @@ pub(super) struct Connection<E> {
     slots: Vec<Slot>,
 }
 
-impl<E: Executor> Connection<E> {
+impl<E: Subscribe> Connection<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
         socket: WebSocket,
