@@ -120,6 +120,7 @@ fn waits_grow_up_to_a_maximum() {
         policy: Policy { retries: 20, ..policy },
         metrics: Metrics::default(),
         deadline: None,
+        timer: None,
         stage: Stage::Over,
     };
     let busy = ProviderError::new(ReplyErrorCode::ProviderOverloaded, "");
