@@ -25,6 +25,7 @@ mod require_write;
 mod scalars;
 pub mod schema;
 pub mod server;
+pub mod subscriptions;
 pub mod usage;
 
 pub use lists::LISTS;

@@ -3,9 +3,11 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use async_graphql::{Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions};
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use async_graphql::{
+    Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions, ServerError,
+};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{Stream, StreamExt as _};
 
 use crate::domain::{Client, Requester};
 use crate::graphql::accounts::{
@@ -18,16 +20,17 @@ use crate::graphql::chats::{
 };
 use crate::graphql::context::State;
 use crate::graphql::direct_messages::{ConversationQueries, DirectMessageMutations, DirectMessageSubscriptions};
-use crate::graphql::document::{ConformingExecutor, Documents, Limits, SchemaError};
+use crate::graphql::document::{ConformingExecutor, Documents, Limits, PreparedRequest, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
 use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
 use crate::graphql::loads::Loads;
 use crate::graphql::node::{Node, NodeQueries};
 use crate::graphql::prompts::{PromptMutations, PromptQueries};
-use crate::graphql::replies::{ReplyEvent, ReplyMutations, ReplySubscriptions};
+use crate::graphql::replies::{PlannedReply, ReplyEvent, ReplyMutations, ReplySubscriptions, can_plan};
 use crate::graphql::require_write::RequireWrite;
 use crate::graphql::server::ServerQueries;
+use crate::graphql::subscriptions::{Subscribe, SubscriptionEvent};
 
 /// The query root: fields that read data.
 #[derive(MergedObject, Default)]
@@ -106,7 +109,7 @@ const INTROSPECTION_DEPTH: usize = 32;
 #[derive(Clone)]
 pub struct Api {
     schema: ConformingExecutor<Schema>,
-    state: State,
+    state: Arc<State>,
 }
 
 impl Api {
@@ -120,7 +123,7 @@ impl Api {
         let depth = (2 * limits.depth).max(INTROSPECTION_DEPTH);
         let builder = builder().data(state.clone()).limit_recursive_depth(depth);
         let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
-        Ok(Self { schema: ConformingExecutor::new(builder.finish(), documents), state })
+        Ok(Self { schema: ConformingExecutor::new(builder.finish(), documents), state: Arc::new(state) })
     }
 
     /// The parser, validator and cache of documents.
@@ -128,31 +131,66 @@ impl Api {
         self.schema.documents()
     }
 
-    /// Adds the loaders of the request, and a budget if it has none.
-    fn prepare(&self, request: Request, loads: &Loads) -> Request {
-        let requester = request_data(&request).unwrap_or(Requester::Anonymous);
-        let client = request_data::<Client>(&request);
-        let budget = request_data(&request).unwrap_or_else(|| self.documents().budget());
-        let loaders = loaders::make(self.state.clone(), requester, client, budget.clone(), loads.clone());
+    /// Adds the loaders of the request, and a budget if it has none. `data` is the data of the requester.
+    fn prepare(&self, request: Request, loads: &Loads, data: Option<&Data>) -> Request {
+        let data = data.unwrap_or(&request.data);
+        let requester = get(data).unwrap_or(Requester::Anonymous);
+        let client = get::<Client>(data);
+        let budget = get(data).unwrap_or_else(|| self.documents().budget());
+        let loaders = loaders::make(State::clone(&self.state), requester, client, budget.clone(), loads.clone());
         request.data(loaders).data(budget).data(loads.clone())
+    }
+
+    fn execute_prepared(
+        &self,
+        request: Request,
+        prepared: Arc<PreparedRequest>,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        let loads = Loads::default();
+        let request = self.prepare(request, &loads, session_data.as_deref());
+        loads.run_stream(self.schema.execute_prepared(request, prepared, session_data)).boxed()
     }
 }
 
-/// A clone of the value of type `T` in the request's data.
-fn request_data<T: Any + Clone>(request: &Request) -> Option<T> {
-    request.data.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
+/// A clone of the value of type `T` in the data.
+fn get<T: Any + Clone>(data: &Data) -> Option<T> {
+    data.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
 }
 
 impl Executor for Api {
     async fn execute(&self, request: Request) -> Response {
         let loads = Loads::default();
-        let request = self.prepare(request, &loads);
+        let request = self.prepare(request, &loads, None);
         loads.run(self.schema.execute(request)).await
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let loads = Loads::default();
-        let request = self.prepare(request, &loads);
-        loads.run_stream(self.schema.execute_stream(request, session_data)).boxed()
+        match self.documents().prepare(request) {
+            Ok((request, prepared)) => self.execute_prepared(request, prepared, session_data),
+            Err(errors) => refused(errors).boxed(),
+        }
     }
+}
+
+impl Subscribe for Api {
+    fn subscribe(&self, request: Request) -> BoxStream<'static, SubscriptionEvent> {
+        match self.documents().prepare(request) {
+            Ok((request, prepared)) if can_plan(&prepared) => {
+                let api = self.clone();
+                PlannedReply::start(request, prepared, move |request, prepared, data| {
+                    api.execute_prepared(request, prepared, Some(data))
+                })
+                .boxed()
+            }
+            Ok((request, prepared)) => {
+                self.execute_prepared(request, prepared, None).map(SubscriptionEvent::Response).boxed()
+            }
+            Err(errors) => refused(errors).map(SubscriptionEvent::Response).boxed(),
+        }
+    }
+}
+
+fn refused(errors: Vec<ServerError>) -> impl Stream<Item = Response> + Send + 'static {
+    stream::iter([Response::from_errors(errors)])
 }

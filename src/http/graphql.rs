@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use async_graphql::Executor;
 use async_graphql::parser::types::OperationType;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -13,6 +12,7 @@ use futures_util::StreamExt as _;
 
 use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, request_error};
+use crate::graphql::subscriptions::Subscribe;
 use crate::http::answer::{Refusal, answer};
 use crate::http::client::{authorization, client};
 use crate::http::connections::{Held, Input};
@@ -34,7 +34,7 @@ const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 const MAX_UNCHECKED_BODY: usize = 16 * 1024;
 
 /// Handles `/graphql`: GET, POST, WebSocket upgrades, and the playground for browsers.
-pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
+pub(super) async fn handle<E: Subscribe>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let media = Media::negotiate(&parts.headers);
     let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| shared.new_request_id());
@@ -53,7 +53,7 @@ pub(super) async fn handle<E: Executor>(State(shared): State<Arc<Shared<E>>>, re
     outcome.unwrap_or_else(|refusal| refusal.into_response(media, request_id))
 }
 
-async fn run<E: Executor>(
+async fn run<E: Subscribe>(
     shared: &Shared<E>,
     parts: &Parts,
     body: Body,

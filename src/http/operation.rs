@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Request, Response, ServerError, Value};
+use async_graphql::{Request, Response, ServerError, Value};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tracing::Instrument as _;
@@ -14,6 +14,7 @@ use crate::graphql::RequestId;
 use crate::graphql::budget::Budget;
 use crate::graphql::document::Documents;
 use crate::graphql::error::{ErrorCode, finish, request_error};
+use crate::graphql::subscriptions::{Subscribe, SubscriptionEvent};
 use crate::http::concurrency::OperationPermit;
 use crate::http::cost::Cost;
 use crate::http::edge::Edge;
@@ -66,7 +67,7 @@ pub(super) fn refused(errors: impl Into<Vec<ServerError>>, request_id: RequestId
     response
 }
 
-impl<E: Executor> Edge<E> {
+impl<E: Subscribe> Edge<E> {
     /// Executes a query or mutation. Errors of the response are finished; a panic in a resolver becomes INTERNAL.
     ///
     /// The permit is released when the operation ends. A query is cancelled when the caller stops waiting. A mutation
@@ -112,22 +113,23 @@ impl<E: Executor> Edge<E> {
     }
 
     /// Executes a subscription. Errors of each event are finished; a panic in a resolver ends the stream with INTERNAL.
-    pub(super) fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, Response> {
+    pub(super) fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, SubscriptionEvent> {
         let request_id = caller.request_id;
         let trace = traces::operation(&self.traces, operation.kind, operation.name.as_deref(), request_id);
-        let events = self.executor.execute_stream(with_caller(operation.request, caller), None);
+        let events = self.executor.subscribe(with_caller(operation.request, caller));
         AssertUnwindSafe(events)
             .catch_unwind()
             .map(move |event| {
                 let response = match event {
-                    Ok(mut response) => {
+                    Ok(SubscriptionEvent::Response(mut response)) => {
                         finish(&mut response, request_id);
                         response
                     }
+                    Ok(data) => return data,
                     Err(_) => panicked(request_id),
                 };
                 traces::ended(&trace, &response.errors);
-                response
+                SubscriptionEvent::Response(response)
             })
             .boxed()
     }

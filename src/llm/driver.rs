@@ -4,11 +4,12 @@
 //! reply, because a second start would not match the text already sent.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 
 use super::registry::Model;
 use super::{CompletionRequest, Event, EventStream, ProviderError, Usage};
@@ -70,7 +71,8 @@ pub fn stream(
     traces: Traces,
 ) -> impl Stream<Item = Result<DriverEvent, ProviderError>> + Send + 'static {
     let stage = Stage::NextModel(None);
-    let driver = Driver { chain: chain.into_iter(), build, policy, metrics, traces, deadline: None, stage };
+    let driver =
+        Driver { chain: chain.into_iter(), build, policy, metrics, traces, deadline: None, timer: None, stage };
     stream::unfold(driver, |mut driver| async move { driver.next().await.map(|event| (event, driver)) })
 }
 
@@ -82,6 +84,8 @@ struct Driver<B> {
     traces: Traces,
     /// Set when the first request is sent.
     deadline: Option<Instant>,
+    /// Ends the wait for an event, or fires earlier.
+    timer: Option<Pin<Box<Sleep>>>,
     stage: Stage,
 }
 
@@ -215,10 +219,24 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
     }
 
     async fn read(&mut self, events: &mut EventStream) -> Result<Event, ProviderError> {
-        match timeout_at(self.end_of_wait(self.policy.idle), events.next()).await {
-            Ok(Some(event)) => event,
-            Ok(None) => Err(ProviderError::truncated("the stream ended without its end event")),
-            Err(_) => Err(ProviderError::new(ReplyErrorCode::TimedOut, "no event in time")),
+        let end = self.end_of_wait(self.policy.idle);
+        // One timer for all events: it is moved only when it fires, because moving it for each event costs more than
+        // the rest of this function. A wait never ends before that of an earlier event.
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        loop {
+            tokio::select! {
+                biased;
+                event = events.next() => {
+                    let ended = || Err(ProviderError::truncated("the stream ended without its end event"));
+                    return event.unwrap_or_else(ended);
+                }
+                () = timer.as_mut() => {
+                    if end <= Instant::now() {
+                        return Err(ProviderError::new(ReplyErrorCode::TimedOut, "no event in time"));
+                    }
+                    timer.as_mut().reset(end);
+                }
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use super::introspection::take_introspection;
 use super::limits::Limits;
 use super::parser::parse;
 use super::persisted::{self, DocumentHash};
-use super::plan::{Plan, plan_operation};
+use super::plan::{Plan, PlannedField, PlannedFields, plan_operation};
 use super::types::{Lists, SchemaError, Types};
 use super::validate::validate;
 use super::variables::{VariableValues, coerce_variable_values};
@@ -54,12 +54,14 @@ struct PlanKey {
     condition_values: Box<[bool]>,
 }
 
-/// The state of a request that is needed after its execution.
-#[derive(Clone)]
-pub(super) struct PreparedRequest {
+/// The state of a request that is needed after its execution has started.
+pub struct PreparedRequest {
     inner: Arc<Inner>,
     plan: Arc<Plan>,
-    pub(super) budget: Arc<Budget>,
+    /// The values with which a subscription can be executed again. None if they are too large to be kept.
+    variables: Option<VariableValues>,
+    /// The budget of the request.
+    pub budget: Arc<Budget>,
     /// The root fields that are introspection.
     pub(super) introspection: Vec<Field>,
     /// Whether the request has other root fields.
@@ -141,7 +143,10 @@ impl Documents {
 
     /// Prepares a request for execution by async-graphql. The request's data may already contain its document, from
     /// [`Documents::parse`] of the same `Documents`.
-    pub(super) fn prepare(&self, mut request: Request) -> Result<(Request, PreparedRequest), Vec<ServerError>> {
+    ///
+    /// # Errors
+    /// The document or the variables are invalid, or they exceed a limit.
+    pub fn prepare(&self, mut request: Request) -> Result<(Request, Arc<PreparedRequest>), Vec<ServerError>> {
         let parsed =
             request.data.get(&TypeId::of::<Arc<Document>>()).and_then(|data| data.downcast_ref::<Arc<Document>>());
         let document = match parsed {
@@ -170,7 +175,11 @@ impl Documents {
         if !document.is_cached.swap(true, Ordering::Relaxed) {
             inner.documents.insert(document.hash, document);
         }
-        Ok((request, PreparedRequest { inner: self.0.clone(), plan, budget, introspection, has_fields }))
+        let is_kept =
+            plan.kind == OperationType::Subscription && variables.total_bytes() <= inner.limits.subscription_bytes;
+        let variables = is_kept.then_some(variables);
+        let prepared = PreparedRequest { inner: self.0.clone(), plan, variables, budget, introspection, has_fields };
+        Ok((request, Arc::new(prepared)))
     }
 
     /// The budget in the request's data, or a new one.
@@ -226,6 +235,46 @@ fn condition_values<'a>(
 }
 
 impl PreparedRequest {
+    /// Whether the request is a subscription that can be executed again.
+    pub fn is_repeatable(&self) -> bool {
+        self.variables.is_some()
+    }
+
+    /// A request that executes the same subscription again, without data. It is not charged to the budget.
+    ///
+    /// # Errors
+    /// The request is not repeatable.
+    pub fn repeat(&self) -> Result<Request, Vec<ServerError>> {
+        let not_kept = || vec![*too_complex("The variables of the subscription are too large.", Some(self.plan.pos))];
+        let variables = self.variables.as_ref().ok_or_else(not_kept)?;
+        let executable = build(&self.plan, &self.inner.types, variables, &self.inner.limits);
+        let mut request = Request::new("");
+        request.set_parsed_query(executable.map_err(|refusal| vec![*refusal])?);
+        Ok(request)
+    }
+
+    /// The response key and the name of the only root field. None if there are several.
+    pub fn root_field(&self) -> Option<(&str, &str)> {
+        self.only_root().map(PlannedField::key_and_name)
+    }
+
+    /// The response keys and the names of the fields that are selected below the only root field, on an object of type
+    /// `object`, in the order of the response.
+    pub fn fields_of_root<'a>(&'a self, object: &str) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let selection = self.only_root().and_then(|root| root.selection.as_deref());
+        let fields = selection.map_or(&[][..], |selection| selection.fields_of(object));
+        fields.iter().map(PlannedField::key_and_name)
+    }
+
+    fn only_root(&self) -> Option<&PlannedField> {
+        match &self.plan.root.fields {
+            PlannedFields::OfObject(fields) => {
+                <&[PlannedField; 1]>::try_from(fields.as_slice()).ok().map(|[root]| root)
+            }
+            PlannedFields::ByType(_) => None,
+        }
+    }
+
     /// Completes an executed response as the specification requires.
     pub(super) fn complete(&self, response: &mut Response) {
         complete(&self.plan, &self.inner.types, response);
@@ -243,12 +292,12 @@ impl PreparedRequest {
 
     /// Whether the request has used up its budget and is stopped. Mutations are not stopped, because their effects have
     /// already happened.
-    pub(super) fn is_exhausted(&self) -> bool {
+    pub fn is_exhausted(&self) -> bool {
         self.plan.kind != OperationType::Mutation && self.budget.is_exceeded()
     }
 
     /// The response of a request that has used up its budget.
-    pub(super) fn exhausted(&self) -> Response {
+    pub fn exhausted(&self) -> Response {
         let message = "The request exceeds its budget.";
         Response::from_errors(vec![*too_complex(message, Some(self.plan.pos))])
     }

@@ -22,7 +22,7 @@ pub struct ConformingExecutor<E> {
     introspection: Arc<OnceCell<Introspection>>,
 }
 
-impl<E> ConformingExecutor<E> {
+impl<E: Executor> ConformingExecutor<E> {
     /// `documents` must have been made for the executor's schema.
     pub fn new(executor: E, documents: Documents) -> Self {
         Self { executor, documents, introspection: Arc::default() }
@@ -31,6 +31,40 @@ impl<E> ConformingExecutor<E> {
     /// The documents of the schema.
     pub fn documents(&self) -> &Documents {
         &self.documents
+    }
+
+    /// Executes a subscription that [`Documents::prepare`] has prepared.
+    pub fn execute_prepared(
+        &self,
+        request: Request,
+        prepared: Arc<PreparedRequest>,
+        session_data: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        if !prepared.introspection.is_empty() {
+            let executor = self.clone();
+            let response = async move {
+                let mut response = executor.run(request, &prepared).await;
+                prepared.complete(&mut response);
+                response
+            };
+            return stream::once(response).boxed();
+        }
+        let mut responses = Some(self.executor.execute_stream(request, session_data));
+        stream::poll_fn(move |context| {
+            let Some(running) = &mut responses else { return Poll::Ready(None) };
+            let outcome = running.poll_next_unpin(context);
+            if prepared.is_exhausted() {
+                responses = None;
+                return Poll::Ready(Some(prepared.exhausted()));
+            }
+            outcome.map(|response| {
+                let mut response = response?;
+                prepared.complete(&mut response);
+                prepared.budget.renew();
+                Some(response)
+            })
+        })
+        .boxed()
     }
 }
 
@@ -81,34 +115,9 @@ impl<E: Executor> Executor for ConformingExecutor<E> {
     }
 
     fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        let (request, prepared) = match self.documents.prepare(request) {
-            Ok(prepared) => prepared,
-            Err(errors) => return stream::once(std::future::ready(Response::from_errors(errors))).boxed(),
-        };
-        if !prepared.introspection.is_empty() {
-            let executor = self.clone();
-            let response = async move {
-                let mut response = executor.run(request, &prepared).await;
-                prepared.complete(&mut response);
-                response
-            };
-            return stream::once(response).boxed();
+        match self.documents.prepare(request) {
+            Ok((request, prepared)) => self.execute_prepared(request, prepared, session_data),
+            Err(errors) => stream::once(std::future::ready(Response::from_errors(errors))).boxed(),
         }
-        let mut responses = Some(self.executor.execute_stream(request, session_data));
-        stream::poll_fn(move |context| {
-            let Some(running) = &mut responses else { return Poll::Ready(None) };
-            let outcome = running.poll_next_unpin(context);
-            if prepared.is_exhausted() {
-                responses = None;
-                return Poll::Ready(Some(prepared.exhausted()));
-            }
-            outcome.map(|response| {
-                let mut response = response?;
-                prepared.complete(&mut response);
-                prepared.budget.renew();
-                Some(response)
-            })
-        })
-        .boxed()
     }
 }

@@ -34,7 +34,7 @@ mod validate;
 mod values;
 mod variables;
 
-pub use cache::Documents;
+pub use cache::{Documents, PreparedRequest};
 pub use document::{Document, Operation};
 pub use executor::ConformingExecutor;
 pub use limits::Limits;

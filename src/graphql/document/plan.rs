@@ -74,6 +74,12 @@ impl PlannedSelectionSet {
     }
 }
 
+impl PlannedField {
+    pub(super) fn key_and_name(&self) -> (&str, &str) {
+        (self.field.key(), &self.field.name.node)
+    }
+}
+
 /// Plans an operation. `condition_values` are the values of the variables in `@skip` and `@include`.
 ///
 /// # Errors

@@ -71,6 +71,11 @@ impl VariableValues {
     pub(super) fn bytes(&self, name: &str) -> usize {
         self.0.get(name).map_or(0, |variable| variable.bytes)
     }
+
+    /// The approximate memory of all values, in bytes.
+    pub(super) fn total_bytes(&self) -> usize {
+        self.0.values().map(|variable| variable.bytes).sum()
+    }
 }
 
 /// Adds the path of the invalid input field to the error, as the domain does for its own input errors.

@@ -2,8 +2,10 @@
 
 mod events;
 mod mutations;
+mod planned;
 mod subscription;
 
 pub use events::ReplyEvent;
 pub use mutations::ReplyMutations;
+pub use planned::{PlannedReply, can_plan};
 pub use subscription::ReplySubscriptions;

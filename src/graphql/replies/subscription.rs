@@ -1,9 +1,10 @@
 //! The subscriptions to replies.
 
 use async_graphql::{Context, ID, Subscription};
-use futures_util::{Stream, StreamExt as _};
+use futures_util::stream::{BoxStream, StreamExt as _};
 
 use super::ReplyEvent;
+use super::planned::Handover;
 use crate::domain::Result;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
@@ -27,10 +28,13 @@ impl ReplySubscriptions {
             desc = "The position that the client has reached. If absent, the subscription starts at the beginning of the reply."
         )]
         after: Option<i32>,
-    ) -> Result<impl Stream<Item = Result<ReplyEvent>> + use<>> {
-        let (viewer, id) = (ctx.viewer()?, ids::parse(&message_id, "messageId")?);
-        // Boxed, because the stream otherwise keeps the memory of this future for its whole lifetime.
-        let events = Box::pin(ctx.state().replies.read(viewer, id, after)).await?;
-        Ok(events.map(|event| event.map(ReplyEvent::from)))
+    ) -> Result<BoxStream<'static, Result<ReplyEvent>>> {
+        let read = async {
+            let (viewer, id) = (ctx.viewer()?, ids::parse(&message_id, "messageId")?);
+            // Boxed, because the stream otherwise keeps the memory of this future for its whole lifetime.
+            Ok(Box::pin(ctx.state().replies.read(viewer, id, after)).await?.boxed())
+        };
+        let events = Handover::resolve(ctx.data_opt(), read).await?;
+        Ok(events.map(|event| event.map(ReplyEvent::from)).boxed())
     }
 }

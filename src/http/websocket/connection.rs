@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_graphql::Executor;
 use axum::extract::ws::{Message, WebSocket};
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::domain::{Client, Requester, Viewer};
 use crate::graphql::error::{ErrorCode, request_error};
+use crate::graphql::subscriptions::Subscribe;
 use crate::http::connections::{Held, Input};
 use crate::http::edge::Shared;
 use crate::http::operation::refused;
@@ -26,6 +28,10 @@ use crate::http::websocket::transport::{Lost, Progress, Transport};
 
 /// Input is not read while more unsent output than this is pending, in bytes.
 const READS_UNTIL: usize = 256 * 1024;
+
+/// At most one future, which is polled when it wakes the task. By itself, it would be polled with every event of the
+/// socket.
+type WhenWoken<T> = FuturesUnordered<BoxFuture<'static, T>>;
 
 /// Why the loop of a socket ends.
 enum End {
@@ -59,9 +65,9 @@ pub(super) struct Connection<E> {
     /// From the handshake; `connection_init` may replace it.
     authorization: Option<String>,
     phase: Phase,
-    authenticating: BoxFuture<'static, Option<Requester>>,
+    authenticating: WhenWoken<Option<Requester>>,
     /// Resolves when the socket must be closed: graceful shutdown, a deadline, or the end of the session.
-    stop: BoxFuture<'static, Close>,
+    stop: WhenWoken<Close>,
     operations: Operations,
     /// Whether the user is authenticated, which allows larger messages.
     is_signed_in: bool,
@@ -70,7 +76,7 @@ pub(super) struct Connection<E> {
     slots: Vec<Slot>,
 }
 
-impl<E: Executor> Connection<E> {
+impl<E: Subscribe> Connection<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
         socket: WebSocket,
@@ -91,7 +97,7 @@ impl<E: Executor> Connection<E> {
             client,
             authorization,
             phase: Phase::AwaitingInit,
-            authenticating: Box::pin(pending()),
+            authenticating: WhenWoken::new(),
             operations: Operations::new(protocol),
             is_signed_in: false,
             is_silent: false,
@@ -104,7 +110,7 @@ impl<E: Executor> Connection<E> {
         let end = self.serve().await;
         // Ends the operations before the closing handshake.
         self.operations = Operations::new(self.protocol);
-        self.stop = Box::pin(pending());
+        self.stop.clear();
         match end {
             End::Close(close) => {
                 tracing::debug!(code = close.code, reason = %close.reason, "closing socket");
@@ -129,14 +135,14 @@ impl<E: Executor> Connection<E> {
             let has_room = transport.is_idle();
             let mut is_busy = false;
             let step = tokio::select! {
-                close = &mut self.stop => Err(End::Close(close)),
+                Some(close) = self.stop.next() => Err(End::Close(close)),
                 progress = poll_fn(|context| transport.poll(context, receives)) => match progress {
                     Ok(Progress::Received(message)) => self.receive(message),
                     Ok(Progress::Refused(overflow)) => Err(End::Close(overflow.into())),
                     Ok(Progress::Sent) => Ok(()),
                     Err(lost) => Err(lost.into()),
                 },
-                requester = &mut self.authenticating => self.authenticated(requester),
+                Some(requester) = self.authenticating.next() => self.authenticated(requester),
                 batch = poll_fn(|context| operations.poll_batch(context, has_room)) => match batch {
                     Ok(batch) => {
                         is_busy = batch.is_full();
@@ -217,7 +223,7 @@ impl<E: Executor> Connection<E> {
                 let authorization = authorization.or_else(|| self.authorization.take());
                 let requester = (self.shared.edge.authenticate)(authorization.clone(), self.client.clone());
                 let requester = tokio::time::timeout(self.shared.edge.limits.connection_init, requester);
-                self.authenticating = Box::pin(async move { requester.await.ok() });
+                self.authenticating.push(async move { requester.await.ok() }.boxed());
                 self.phase = Phase::Authenticating { authorization };
                 self.stop = stop(&self.shared, pending());
             }
@@ -236,7 +242,6 @@ impl<E: Executor> Connection<E> {
     }
 
     fn authenticated(&mut self, requester: Option<Requester>) -> Result<(), End> {
-        self.authenticating = Box::pin(pending());
         let requester = requester.ok_or(End::Close(Close::BUSY))?;
         let Phase::Authenticating { authorization } = &mut self.phase else { return Ok(()) };
         let authorization = authorization.take();
@@ -325,14 +330,15 @@ fn keep_alive(period: Duration) -> tokio::time::Interval {
 }
 
 /// Resolves at the graceful shutdown, or when `other` does.
-fn stop<E>(shared: &Shared<E>, other: impl Future<Output = Close> + Send + 'static) -> BoxFuture<'static, Close> {
+fn stop<E>(shared: &Shared<E>, other: impl Future<Output = Close> + Send + 'static) -> WhenWoken<Close> {
     let draining = shared.edge.draining.clone();
-    Box::pin(async move {
+    let stop = async move {
         tokio::select! {
             () = draining.cancelled() => Close::RESTARTING,
             close = other => close,
         }
-    })
+    };
+    WhenWoken::from_iter([stop.boxed()])
 }
 
 /// Resolves when the viewer's credentials end: at the expiry of the token, or when the session ends.

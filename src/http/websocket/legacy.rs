@@ -1,6 +1,8 @@
 //! The legacy `graphql-ws`: `PROTOCOL.md` of npm `subscriptions-transport-ws`.
 
-use crate::http::websocket::messages::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
+use crate::http::websocket::messages::{
+    ClientMessage, Envelope, Frame, Malformed, ServerMessage, result, result_of_data,
+};
 
 /// Sent after the acknowledgement and then periodically, because clients of this protocol expect it.
 pub(super) fn keep_alive() -> String {
@@ -32,6 +34,7 @@ pub(super) fn encode(message: ServerMessage<'_>) -> String {
         // This protocol has no client ping that requires a pong.
         ServerMessage::Pong { .. } => keep_alive(),
         ServerMessage::Next { id, response } => result("data", id, response),
+        ServerMessage::Data { id, data } => result_of_data("data", id, data),
         ServerMessage::Error { id, errors } => {
             // This protocol sends one error, the newer one a list.
             Frame { kind: "error", id: Some(id), payload: errors.first() }.into_text()

@@ -32,6 +32,11 @@ pub(super) enum ServerMessage<'a> {
         id: &'a str,
         response: &'a Response,
     },
+    /// A response without errors: the JSON of its `data`.
+    Data {
+        id: &'a str,
+        data: &'a str,
+    },
     /// Ends the operation.
     Error {
         id: &'a str,
@@ -125,4 +130,17 @@ impl<P: Serialize> Frame<'_, P> {
 /// `next` of `graphql-transport-ws`, or `data` of the legacy protocol.
 pub(super) fn result(kind: &'static str, id: &str, response: &Response) -> String {
     Frame { kind, id: Some(id), payload: Some(Answer::from(response)) }.into_text()
+}
+
+/// [`result`] for a response without errors, from the JSON of its `data`.
+pub(super) fn result_of_data(kind: &'static str, id: &str, data: &str) -> String {
+    /// The length of the rest of the frame.
+    const AROUND: usize = r#"{"type":"next","id":,"payload":{"data":}}"#.len();
+    // Strings always serialize.
+    let id = serde_json::to_string(id).unwrap_or_default();
+    let mut frame = String::with_capacity(AROUND + id.len() + data.len());
+    for part in [r#"{"type":""#, kind, r#"","id":"#, &id, r#","payload":{"data":"#, data, "}}"] {
+        frame.push_str(part);
+    }
+    frame
 }

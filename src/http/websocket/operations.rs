@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Executor, Response, ServerError};
+use async_graphql::{Response, ServerError};
 use futures_util::stream::{self, AbortHandle, Abortable, BoxStream, FuturesUnordered, StreamFuture};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use tracing::{Span, field};
@@ -17,6 +17,7 @@ use tracing::{Span, field};
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, is_request_error, request_error};
+use crate::graphql::subscriptions::{Subscribe, SubscriptionEvent};
 use crate::http::concurrency::OperationPermit;
 use crate::http::connections::Held;
 use crate::http::cost::Cost;
@@ -39,6 +40,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// An event of an operation.
 pub(super) enum Event {
     Next(Response),
+    /// A response without errors: the JSON of its `data`.
+    Data(String),
     /// The last event: the operation was refused or panicked.
     Error(Vec<ServerError>),
     /// The credentials are no longer valid: the socket is closed.
@@ -145,11 +148,11 @@ impl Operations {
             match event {
                 Some(Event::Next(response)) => {
                     batch.push(self.protocol.encode(ServerMessage::Next { id, response: &response }));
-                    if has_room {
-                        self.turns.push(running.into_future());
-                    } else {
-                        self.resting.push(running);
-                    }
+                    self.take_turn_again(running, has_room);
+                }
+                Some(Event::Data(data)) => {
+                    batch.push(self.protocol.encode(ServerMessage::Data { id, data: &data }));
+                    self.take_turn_again(running, has_room);
                 }
                 Some(Event::Error(errors)) => {
                     batch.push(self.protocol.encode(ServerMessage::Error { id, errors: &errors }));
@@ -163,6 +166,14 @@ impl Operations {
             }
         }
         if batch.frames.is_empty() { Poll::Pending } else { Poll::Ready(Ok(batch)) }
+    }
+
+    fn take_turn_again(&mut self, running: RunningOperation, has_room: bool) {
+        if has_room {
+            self.turns.push(running.into_future());
+        } else {
+            self.resting.push(running);
+        }
     }
 }
 
@@ -187,7 +198,7 @@ impl Stream for RunningOperation {
         match &event {
             Some(Event::Next(response)) => request_log::record_error(&response.errors),
             Some(Event::Error(errors)) => request_log::record_error(errors),
-            Some(Event::Close(_)) | None => {}
+            Some(Event::Data(_) | Event::Close(_)) | None => {}
         }
         Poll::Ready(event)
     }
@@ -205,7 +216,7 @@ impl Drop for RunningOperation {
 }
 
 /// The events of one operation, including authentication. A panic ends it with an error.
-pub(super) fn events<E: Executor>(
+pub(super) fn events<E: Subscribe>(
     shared: Arc<Shared<E>>,
     authorization: Option<String>,
     client: Client,
@@ -251,9 +262,15 @@ pub(super) fn events<E: Executor>(
             let responses = shared.edge.subscribe(operation, caller);
             let events = responses.map(move |response| {
                 let _held = (&slot, &running);
-                counted.seen(&response.errors);
                 shared.charge_usage(&mut verdict, budget.used());
-                event(response, std::mem::take(&mut is_first))
+                let is_first = std::mem::take(&mut is_first);
+                match response {
+                    SubscriptionEvent::Data(data) => Event::Data(data),
+                    SubscriptionEvent::Response(response) => {
+                        counted.seen(&response.errors);
+                        event(response, is_first)
+                    }
+                }
             });
             events.boxed()
         } else {
@@ -272,7 +289,7 @@ pub(super) fn events<E: Executor>(
 }
 
 /// Boxed, so that a subscription does not reserve the memory of a query.
-fn run<'a, E: Executor>(
+fn run<'a, E: Subscribe>(
     shared: &'a Shared<E>,
     operation: Operation,
     caller: Caller,
@@ -281,7 +298,7 @@ fn run<'a, E: Executor>(
     shared.edge.execute(operation, caller, permit).boxed()
 }
 
-async fn refuse<E: Executor>(
+async fn refuse<E: Subscribe>(
     shared: &Shared<E>,
     errors: Vec<ServerError>,
     request_id: RequestId,

@@ -1,6 +1,8 @@
 //! `graphql-transport-ws`: `PROTOCOL.md` of npm `graphql-ws`.
 
-use crate::http::websocket::messages::{ClientMessage, Envelope, Frame, Malformed, ServerMessage, result};
+use crate::http::websocket::messages::{
+    ClientMessage, Envelope, Frame, Malformed, ServerMessage, result, result_of_data,
+};
 
 pub(super) fn decode(message: Envelope<'_>) -> Result<ClientMessage, Malformed> {
     match message.kind.as_str() {
@@ -21,6 +23,7 @@ pub(super) fn encode(message: ServerMessage<'_>) -> String {
         ServerMessage::Ack => Frame::bare("connection_ack", None),
         ServerMessage::Pong { payload } => Frame { kind: "pong", id: None, payload }.into_text(),
         ServerMessage::Next { id, response } => result("next", id, response),
+        ServerMessage::Data { id, data } => result_of_data("next", id, data),
         ServerMessage::Error { id, errors } => Frame { kind: "error", id: Some(id), payload: Some(errors) }.into_text(),
         ServerMessage::Complete { id } => Frame::bare("complete", Some(id)),
     }

@@ -122,6 +122,7 @@ fn waits_grow_up_to_a_maximum() {
         metrics: Metrics::default(),
         traces: Traces::default(),
         deadline: None,
+        timer: None,
         stage: Stage::Over,
     };
     let busy = ProviderError::new(ReplyErrorCode::ProviderOverloaded, "");

@@ -1,6 +1,7 @@
 //! The adapter for OpenAI-compatible chat completions: OpenAI, Groq, Ollama, vLLM and others.
 
 mod calls;
+mod plain;
 mod stream;
 mod wire;
 

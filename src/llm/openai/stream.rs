@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use serde_json::{Value, json};
 
 use super::calls::Calls;
+use super::plain::added_text;
 use crate::entity::enums::{FinishReason, ReplyErrorCode};
 use crate::llm::failure::Complaint;
 use crate::llm::interpreter::{Interpreter, without_nul};
@@ -33,9 +34,33 @@ pub(in crate::llm) struct ChatCompletion {
 
 impl Interpreter for ChatCompletion {
     fn interpret(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        if let Some(text) = added_text(data) {
+            self.say(Event::Text, Value::String(text), events);
+            return Ok(());
+        }
         if data.trim() == "[DONE]" {
             return self.finish(events);
         }
+        self.interpret_any(data, events)
+    }
+
+    fn is_finishing(&self) -> bool {
+        self.finish_reason.is_some()
+    }
+
+    fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
+        self.finish_calls(events);
+        if self.is_incomplete {
+            return Err(ProviderError::truncated("a chunk with a part of the reply could not be read"));
+        }
+        events.push_back(Event::Finished(self.meaning()?));
+        Ok(())
+    }
+}
+
+impl ChatCompletion {
+    /// Interprets a chunk of any form.
+    pub(super) fn interpret_any(&mut self, data: &str, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
         let mut chunk = json::parse(data)?;
         if let Some(error) = error(&mut chunk) {
             return Err(Complaint::from_value(&error).into_error(None));
@@ -54,21 +79,6 @@ impl Interpreter for ChatCompletion {
         Ok(())
     }
 
-    fn is_finishing(&self) -> bool {
-        self.finish_reason.is_some()
-    }
-
-    fn finish(&mut self, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
-        self.finish_calls(events);
-        if self.is_incomplete {
-            return Err(ProviderError::truncated("a chunk with a part of the reply could not be read"));
-        }
-        events.push_back(Event::Finished(self.meaning()?));
-        Ok(())
-    }
-}
-
-impl ChatCompletion {
     fn choose(&mut self, mut choice: Value, events: &mut VecDeque<Event>) -> Result<(), ProviderError> {
         if count(&choice["index"]).is_some_and(|index| index > 0) || choice.is_null() {
             return Ok(());

@@ -8,4 +8,4 @@ mod hostile_documents;
 mod introspection;
 mod toy;
 
-pub(crate) use limits::Through;
+pub(crate) use document_limits::Through;
