@@ -282,6 +282,7 @@ on_both_databases!(every_list_of_the_schema_is_estimated, |database| async move 
             "me {{ __typename {} }}",
             page("chats(first: 5)", &format!("__typename {}", page("messages(last: 5)", message)))
         ),
+        page("searchMessages(query: \"hi\", first: 5)", "__typename snippet"),
         page("characters(first: 10)", "__typename tags"),
         page("prompts(first: 10)", "__typename tags variables"),
         page("conversations(first: 5)", &format!("__typename {}", page("messages(first: 5)", "__typename id"))),
