@@ -220,8 +220,8 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
 
     async fn read(&mut self, events: &mut EventStream) -> Result<Event, ProviderError> {
         let end = self.end_of_wait(self.policy.idle);
-        // One timer for all events: it is moved only when it fires, because moving it for each event costs more than
-        // the rest of this function. A wait never ends before that of an earlier event.
+        // One timer for all events, moved only when it fires, because each move locks the timer wheel. A wait never ends
+        // before that of an earlier event.
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         loop {
             tokio::select! {

@@ -1,9 +1,8 @@
 //! Writes the texts of a `reply` subscription without the executor.
 //!
-//! A reply has thousands of text events, and the executor needs more time for each than all other work on it. Their
-//! types have only leaf fields. So the plan of the document is enough to write them: it lists the response keys of each
-//! type in the order of the response, with fragments, aliases and conditions resolved. The JSON is the same as that of
-//! the executor, byte for byte.
+//! A reply has thousands of text events, and their types have only leaf fields. So the plan of the document is enough to
+//! write them: it lists the response keys of each type in the order of the response, with fragments, aliases and
+//! conditions resolved. The JSON is the same as that of the executor, byte for byte.
 //!
 //! The executor still starts the subscription: it checks the arguments and the viewer and reports errors. The resolver
 //! hands over the events of the reply and ends. For each event with nested fields, such as ReplyFinished, the executor
