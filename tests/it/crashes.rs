@@ -52,7 +52,7 @@ on_both_databases!(a_killed_server_keeps_every_acknowledged_message, |database| 
         };
         let (saved, _) = tokio::join!(kill, load);
         server = setup.start().await;
-        assert_sound(&rows).await;
+        assert_sound(&database).await;
         let known = std::mem::take(&mut *known.lock().unwrap());
         interrupted += check(&ada.at(server.address), &known, &saved).await;
         assert_eq!(streaming(&rows).await, 0, "no reply remains STREAMING");
@@ -160,7 +160,10 @@ async fn streaming(rows: &DatabaseConnection) -> u64 {
     message::Entity::find().filter(streaming).count(rows).await.unwrap()
 }
 
-async fn assert_sound(rows: &DatabaseConnection) {
+/// On a new connection: the check of FTS5 does not notice what other connections changed since an earlier check, and
+/// then finds a corruption that does not exist.
+async fn assert_sound(database: &TestDatabase) {
+    let rows = connect(database).await;
     if rows.get_database_backend() != DbBackend::Sqlite {
         return;
     }

@@ -388,7 +388,7 @@ async fn measure(database: TestDatabase) {
     for batch in 0..200_u128 {
         let row = |number: u128| {
             let number = batch * 500 + number;
-            let chat: ChatId = chats[usize::from(number % 100 == 0)].parse().unwrap();
+            let chat: ChatId = chats[usize::from(number.is_multiple_of(100))].parse().unwrap();
             let id = MessageId(uuid::Uuid::from_u128((0x0193 << 112) | (7 << 76) | (8 << 60) | number));
             let words: String = (0..60).map(|word| format!("w{} ", (number * 7 + word * word * 13) % 5_000)).collect();
             let rare = if number % 10_000 == 77 { "rare" } else { "" };

@@ -110,12 +110,14 @@ where
         Self { prepared, execute, data, handover, execution, events: None }
     }
 
-    /// Writes an event that has only leaf fields. Returns the others.
-    fn write(&self, event: Result<ReplyEvent>) -> Result<String, Result<ReplyEvent>> {
+    /// Writes an event that has only leaf fields. None for others.
+    fn write(&self, event: &Result<ReplyEvent>) -> Option<String> {
         match event {
-            Ok(ReplyEvent::Text { start, end, text }) => Ok(write(&self.prepared, TEXT, [start, end], &text)),
-            Ok(ReplyEvent::Reasoning { start, end, text }) => Ok(write(&self.prepared, REASONING, [start, end], &text)),
-            other => Err(other),
+            Ok(ReplyEvent::Text { start, end, text }) => Some(write(&self.prepared, TEXT, [*start, *end], text)),
+            Ok(ReplyEvent::Reasoning { start, end, text }) => {
+                Some(write(&self.prepared, REASONING, [*start, *end], text))
+            }
+            _ => None,
         }
     }
 }
@@ -142,16 +144,16 @@ where
                 self.events = None;
                 return Poll::Ready(None);
             };
-            match self.write(event) {
-                Ok(_) if self.prepared.is_exhausted() => {
+            match self.write(&event) {
+                Some(_) if self.prepared.is_exhausted() => {
                     self.events = None;
                     return Poll::Ready(Some(SubscriptionEvent::Response(self.prepared.exhausted())));
                 }
-                Ok(data) => {
+                Some(data) => {
                     self.prepared.budget.renew();
                     return Poll::Ready(Some(SubscriptionEvent::Data(data)));
                 }
-                Err(event) => {
+                None => {
                     self.handover.put_event(event);
                     self.execution = Some(match self.prepared.repeat() {
                         Ok(request) => (self.execute)(request, Arc::clone(&self.prepared), Arc::clone(&self.data)),
