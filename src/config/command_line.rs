@@ -144,9 +144,9 @@ impl CommandLine {
         let mut line = Self::parse_from_parts(std::env::args_os(), |name| std::env::var_os(name))?;
         let in_environment = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         let settings: Vec<String> = Self::command().get_arguments().filter_map(variable_of).collect();
-        let others = ALIASES.map(|(_, alias)| alias).into_iter().chain(traces::OTHER_SIGNALS);
-        let known: Vec<String> = settings.into_iter().chain(others.map(str::to_owned)).collect();
-        line.warnings.extend(env_file::warnings(in_environment.chain(in_file), &known));
+        let known: Vec<String> = settings.into_iter().chain(ALIASES.map(|(_, alias)| alias.to_owned())).collect();
+        let names = in_environment.chain(in_file).filter(|name| !traces::is_of_specification(name));
+        line.warnings.extend(env_file::warnings(names, &known));
         Ok(line)
     }
 

@@ -9,16 +9,17 @@ use super::{Secret, SettingError};
 
 /// The path below the base URL of a collector (OTLP 1.x, "OTLP/HTTP request").
 const PATH: &str = "v1/traces";
-/// Names that the specification defines for other signals and that resemble a setting. Operators often set them for all
-/// programs of a machine.
-pub(super) const OTHER_SIGNALS: [&str; 6] = [
-    "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
-    "OTEL_EXPORTER_OTLP_TIMEOUT",
-    "OTEL_TRACES_EXPORTER",
-    "OTEL_SDK_DISABLED",
-];
+/// The words in the names of variables that the specification defines, also for other signals than traces.
+const WORDS: &str = "OTEL EXPORTER OTLP TRACES METRICS LOGS ENDPOINT HEADERS TIMEOUT PROTOCOL COMPRESSION CERTIFICATE \
+    CLIENT KEY INSECURE SERVICE NAME SAMPLER ARG RESOURCE ATTRIBUTES SDK DISABLED LOG LEVEL PROPAGATORS BSP BLRP \
+    SCHEDULE DELAY EXPORT MAX QUEUE BATCH SIZE SPAN LOGRECORD ATTRIBUTE EVENT LINK COUNT VALUE LENGTH LIMIT METRIC \
+    INTERVAL EXEMPLAR FILTER TEMPORALITY PREFERENCE DEFAULT HISTOGRAM AGGREGATION CONFIG FILE ENTITIES";
+
+/// Whether a variable consists of words of the specification. It is then not a misspelled setting: operators set
+/// variables of other signals for all programs of a machine.
+pub(super) fn is_of_specification(name: &str) -> bool {
+    name.starts_with("OTEL_") && name.split('_').all(|word| WORDS.split(' ').any(|known| known == word))
+}
 
 /// Settings for traces.
 #[derive(Debug, Clone, clap::Args)]
@@ -218,8 +219,8 @@ mod tests {
     fn variables_of_opentelemetry_for_other_signals_are_not_misspelled_settings() {
         let command = TraceSettings::augment_args(clap::Command::new("duologue"));
         let settings = command.get_arguments().filter_map(|arg| arg.get_long());
-        let settings = settings.map(|long| long.replace('-', "_").to_uppercase());
-        let known: Vec<String> = settings.chain(OTHER_SIGNALS.map(str::to_owned)).collect();
+        let settings: Vec<String> = settings.map(|long| long.replace('-', "_").to_uppercase()).collect();
+        assert!(settings.iter().all(|name| is_of_specification(name)), "{settings:?}");
         let standard = ["LOGS", "METRICS", "TRACES"].into_iter().flat_map(|signal| {
             let of_exporter = ["HEADERS", "TIMEOUT", "PROTOCOL", "COMPRESSION", "CERTIFICATE"]
                 .map(|name| format!("OTEL_EXPORTER_OTLP_{signal}_{name}"));
@@ -239,9 +240,12 @@ mod tests {
             "OTEL_BSP_SCHEDULE_DELAY",
             "OTEL_BSP_MAX_QUEUE_SIZE",
         ];
-        let standard: Vec<String> = standard.chain(general.map(str::to_owned)).collect();
-        assert_eq!(warnings(standard.into_iter(), &known), [""; 0]);
-        let misspelled = warnings(["OTEL_EXPORTER_OTLP_ENDPIONT".to_owned()].into_iter(), &known);
-        assert!(misspelled[0].ends_with("did you mean OTEL_EXPORTER_OTLP_ENDPOINT?"), "{misspelled:?}");
+        for name in standard.chain(general.map(str::to_owned)) {
+            assert!(is_of_specification(&name), "{name}");
+        }
+        for misspelled in ["OTEL_EXPORTER_OTLP_ENDPIONT", "OTEL_SERVICENAME", "OTEL_TRACE_SAMPLER"] {
+            assert!(!is_of_specification(misspelled), "{misspelled}");
+            assert_eq!(warnings([misspelled.to_owned()].into_iter(), &settings).len(), 1, "{misspelled}");
+        }
     }
 }
