@@ -94,6 +94,7 @@ on_both_databases!(metrics_count_operations_sockets_and_replies, |database| asyn
             && value("duologue_replies_total{model=\"demo/fails\",outcome=\"FAILED\"}") == 1.0
             && after.keys().any(|name| name.starts_with("duologue_provider_errors_total{provider=\"demo\""));
         if is_done {
+            assert_dashboard(&after);
             break;
         }
         assert!(start.elapsed().as_secs() < 20, "{after:#?}");
@@ -177,33 +178,43 @@ fn a_reply_and_a_request_are_logged_with_the_names_of_opentelemetry() {
     });
 }
 
-/// The metric names in the expressions of the dashboard.
-fn names_in_dashboard() -> BTreeSet<String> {
+/// The names of metrics and the labels in each expression of the dashboard.
+fn dashboard() -> Vec<(BTreeSet<String>, BTreeSet<String>)> {
     let dashboard: Value = serde_json::from_str(include_str!("../../docs/grafana-dashboard.json")).unwrap();
     let panels = dashboard["panels"].as_array().unwrap();
     let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().cloned().unwrap_or_default());
-    let mut names = BTreeSet::new();
-    for target in targets {
+    let words = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
+        words.filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    };
+    let parts = |target: Value| {
         let expression = target["expr"].as_str().unwrap().to_owned();
-        let words = expression.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_');
-        names.extend(
-            words.filter(|word| word.starts_with("duologue_") || word.starts_with("process_")).map(str::to_owned),
-        );
-    }
-    names
+        let mut names = words(&expression);
+        names.retain(|word| word.starts_with("duologue_") || word.starts_with("process_"));
+        let grouped = expression.split("by (").skip(1).filter_map(|rest| rest.split(')').next());
+        let matched =
+            expression.split(['{', ',']).filter_map(|part| part.split_once(['=', '!'])).map(|(label, _)| label);
+        let mut labels: BTreeSet<String> = grouped.chain(matched).flat_map(words).collect();
+        // Prometheus adds the first two.
+        labels.retain(|label| !["job", "instance"].contains(&label.as_str()));
+        (names, labels)
+    };
+    targets.map(parts).collect()
 }
 
-#[test]
-fn the_dashboard_uses_metrics_that_exist() {
-    let mut text = duologue::metrics::Text::default();
-    duologue::metrics::Metrics::default().write(&mut text);
-    let written = text.finish();
-    let source =
-        include_str!("../../src/app/measure.rs").to_owned() + include_str!("../../src/metrics/process.rs") + &written;
-    let names = names_in_dashboard();
-    assert!(names.len() > 10, "{names:?}");
-    for name in names {
-        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name);
-        assert!(source.contains(base), "{name} does not exist");
+/// Every expression of the dashboard has metrics and labels that a scrape of a server with traffic contains.
+fn assert_dashboard(samples: &BTreeMap<String, f64>) {
+    let expressions = dashboard();
+    assert!(expressions.len() > 20, "{expressions:?}");
+    for (names, labels) in expressions {
+        assert!(!names.is_empty());
+        for name in names {
+            let is_of = |series: &str| series.split('{').next() == Some(name.as_str());
+            let found: Vec<&String> = samples.keys().filter(|series| is_of(series)).collect();
+            assert!(!found.is_empty(), "{name} does not exist in {samples:#?}");
+            for label in &labels {
+                assert!(found.iter().all(|series| series.contains(&format!("{label}=\""))), "{label} in {found:?}");
+            }
+        }
     }
 }
