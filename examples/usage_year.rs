@@ -1,5 +1,6 @@
 //! Fills an empty database with a year of usage (1,000 users, 20,000 chats, 1,000,000 replies to as many messages), and
-//! measures how long the reports take: `cargo run --release --example usage_year -- sqlite:/tmp/year.db`.
+//! measures how long the reports take: `cargo run --release --example usage_year -- sqlite:/tmp/year.db`. A database that
+//! it has filled is only measured.
 //!
 //! The messages are written as an older version would have written them; the migration of the ledger then enters them.
 #![expect(clippy::print_stdout, reason = "a tool prints its results")]
@@ -35,17 +36,20 @@ const BATCH: u64 = 50_000;
 const INTERVAL: u64 = 365 * 86_400_000 / REPLIES;
 /// The year begins at 2025-11-01 in UTC. In milliseconds.
 const START: u64 = 1_761_955_200_000;
-/// The runs of each report. The median is printed.
+/// The runs of each report.
 const RUNS: usize = 9;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let url = std::env::args().nth(1).ok_or("usage: usage_year DATABASE_URL, of an empty database")?;
+    let url = std::env::args().nth(1).ok_or("usage: usage_year DATABASE_URL")?;
     let started = Instant::now();
     let all = status(&url).await?;
     let before = all.iter().position(|(name, _)| name.ends_with("000111_usage")).ok_or("no migration of the ledger")?;
+    if all.iter().all(|(_, is_applied)| *is_applied) {
+        return measure(&url).await;
+    }
     if all.iter().any(|(_, is_applied)| *is_applied) {
-        return Err("the database is not empty".into());
+        return Err("the database is neither empty nor filled".into());
     }
     run(&url, Step::Up(Some(u32::try_from(before)?))).await?;
     fill(&url).await?;
@@ -89,10 +93,12 @@ async fn fill(url: &str) -> Result<()> {
         numbers(0, USERS),
     );
     let owner = id(&start, &format!("n.i % {USERS}"));
-    let character = "(SELECT id FROM characters ORDER BY id LIMIT 1 OFFSET n.i % 5)";
+    // Three default characters; a fourth of the chats has none.
+    let character =
+        "(SELECT k.id FROM characters k WHERE (SELECT COUNT(*) FROM characters o WHERE o.id < k.id) = n.i % 4)";
     let chats = format!(
         "INSERT INTO chats (id, owner_id, character_id, model_id, is_pinned, is_archived, message_count, created_at, \
-         updated_at, active_at) SELECT {chat}, {owner}, CASE WHEN n.i % 3 = 0 THEN NULL ELSE {character} END, 'm', \
+         updated_at, active_at) SELECT {chat}, {owner}, {character}, 'm', \
          FALSE, FALSE, {}, {first}, {first}, {first} FROM {}",
         2 * REPLIES / (USERS * CHATS),
         numbers(0, USERS * CHATS),
@@ -179,5 +185,5 @@ async fn measure(url: &str) -> Result<()> {
 
 fn print(name: &str, mut times: Vec<std::time::Duration>) {
     times.sort_unstable();
-    println!("{name}: median {:?}, longest {:?}", times[RUNS / 2], times[RUNS - 1]);
+    println!("{name}: fastest {:?}, median {:?}, longest {:?}", times[0], times[RUNS / 2], times[RUNS - 1]);
 }

@@ -13,6 +13,10 @@ use crate::entity::enums::{Dimension, Span};
 use crate::entity::ids::UserId;
 use crate::entity::user;
 
+mod created;
+
+pub use created::{Created, created};
+
 /// A half-open time range. A bound that is absent is infinite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct TimeRange {
@@ -326,59 +330,23 @@ async fn deleted_users(db: &impl ConnectionTrait) -> Result<Vec<UserId>, DbErr> 
     deleted.select_only().column(user::Column::Id).into_tuple().all(db).await
 }
 
-/// What was created in a time range and still exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Created {
-    /// Accounts.
-    pub users: i64,
-    /// Chats.
-    pub chats: i64,
-    /// Messages.
-    pub messages: i64,
-}
-
-/// Counts what was created in a range, by the time in the ids, for which there is an index. Deleted users and chats that
-/// are not swept yet are subtracted; there are few of them.
-pub async fn created(db: &impl ConnectionTrait, range: TimeRange) -> Result<Created, DbErr> {
-    let existing = async |table: &str| {
-        let mut values = Vec::new();
-        let [all, deleted] = [(); 2].map(|()| range.created("id", &mut values));
-        let sql = format!(
-            "SELECT (SELECT COUNT(*) FROM {table} WHERE {all}) \
-             - (SELECT COUNT(*) FROM {table} WHERE deleted_at IS NOT NULL AND {deleted}) AS count"
-        );
-        count(db, sql, values).await
-    };
-    let messages = if range == TimeRange::default() {
-        let sql = "SELECT CAST(COALESCE(SUM(message_count), 0) AS BIGINT) AS count FROM chats WHERE deleted_at IS NULL";
-        count(db, sql.to_owned(), Vec::new()).await?
-    } else {
-        let mut values = Vec::new();
-        let (all, deleted) = (range.created("id", &mut values), range.created("m.id", &mut values));
-        let sql = format!(
-            "SELECT (SELECT COUNT(*) FROM messages WHERE {all}) - (SELECT COUNT(*) FROM chats c \
-             JOIN messages m ON m.chat_id = c.id WHERE c.deleted_at IS NOT NULL AND {deleted}) AS count"
-        );
-        count(db, sql, values).await?
-    };
-    Ok(Created { users: existing("users").await?, chats: existing("chats").await?, messages })
-}
-
 /// The number of users with a reply that started in a range, ended or running.
 pub async fn active_users(db: &impl ConnectionTrait, range: TimeRange) -> Result<i64, DbErr> {
     let mut values = Vec::new();
-    let mut ended = String::new();
+    let (mut ended, mut running) = (String::new(), String::new());
     for (time, operator) in [(range.from, ">="), (range.to, "<")] {
         if let Some(time) = time {
             values.push(time.into());
-            ended.push_str(&format!(" AND l.started_at {operator} ${}", values.len()));
+            let number = values.len();
+            ended.push_str(&format!(" AND l.started_at {operator} ${number}"));
+            // A condition on the id would make SQLite read all messages of the range instead of the running ones.
+            running.push_str(&format!(" AND m.created_at {operator} ${number}"));
         }
     }
-    let running = range.created("m.id", &mut values);
     let sql = format!(
         "SELECT COUNT(*) AS count FROM users u WHERE u.deleted_at IS NULL AND (EXISTS (SELECT 1 FROM usage_ledger l \
          WHERE l.user_id = u.id AND l.kind = 0{ended}) OR u.id IN (SELECT c.owner_id FROM messages m \
-         JOIN chats c ON c.id = m.chat_id WHERE m.status = 1 AND {running}))"
+         JOIN chats c ON c.id = m.chat_id WHERE m.status = 1{running}))"
     );
     count(db, sql, values).await
 }
