@@ -12,8 +12,10 @@ export default [
       // `User.username` is a standard name. ErrorExtensions describes `extensions` of errors, so no field returns it.
       "@graphql-eslint/no-typename-prefix": "off",
       "@graphql-eslint/no-unreachable-types": "off",
-      // Connections have `nodes` in addition to `edges`, and some short lists are not connections.
-      "@graphql-eslint/relay-edge-types": ["error", { withEdgeSuffix: true, shouldImplementNode: true, listTypeCanWrapOnlyEdgeType: false }],
+      // Connections have `nodes` in addition to `edges`, and some short lists are not connections. MessageSearchHit is not a
+      // Node, and the pages of a search go forward only.
+      "@graphql-eslint/relay-edge-types": ["error", { withEdgeSuffix: true, shouldImplementNode: false, listTypeCanWrapOnlyEdgeType: false }],
+      "@graphql-eslint/relay-arguments": ["error", { includeBoth: false }],
       "@graphql-eslint/strict-id-in-types": [
         "error",
         {
@@ -24,7 +26,7 @@ export default [
               "TokenUsage", "ContextUsage", "PromptMessage", "PromptPreview", "Quota", "SystemStats", "UsageBucket", "UserStats",
               "ReplyError", "ReplyText", "ReplyReasoning", "ReplyToolCall", "ReplyFinished",
               "EventsStarted", "ChatAdded", "ChatChanged", "ChatDeleted", "MessageAdded", "MessageChanged", "MessageRemoved",
-              "DirectMessageReceived", "ConversationRead",
+              "DirectMessageReceived", "ConversationRead", "MessageSearchHit",
             ],
           },
         },
