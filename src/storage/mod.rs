@@ -57,8 +57,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 /// PostgreSQL's timeouts for our sessions (<https://www.postgresql.org/docs/current/runtime-config-client.html>), in
 /// milliseconds. A node that freezes inside of a transaction loses its row locks after
-/// `idle_in_transaction_session_timeout`.
-const SESSION_SETTINGS: [(&str, &str); 4] = [
+/// `idle_in_transaction_session_timeout`. Without `jit`: its compilation can take longer than any of our statements, and
+/// PostgreSQL decides on it by estimates.
+const SESSION_SETTINGS: [(&str, &str); 5] = [
+    ("jit", "off"),
     ("statement_timeout", "10000"),
     ("lock_timeout", "5000"),
     ("idle_in_transaction_session_timeout", "10000"),
