@@ -10,6 +10,9 @@ use crate::storage::messages::placeholders;
 
 /// Up to `limit` messages of a chat below these messages, parents before their children.
 ///
+/// `NOT … <> …`, here and in [`mark_leaf`], keeps SQLite from using the index by chat, for which it would read all
+/// messages of the chat at each step.
+///
 /// # Errors
 /// When the database fails. The same holds for the functions below.
 pub async fn below(
@@ -23,9 +26,9 @@ pub async fn below(
     let keys = placeholders(2, parents.len());
     let sql = format!(
         "WITH RECURSIVE below (id) AS ( \
-            SELECT id FROM messages WHERE parent_id IN ({keys}) AND chat_id = $1 \
+            SELECT id FROM messages WHERE parent_id IN ({keys}) AND NOT chat_id <> $1 \
             UNION ALL \
-            SELECT m.id FROM below JOIN messages m ON m.parent_id = below.id WHERE m.chat_id = $1 \
+            SELECT m.id FROM below JOIN messages m ON m.parent_id = below.id WHERE NOT m.chat_id <> $1 \
          ) SELECT id FROM below LIMIT {limit}"
     );
     let rows = db.query_all_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await?;
@@ -65,7 +68,7 @@ pub async fn chat_of_children(
 /// Makes a message a leaf if it has no children in its chat.
 pub async fn mark_leaf(db: &impl ConnectionTrait, chat: ChatId, id: MessageId) -> Result<(), DbErr> {
     let sql = "UPDATE messages SET is_leaf = TRUE WHERE id = $1 AND chat_id = $2 \
-               AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.parent_id = $1 AND m.chat_id = $2)";
+               AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.parent_id = $1 AND NOT m.chat_id <> $2)";
     let values = [id.into(), chat.into()];
     db.execute_raw(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).await.map(drop)
 }
