@@ -13,9 +13,9 @@ use crate::entity::enums::{Dimension, Span};
 use crate::entity::ids::UserId;
 use crate::entity::user;
 
-mod created;
+mod counts;
 
-pub use created::{Created, created};
+pub use counts::{Created, active_users, created};
 
 /// A half-open time range. A bound that is absent is infinite.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -328,27 +328,6 @@ pub async fn grouped_series<K: TryGetable + Into<Value> + Clone>(
 async fn deleted_users(db: &impl ConnectionTrait) -> Result<Vec<UserId>, DbErr> {
     let deleted = user::Entity::find().filter(user::Column::DeletedAt.is_not_null()).limit(MAX_DELETED);
     deleted.select_only().column(user::Column::Id).into_tuple().all(db).await
-}
-
-/// The number of users with a reply that started in a range, ended or running.
-pub async fn active_users(db: &impl ConnectionTrait, range: TimeRange) -> Result<i64, DbErr> {
-    let mut values = Vec::new();
-    let (mut ended, mut running) = (String::new(), String::new());
-    for (time, operator) in [(range.from, ">="), (range.to, "<")] {
-        if let Some(time) = time {
-            values.push(time.into());
-            let number = values.len();
-            ended.push_str(&format!(" AND l.started_at {operator} ${number}"));
-            // A condition on the id would make SQLite read all messages of the range instead of the running ones.
-            running.push_str(&format!(" AND m.created_at {operator} ${number}"));
-        }
-    }
-    let sql = format!(
-        "SELECT COUNT(*) AS count FROM users u WHERE u.deleted_at IS NULL AND (EXISTS (SELECT 1 FROM usage_ledger l \
-         WHERE l.user_id = u.id AND l.kind = 0{ended}) OR u.id IN (SELECT c.owner_id FROM messages m \
-         JOIN chats c ON c.id = m.chat_id WHERE m.status = 1{running}))"
-    );
-    count(db, sql, values).await
 }
 
 /// The number of running replies of all nodes.
