@@ -2,6 +2,7 @@
 // set-up/eslint.config.mjs.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { ESLint } from "eslint";
@@ -14,6 +15,22 @@ test("schema.graphql passes the linter", async () => {
   const [result] = await eslint.lintFiles(["schema.graphql"]);
   const found = result.messages.map(({ line, ruleId, message }) => `${line}: ${message} (${ruleId})`);
   assert.deepEqual(found, []);
+  // Only searches need the rules that the configuration relaxes.
+  const strict = new ESLint({
+    cwd,
+    overrideConfigFile,
+    overrideConfig: {
+      files: ["**/schema.graphql"],
+      rules: {
+        "@graphql-eslint/relay-edge-types": ["error", { withEdgeSuffix: true, shouldImplementNode: true, listTypeCanWrapOnlyEdgeType: false }],
+        "@graphql-eslint/relay-arguments": ["error", { includeBoth: true }],
+      },
+    },
+  });
+  const lines = readFileSync("schema.graphql", "utf8").split("\n");
+  const [relaxed] = await strict.lintFiles(["schema.graphql"]);
+  const places = relaxed.messages.map(({ line }) => lines[line - 1].trim());
+  assert.deepEqual(places, ["type MessageSearchEdge {", "searchMessages(", "searchMessages("]);
   const [broken] = await eslint.lintText("type Query { Chats: [Int] }", { filePath: "schema.graphql" });
   assert.ok(broken.errorCount > 0, "the rules are enabled");
 });
