@@ -138,7 +138,7 @@ impl ValueCounter {
         }
     }
 
-    /// Whether no well-formed request has so many values.
+    /// Whether the text has more values than a request may have.
     pub(super) fn is_exceeded(&self) -> bool {
         self.count > MAX_VALUES_OF_BODY
     }

@@ -9,7 +9,7 @@ use crate::support::database::on_both_databases;
 use crate::support::server::Setup;
 use crate::support::trees::LargeTree;
 
-/// An operation is measured so many times in each chat.
+/// The number of measurements of an operation in each chat.
 const TIMES: usize = 15;
 /// The leaves of the large chat.
 const LEAVES: usize = 5_000;

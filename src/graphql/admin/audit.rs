@@ -15,11 +15,13 @@ use crate::graphql::ids;
 use crate::graphql::pagination::{Connection, PageArguments, total_if_requested};
 use crate::graphql::scalars::DateTime;
 
-/// An entry of the audit log. Only the `count` of a failure that repeats within a minute changes. Deleted after one year.
+/// An entry of the audit log. It never changes, except for the `count` of a failure that repeats within a minute.
+/// Deleted after one year.
 #[derive(Debug, Clone)]
 pub struct AuditEntry(pub audit_entry::Model);
 
-/// An entry of the audit log. Only the `count` of a failure that repeats within a minute changes. Deleted after one year.
+/// An entry of the audit log. It never changes, except for the `count` of a failure that repeats within a minute.
+/// Deleted after one year.
 #[Object]
 impl AuditEntry {
     /// The entry's ID, with the prefix `audit`.

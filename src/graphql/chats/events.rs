@@ -32,8 +32,8 @@ pub enum ChatEvent {
     MessageRemoved(MessageRemoved),
 }
 
-/// The subscription is active: every later change is sent as an event. Always the first event. Sent again if the server may have missed changes;
-/// query again whenever it is received.
+/// The subscription is active: every later change is sent as an event. Always the first event. Sent again if the server
+/// may have missed changes; query again whenever it is received.
 #[derive(Debug, SimpleObject)]
 pub struct EventsStarted {
     /// The time from which on no change is missed.

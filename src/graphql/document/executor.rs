@@ -66,9 +66,7 @@ impl<E: Executor> ConformingExecutor<E> {
         })
         .boxed()
     }
-}
 
-impl<E: Executor> ConformingExecutor<E> {
     async fn run(&self, request: Request, prepared: &PreparedRequest) -> Response {
         if prepared.introspection.is_empty() {
             return self.resolve(request, prepared).await;
