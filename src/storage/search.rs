@@ -140,13 +140,15 @@ impl<'a, C: ConnectionTrait> Search<'a, C> {
         self.run(sql).await
     }
 
-    /// The matches among the newest messages of the owner.
+    /// The matches among the newest messages of the owner. The planner does not know the value of the subquery, and
+    /// therefore assumes that the limit is a tenth of the owner's messages and reads the index in order. With the number
+    /// and a low estimate of the owner's messages, it reads and sorts all of them.
     async fn postgres_recent(mut self, up_to: i64, limit: u64) -> Result<Vec<Match>, DbErr> {
         let (owner, up_to) = (self.bind(self.filter.owner_id), self.bind(up_to));
         let (phrases, times, readable) = (self.contained(1), self.times(), self.readable());
         let sql = format!(
             "SELECT s.key, s.message_id, SUBSTR(s.words, 1, {RANKED}) AS words FROM (SELECT * FROM message_search \
-             WHERE owner_id = {owner} AND key <= {up_to} ORDER BY key DESC LIMIT {RECENT}) AS s \
+             WHERE owner_id = {owner} AND key <= {up_to} ORDER BY key DESC LIMIT (SELECT {RECENT})) AS s \
              WHERE {readable} {phrases} {times} ORDER BY s.key DESC LIMIT {limit}"
         );
         self.run(sql).await
