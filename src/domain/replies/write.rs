@@ -15,8 +15,8 @@ use super::afterwards::Afterwards;
 use super::end::{Ending, Record};
 use super::parts::{Call, CallResult, Piece, StoredCall};
 use super::running::{Registration, RunningReply};
-use crate::domain::Result;
-use crate::domain::context::Fit;
+use crate::domain::context::{Fit, Prompt};
+use crate::domain::{Error, Result};
 use crate::entity::enums::{PieceKind, ReplyErrorCode, TitleState};
 use crate::entity::ids::{MessageId, ToolCallId};
 use crate::entity::{character, chat, message};
@@ -27,6 +27,10 @@ use crate::traces::{Span, SpanKind};
 
 /// The maximum size of one reply in bytes, including reasoning, tool calls and their results.
 const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
+
+/// The delay before the prompt is read again after the database was unavailable, and for how long it is tried.
+const PROMPT_RETRY: Duration = Duration::from_secs(1);
+const PROMPT_LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// The task of writing one reply.
 pub(super) struct Job {
@@ -117,8 +121,7 @@ impl Engine {
     }
 
     async fn generate(&self, job: &Job, running: &RunningReply, progress: &mut Progress) -> Result<Ending> {
-        let (owner, chain) = (job.chat.owner_id, job.chain.clone());
-        let prompt = self.contexts.prompt(owner, job.character.as_ref(), &job.question, &chain).await?;
+        let prompt = self.read_prompt(job, progress.started + PROMPT_LIMIT).await?;
         if job.chat.title_state == TitleState::Due {
             let first = prompt.first_question().unwrap_or(&job.question.body);
             progress.first_question = Some(first.to_owned());
@@ -127,7 +130,7 @@ impl Engine {
         let prompt = Arc::new(prompt);
         let for_model = Arc::clone(&prompt);
         let mut events = std::pin::pin!(driver::stream(
-            chain,
+            job.chain.clone(),
             move |model| for_model.request(model),
             self.policy,
             self.metrics.clone(),
@@ -174,6 +177,17 @@ impl Engine {
             running.log.append(piece);
         }
         Ok(Ending::Failed(ReplyErrorCode::ProviderTruncated))
+    }
+
+    /// Reads the messages of the prompt. While the database is unavailable, the acknowledged reply waits for it.
+    async fn read_prompt(&self, job: &Job, give_up: Instant) -> Result<Prompt> {
+        loop {
+            let owner = job.chat.owner_id;
+            match self.contexts.prompt(owner, job.character.as_ref(), &job.question, &job.chain).await {
+                Err(Error::Unavailable { .. }) if Instant::now() < give_up => tokio::time::sleep(PROMPT_RETRY).await,
+                outcome => return outcome,
+            }
+        }
     }
 
     fn call(

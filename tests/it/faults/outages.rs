@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
+use super::soak;
 use crate::support::client::{Client, Sent, sent};
 use crate::support::database::{Engine, TestDatabase, run};
 use crate::support::proxy::{Mode, Proxy};
@@ -129,6 +130,28 @@ fn commits_without_an_acknowledgement_are_applied_once() {
         assert_eq!(ada.talk(&chat, "Twice").await.chat, chat, "the chat is not busy");
         server.stop().await;
         elsewhere.stop().await;
+    });
+}
+
+#[test]
+fn a_reply_waits_for_the_database_to_read_its_prompt() {
+    on_postgres(|database| async move {
+        let proxy = Proxy::start(database.url()).await;
+        let server = Setup::through(&proxy, &database).start().await;
+        let ada = server.sign_up("ada").await;
+        // The statements that read the prompt are on their way when the response arrives.
+        proxy.set(Mode::Delay(Duration::from_millis(200)));
+        let sent = ada.ask("demo/fast", "Hi").await;
+        proxy.set(Mode::Refuse);
+        let has_failed = || server.log().iter().any(|line| line.contains("domain/context"));
+        let start = Instant::now();
+        while !has_failed() {
+            assert!(start.elapsed() < Duration::from_secs(20), "the prompt was read: {:#?}", server.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        proxy.set(Mode::Pass);
+        assert_eq!(soak::read(&ada, &sent.reply).await.1["status"], "COMPLETE");
+        server.stop().await;
     });
 }
 

@@ -105,21 +105,22 @@ async fn soak(setup: &Setup, faults: impl Future<Output = ()>, is_over: &AtomicB
     let load = join_all((0..WRITERS).map(|writer| write(&ada, writer, is_over, &acknowledged)));
     tokio::join!(load, faults);
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert!(acknowledged.len() > 50, "only {} messages were acknowledged", acknowledged.len());
+    // Only a few rounds of each writer are certain, because random faults can follow each other closely.
+    assert!(acknowledged.len() > 3 * WRITERS, "only {} messages were acknowledged", acknowledged.len());
     let start = Instant::now();
     let mut counts = [0; 2];
     for one in &acknowledged {
         let status = loop {
-            let status = text(&ada.message(&one.sent.reply, "status").await["status"]);
+            let status = text(&message(&ada, &one.sent.reply, "status").await["status"]);
             if status != "STREAMING" {
                 break status;
             }
             assert!(start.elapsed() < SETTLED, "a reply is stuck");
             tokio::time::sleep(Duration::from_millis(100)).await;
         };
-        let message = ada.message(&one.sent.message, "content status").await;
-        assert_eq!(message, json!({ "content": one.content, "status": "COMPLETE" }));
-        let reply = ada.message(&one.sent.reply, "status content").await;
+        let question = message(&ada, &one.sent.message, "content status").await;
+        assert_eq!(question, json!({ "content": one.content, "status": "COMPLETE" }));
+        let reply = message(&ada, &one.sent.reply, "status content").await;
         let told = one.told.as_ref().expect("every reader receives the end of the reply");
         assert_eq!((&told["status"], &told["content"]), (&reply["status"], &reply["content"]));
         let stored = text(&reply["content"]);
@@ -156,8 +157,23 @@ async fn write(user: &Client, writer: usize, is_over: &AtomicBool, acknowledged:
     }
 }
 
+/// Reads fields of a message. The first query on a connection that a fault has closed is answered with UNAVAILABLE.
+async fn message(user: &Client, id: &str, selection: &str) -> Value {
+    let document = format!("query($id: ID!) {{ node(id: $id) {{ ... on Message {{ {selection} }} }} }}");
+    let start = Instant::now();
+    loop {
+        let answer = user.run(&document, json!({ "id": id })).await;
+        if answer.0["errors"].is_null() {
+            return answer.data()["node"].take();
+        }
+        assert_eq!(answer.code(), "UNAVAILABLE");
+        assert!(start.elapsed() < SETTLED, "the database stays unavailable");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Reads a reply to its end, with a new connection and from the position reached after each error.
-async fn read(user: &Client, reply: &str) -> (String, Value) {
+pub(super) async fn read(user: &Client, reply: &str) -> (String, Value) {
     let (mut seen, mut position) = (String::new(), 0);
     let start = Instant::now();
     loop {
