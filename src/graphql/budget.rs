@@ -17,8 +17,8 @@ use serde_json::Value as Json;
 
 use crate::domain::{Error, Result};
 
-/// The number of values after which a list yields to other tasks before it is resolved.
-const YIELD_AFTER: u64 = 1_000;
+/// The number of values after which a request yields to other tasks, in the list that it resolves next.
+const YIELD_AFTER: u64 = 500;
 /// The number of items of a time series that are resolved together, before it yields to other tasks.
 const SERIES_BATCH: usize = 1_000;
 /// The approximate size of a value in JSON without its key and text, in bytes.
@@ -138,11 +138,13 @@ impl Budget {
         self.values(SelectionSize::of(selection), 1)
     }
 
-    fn list(&self, length: usize, selection: &SelectionSet) -> Result<u64> {
+    /// Charges the items of a list except the first. Returns whether the request should yield to other tasks.
+    fn list(&self, length: usize, selection: &SelectionSet) -> Result<bool> {
         let size = SelectionSize::of(selection).max(SelectionSize { nodes: 1, bytes: PUNCTUATION as u64 });
-        let more = (length as u64).saturating_sub(1);
-        self.values(size, more)?;
-        Ok(size.nodes.saturating_mul(more))
+        let turns = || self.nodes.used.load(Ordering::Relaxed) / YIELD_AFTER;
+        let before = turns();
+        self.values(size, (length as u64).saturating_sub(1))?;
+        Ok(turns() > before)
     }
 
     fn values(&self, size: SelectionSize, times: u64) -> Result<()> {
@@ -208,8 +210,7 @@ impl<T: OutputType> OutputType for List<T> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        let charged = charge(ctx, |budget| budget.list(self.0.len(), &ctx.item.node))?;
-        if charged >= YIELD_AFTER {
+        if charge(ctx, |budget| budget.list(self.0.len(), &ctx.item.node))? {
             tokio::task::yield_now().await;
         }
         self.0.resolve(ctx, field).await
