@@ -1,6 +1,6 @@
-//! Deleting a message and everything below it.
+//! Deleting a message and its descendants.
 //!
-//! The messages are moved to a new chat that is deleted from the beginning, so that no reader finds them, and
+//! The messages are moved to a new chat that is marked as deleted, so that no reader finds them, and
 //! [`Chats::sweep`] removes them with that chat. A transaction moves at most [`BATCH`] messages, parents before their
 //! children. The first one removes the message from the tree; a larger deletion continues until nothing is left, also
 //! after a restart.
@@ -12,8 +12,8 @@ use crate::entity::{chat, message};
 use crate::events::Event;
 use crate::storage::{self, Transaction, branches, subtrees};
 
-/// The most messages that one transaction moves or removes.
-pub(super) const BATCH: u64 = 500;
+/// The most messages that one transaction moves.
+const BATCH: u64 = 500;
 
 /// A deletion: the topmost message of it, and the deleted chat to which the messages are moved.
 struct Deletion {

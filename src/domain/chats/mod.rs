@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use sea_orm::ConnectionTrait;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use access::ChatAccess;
-use deletion::BATCH;
 pub use events::ChatEvent;
 pub use message::{MAX_SIBLINGS, message};
 
@@ -34,6 +34,9 @@ use crate::storage::chats::{ChatCursor, Filter};
 use crate::storage::page::{Page, Window};
 use crate::storage::{self, Database};
 
+/// The messages that one transaction removes. On SQLite, the removal of a message from the full-text index, which
+/// overwrites each of its words, takes up to 4 ms.
+const SWEEP_BATCH: u64 = 20;
 /// The longest title, in characters.
 const MAX_TITLE: usize = 200;
 
@@ -253,9 +256,9 @@ impl Chats {
         Ok(())
     }
 
-    /// Removes deleted chats and their messages in batches, so that SQLite's only writer is never held for long. After
-    /// a restart it continues where it stopped. A chat with a reply that is still streaming is left to the next call, so
-    /// that the end of the reply is saved.
+    /// Removes deleted chats and their messages in batches, and pauses after each for as long as it took, so that other
+    /// writers of SQLite do not wait for long. After a restart it continues where it stopped. A chat with a reply that is still streaming is left to the next call,
+    /// so that the end of the reply is saved.
     ///
     /// # Errors
     /// When the database fails.
@@ -265,9 +268,11 @@ impl Chats {
             self.complete_deletion(id).await?;
             let mut has_more = true;
             while has_more && !stop.is_cancelled() {
+                let start = Instant::now();
                 let transaction = self.database.begin().await?;
-                has_more = storage::chats::sweep(&transaction, id, BATCH).await?;
+                has_more = storage::chats::sweep(&transaction, id, SWEEP_BATCH).await?;
                 transaction.commit().await?;
+                stop.run_until_cancelled(tokio::time::sleep(start.elapsed())).await;
             }
             if stop.is_cancelled() {
                 break;
