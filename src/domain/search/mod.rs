@@ -1,7 +1,7 @@
 //! Full-text search over the messages of a user. A message is indexed in the transaction that completes it.
 //!
-//! Only blocks of the newest matches are ranked: first the newest [`BLOCK`], then the next older ones. Ranking all matches
-//! of a common word would read most messages of a user.
+//! Matches are ranked in blocks of [`BLOCK`], the newest block first. Ranking all matches of a common word would read
+//! most messages of a user.
 
 mod query;
 mod words;
@@ -24,8 +24,8 @@ use crate::storage::search::{self as rows, Document};
 pub use query::Query;
 pub use words::{MATCH_END, MATCH_START};
 
-/// The number of matches that are ranked together. Greater than the largest page.
-const BLOCK: u64 = 200;
+/// The number of matches that are ranked together. Greater than the largest page, so that two blocks fill any page.
+const BLOCK: u64 = 101;
 /// The most words of a message that are indexed.
 const MAX_WORDS: usize = 10_000;
 /// The most statements of one search: two for each of two blocks.
@@ -75,8 +75,8 @@ pub struct Search {
 }
 
 impl Search {
-    /// A page of the viewer's messages that match, best match of the newest matches first. `window` pages forward. Takes
-    /// at most [`MAX_STATEMENTS`] statements.
+    /// A page of the viewer's messages that match, best match of the newest matches first. `window` pages forward.
+    /// Takes at most [`MAX_STATEMENTS`] statements.
     ///
     /// # Errors
     /// When the database fails. The same holds for the methods below.
@@ -118,7 +118,8 @@ impl Search {
         Ok(Page { rows: hits, has_previous: window.after.is_some(), has_next })
     }
 
-    /// Indexes a batch of the messages that were written before the index existed. Returns false if there are none left.
+    /// Indexes a batch of the messages that were written before the index existed. Returns false if there are none
+    /// left.
     pub async fn backfill(&self) -> Result<bool> {
         let transaction = self.database.begin().await?;
         let Some(before) = rows::lock_backfill(&transaction).await? else { return Ok(false) };

@@ -58,12 +58,13 @@ pub struct SearchQueries;
 
 #[Object]
 impl SearchQueries {
-    /// Full-text search over the messages of the viewer's chats: of users and assistants, on all branches. A message matches
-    /// if it contains every word of the query; text in double quotes must occur as a phrase. All other operators are plain
-    /// text. Case, accents and punctuation are ignored, and there is no stemming. Chinese, Japanese, Korean, Thai, Lao,
-    /// Khmer and Burmese text matches by substring. The newest 200 matches are sorted by relevance, then the next older
-    /// 200, and so on. Of a long message, the first 10,000 words are searched; a streaming reply is found when it has
-    /// ended. INVALID_INPUT for a query without a word, with more than 200 characters, or with more than 32 words.
+    /// Full-text search over the messages of the viewer's chats: of users and assistants, on all branches. A message
+    /// matches if it contains every word of the query; text in double quotes must occur as a phrase. All other
+    /// operators are plain text. Case, accents and punctuation are ignored, and there is no stemming. Chinese,
+    /// Japanese, Korean, Thai, Lao, Khmer and Burmese text matches by substring. The newest 101 matches are sorted by
+    /// relevance, then the next older 101, and so on. Of a long message, the first 10,000 words are searched; a
+    /// streaming reply is found when it has ended. INVALID_INPUT for a query without a word, with more than 200
+    /// characters, or with more than 32 words.
     async fn search_messages(
         &self,
         ctx: &Context<'_>,
