@@ -18,6 +18,12 @@ use super::proxy::Proxy;
 /// The maximum duration of a start or a stop, also on a busy machine.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// The server to test: the file `DUOLOGUE_BINARY`, such as a production build to measure, or the build of the tests.
+fn binary() -> String {
+    let given = std::env::var("DUOLOGUE_BINARY").ok().map(|file| std::fs::canonicalize(file).unwrap());
+    given.map_or_else(|| env!("CARGO_BIN_EXE_duologue").to_owned(), |file| file.display().to_string())
+}
+
 /// The settings of a server. Every start uses the same database, data folder and variables.
 pub(crate) struct Setup {
     url: String,
@@ -64,7 +70,7 @@ impl Setup {
 
     /// Starts a server and waits until it listens.
     pub(crate) async fn start(&self) -> Server {
-        let command = [self.launcher.as_slice(), &[env!("CARGO_BIN_EXE_duologue").to_owned()]].concat();
+        let command = [self.launcher.as_slice(), &[binary()]].concat();
         let mut child = Command::new(&command[0])
             .args(&command[1..])
             .current_dir(self.folder.path())
