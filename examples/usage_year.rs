@@ -1,6 +1,6 @@
 //! Fills an empty database with a year of usage (1,000 users, 20,000 chats, 1,000,000 replies to as many messages), and
-//! measures how long the reports take: `cargo run --release --example usage_year -- sqlite:/tmp/year.db`. A database that
-//! it has filled is only measured.
+//! measures how long the reports take: `cargo run --release --example usage_year -- sqlite:/tmp/year.db`. A database
+//! that it has filled is only measured.
 //!
 //! The messages are written as an older version would have written them; the migration of the ledger then enters them.
 #![expect(clippy::print_stdout, reason = "a tool prints its results")]

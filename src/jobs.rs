@@ -1,4 +1,4 @@
-//! Periodic jobs: remove expired and deleted data.
+//! Jobs: remove old data, and index old messages.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ pub async fn run_until(
     }
 }
 
-/// Indexes the messages that were written before the search index existed, until `stop`. Pauses between batches, so that
-/// other writers do not wait.
+/// Indexes the messages that were written before the search index existed, until `stop`. Pauses between batches, so
+/// that other writers do not wait.
 pub async fn index_until(search: Search, stop: CancellationToken) {
     let mut is_unfinished = true;
     while is_unfinished && !stop.is_cancelled() {

@@ -1,5 +1,5 @@
-//! The index of deleted chats by their ids: the sweep goes through them in this order, and skips those that have a reply
-//! that is still running.
+//! The index of deleted chats by their ids: the sweep goes through them in this order, and skips those that have a
+//! reply that is still running.
 
 use sea_orm_migration::prelude::*;
 

@@ -9,7 +9,8 @@ use sea_orm_migration::sea_orm::prelude::Uuid;
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// The index of SQLite, which triggers keep equal to `message_search`. With `secure-delete`, deleted words are overwritten.
+/// The index of SQLite, which triggers keep equal to `message_search`. With `secure-delete`, deleted words are
+/// overwritten.
 const SQLITE: &str = "
     CREATE VIRTUAL TABLE message_words USING fts5(words, content = 'message_search', content_rowid = 'key', \
         columnsize = 0, tokenize = \"ascii tokenchars '@#'\");

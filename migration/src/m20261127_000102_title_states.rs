@@ -1,5 +1,5 @@
-//! How far the title of a chat is: 0 before the first complete reply, 1 with an excerpt, 2 while the model writes a title,
-//! 3 when it is final. A chat that has a title keeps it.
+//! How far the title of a chat is: 0 before the first complete reply, 1 with an excerpt, 2 while the model writes a
+//! title, 3 when it is final. A chat that has a title keeps it.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

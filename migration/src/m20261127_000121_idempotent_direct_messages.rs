@@ -1,5 +1,5 @@
-//! Idempotency keys of `sendDirectMessage`: the result of a call is a direct message, or a chat as before. SQLite cannot
-//! make a column nullable, so the table is copied.
+//! Idempotency keys of `sendDirectMessage`: the result of a call is a direct message, or a chat as before. SQLite
+//! cannot make a column nullable, so the table is copied.
 
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::*;

@@ -24,13 +24,13 @@ pub struct ModelSources {
     /// API key for Groq; enables its models.
     #[arg(long, hide_env_values = true, value_parser = secret)]
     pub groq_api_key: Option<Secret>,
-    /// Base URL of an Ollama server; enables its models.
+    /// Base URL of an Ollama server; enables the models of MODELS_FILE that use it.
     #[arg(long)]
     pub ollama_base_url: Option<String>,
     /// TOML file with further providers and models, or other prices.
     #[arg(long)]
     pub models_file: Option<PathBuf>,
-    /// Model of new chats [default: the first that is available; `demo` if none is].
+    /// Model of new chats without a model and a character with one [default: the first available model, or `demo`].
     #[arg(long)]
     pub default_model: Option<String>,
 }

@@ -1,6 +1,6 @@
-//! The audit log: administrative actions and security events. An entry is written in the transaction of the action that
-//! it records, so that both are committed or neither is, and it is never changed. Entries contain no secrets and no
-//! login text, which may be a password typed into the wrong field.
+//! The audit log: administrative actions and security events. An entry is written in its action's transaction, so that
+//! both or neither are committed. Only the count of a repeated failure changes. Entries contain no secrets and no login
+//! text, which may be a password typed into the wrong field.
 
 use std::fmt::Display;
 use std::net::IpAddr;

@@ -6,8 +6,8 @@ use crate::domain::{Error, Result};
 use crate::events::{Event, Next, Subscription};
 
 /// The items of a subscription: what `read` makes of each event, and of none for its start. Events for which `read`
-/// returns none are skipped. The stream ends only with an error: [`Error::lagged`] if the reader is too slow, or an error
-/// of `read`.
+/// returns none are skipped. The stream ends only with an error: [`Error::lagged`] if the reader is too slow, or an
+/// error of `read`.
 pub(super) fn deliver<T, R, F>(subscription: Subscription, read: R) -> impl Stream<Item = Result<T>> + Send
 where
     T: Send,

@@ -1,5 +1,5 @@
-//! Prompts: reading, creating, updating and deleting them. Writing requires PROMPTS_WRITE. Without it, only templates are
-//! visible.
+//! Prompts: reading, creating, updating and deleting them. Writing requires PROMPTS_WRITE. Without it, only templates
+//! are visible.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! A chat of one user with a character or a bare model.
+//! A chat of a user with a character or a model alone.
 
 use sea_orm::entity::prelude::*;
 
@@ -18,9 +18,9 @@ pub struct Model {
     pub title: Option<String>,
     /// The title folded to lower case, for searches.
     pub title_key: Option<String>,
-    /// How far the title is.
+    /// The title's state.
     pub title_state: TitleState,
-    /// The character this chat is with. None for a bare model.
+    /// The character of the chat. None for a model alone.
     pub character_id: Option<CharacterId>,
     /// The model of the next reply.
     pub model_id: String,

@@ -95,7 +95,7 @@ pub enum PromptKind {
     Common = 1,
 }
 
-/// How far the title of a chat is.
+/// The state of a chat's title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 pub enum TitleState {

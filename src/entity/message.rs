@@ -32,12 +32,14 @@ pub struct Model {
     pub body: String,
     /// How `body` is divided into pieces. None if it is only text. See `domain::replies::parts`.
     pub layout: Option<String>,
-    /// An estimate of the tokens of the branch up to and including this message, without reasoning and tool calls, which
-    /// are not sent to models.
+    /// An estimate of the tokens of the branch up to and including this message, without reasoning and tool calls,
+    /// which are not sent to models.
     pub branch_tokens: i32,
-    /// The nearest message at or above this one that has a summary, as far as it was known when this message was written.
+    /// The nearest message at or above this one that has a summary, as far as it was known when this message was
+    /// written.
     pub checkpoint_id: Option<MessageId>,
-    /// The tokens that the provider counted for 1,000 estimated ones, in the last reply of the branch that reported them.
+    /// The tokens that the provider counted for 1,000 estimated ones, in the last reply of the branch that reported
+    /// them.
     pub token_ratio: i32,
     /// The idempotency key of the call that sent it.
     pub idempotency_key: Option<String>,

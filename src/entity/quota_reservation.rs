@@ -1,4 +1,4 @@
-//! What a running reply may use at most, reserved from its user's quota.
+//! The maximum usage of a running reply, reserved from the user's quota.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,4 +1,4 @@
-//! A user who has blocked another user.
+//! A block of one user by another.
 
 use sea_orm::entity::prelude::*;
 

@@ -9,8 +9,9 @@ use crate::domain::usage::MAX_STEPS;
 use crate::entity::enums::{Permission, TokenScope};
 use crate::graphql::document::Lists;
 
-/// Type, field, maximum length. For `parts`, `models`, `variables` and `PromptPreview.messages` it is a typical maximum,
-/// because nothing bounds them; the budget counts their actual length. For `usage` it is the number of time steps.
+/// Type, field, maximum length. For `parts`, `models`, `variables` and `PromptPreview.messages` it is a typical
+/// maximum, because nothing bounds them; the budget counts their actual length. For `usage` it is the number of time
+/// steps.
 pub const LISTS: Lists<'static> = &[
     ("Admin", "roles", MAX_ROLES),
     ("Admin", "usage", MAX_STEPS as u64),

@@ -79,8 +79,8 @@ pub struct StatsOf(pub UserId);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct QuotaOf(pub UserId);
 
-/// Creates the loaders of one request, which run among its `loads`. The delay is zero: when a load runs, all keys of the
-/// current level of the document have been requested.
+/// Creates the loaders of one request, which run among its `loads`. The delay is zero: when a load runs, all keys of
+/// the current level of the document have been requested.
 pub fn make(state: State, requester: Requester, client: Option<Client>, budget: Arc<Budget>, loads: Loads) -> Loaders {
     let spawn = move |load| loads.push(load);
     DataLoader::new(Source { state, requester, client, budget }, spawn).delay(Duration::ZERO)

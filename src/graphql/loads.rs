@@ -1,5 +1,5 @@
-//! The loads of one request run on the task of the request, after its resolvers were polled. Everything that one level of
-//! the document requests is therefore one batch. On a task of its own, a load would start on another thread while
+//! The loads of one request run on the task of the request, after its resolvers were polled. Everything that one level
+//! of the document requests is therefore one batch. On a task of its own, a load would start on another thread while
 //! resolvers still add keys, and a page would take a statement for every few of its items.
 
 use std::pin::pin;

@@ -63,8 +63,8 @@ pub struct NodeQueries;
 
 #[Object]
 impl NodeQueries {
-    /// Looks up an object by ID. Null if it does not exist or is not visible to the viewer; INVALID_INPUT for a malformed
-    /// ID.
+    /// Looks up an object by ID. Null if it does not exist or is not visible to the viewer; INVALID_INPUT for a
+    /// malformed ID.
     async fn node(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the object.")] id: ID) -> Result<Option<Node>> {
         find(ctx, &id, "id").await
     }

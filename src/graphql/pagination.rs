@@ -160,8 +160,8 @@ impl<T> Connection<T> {
     }
 }
 
-/// The number of items in a whole list, for [`Connection::new`]. Counted only if the field being resolved is a connection
-/// whose `totalCount` is requested.
+/// The number of items in a whole list, for [`Connection::new`]. Counted only if the field being resolved is a
+/// connection whose `totalCount` is requested.
 ///
 /// # Errors
 /// As `count`, and [`Error::TooComplex`] if the budget of statements is exceeded.

@@ -86,7 +86,7 @@ fn builder() -> async_graphql::SchemaBuilder<Query, Mutation, Subscription> {
 
 /// The description of the schema.
 const DESCRIPTION: &str = "\
-The API of duologue: accounts, characters, chats, and replies that stream and survive.
+The API of duologue: accounts, characters, chats, and durable, streamed replies.
 
 IDs are opaque. A malformed ID, or an ID of another type, is INVALID_INPUT. A query that looks up an object that does
 not exist, or that the viewer may not see, returns null without an error; a mutation or subscription returns NOT_FOUND.

@@ -1,5 +1,5 @@
-//! A connection's stream with limits: connections beyond the limit are refused, an incomplete message has a deadline, and
-//! a client that does not read its output is disconnected.
+//! A connection's stream with limits: connections beyond the limit are refused, an incomplete message has a deadline,
+//! and a client that does not read its output is disconnected.
 
 use std::future::Future;
 use std::io;

@@ -1,5 +1,5 @@
-//! Requests during the graceful shutdown: the listener stays open while replies run, so that a proxy and its clients get
-//! a response that tells them to use another node, instead of a refused connection.
+//! Requests during the graceful shutdown: the listener stays open while replies run, so that a proxy and its clients
+//! get a response that tells them to use another node, instead of a refused connection.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +20,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Paths that report the state of the server. They are also served during the shutdown.
 pub(super) const REPORTS: [&str; 3] = ["/health/live", "/health/ready", "/metrics"];
 
-/// Refuses requests that arrive during the graceful shutdown, and closes their connections. Requests that arrived before
-/// are not affected.
+/// Refuses requests that arrive during the graceful shutdown, and closes their connections. Requests that arrived
+/// before are not affected.
 pub(super) async fn refuse<E: Send + Sync + 'static>(
     State(shared): State<Arc<Shared<E>>>,
     request: Request,

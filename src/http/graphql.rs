@@ -197,7 +197,7 @@ async fn read_body(
     limits: &Limits,
 ) -> Result<(Result<Bytes, Malformed>, Option<Held>), Refusal> {
     let full = |_| {
-        let message = "The server is receiving too much data. Try again later.";
+        let message = "Too much data is being received. Try again later.";
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable, message)
     };
     let mut held = input.map(|input| input.hold(0)).transpose().map_err(full)?;

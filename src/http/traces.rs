@@ -1,5 +1,5 @@
-//! The spans of HTTP requests (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>) and of GraphQL operations
-//! (<https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans/>).
+//! The spans of HTTP requests (<https://opentelemetry.io/docs/specs/semconv/http/http-spans/>) and of GraphQL
+//! operations (<https://opentelemetry.io/docs/specs/semconv/graphql/graphql-spans/>).
 
 use std::borrow::Cow;
 

@@ -61,8 +61,8 @@ pub enum DriverEvent {
 /// each model, because context windows differ.
 ///
 /// The stream always ends with [`Event::Finished`] or an error. Dropping it cancels the request. If all models fail,
-/// the error is that of the last one; for an empty chain it is [`ReplyErrorCode::ProviderUnavailable`]. `metrics` counts
-/// every error of a provider, and every request has a span in `traces`.
+/// the error is that of the last one; for an empty chain it is [`ReplyErrorCode::ProviderUnavailable`]. `metrics`
+/// counts every error of a provider, and every request has a span in `traces`.
 pub fn stream(
     chain: Vec<Arc<Model>>,
     build: impl Fn(&Model) -> CompletionRequest + Send + Sync + 'static,
@@ -220,8 +220,8 @@ impl<B: Fn(&Model) -> CompletionRequest> Driver<B> {
 
     async fn read(&mut self, events: &mut EventStream) -> Result<Event, ProviderError> {
         let end = self.end_of_wait(self.policy.idle);
-        // One timer for all events, moved only when it fires, because each move locks the timer wheel. A wait never ends
-        // before that of an earlier event.
+        // One timer for all events, moved only when it fires, because each move locks the timer wheel. A wait never
+        // ends before that of an earlier event.
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         loop {
             tokio::select! {

@@ -53,7 +53,8 @@ pub const MAX_PARTS: usize = 100;
 /// The size of a subtree that is read as a whole to find its newest leaf.
 const FEW: u32 = 32;
 
-/// The statement of [`super::messages::branch`] for several ranges, as common table expressions that end with `walk (part, id, depth)`.
+/// The statement of [`super::messages::branch`] for several ranges, as common table expressions that end with `walk
+/// (part, id, depth)`.
 fn walk(parts: &[BranchPart], values: &mut Vec<Value>) -> String {
     let seed = |(number, part): (usize, &BranchPart)| {
         values.push(part.below.into());
@@ -93,8 +94,8 @@ struct OfPart {
     message: Model,
 }
 
-/// Several parts of branches, at most [`MAX_PARTS`] that are not empty: each message with the index of its part, from the
-/// root's side down, up to `max_bytes` as [`super::messages::find_within`] has it.
+/// Several parts of branches, at most [`MAX_PARTS`] that are not empty: each message with the index of its part, from
+/// the root's side down, up to `max_bytes` as [`super::messages::find_within`] has it.
 pub async fn branches(
     db: &impl ConnectionTrait,
     parts: &[BranchPart],

@@ -176,8 +176,8 @@ pub async fn set_excerpt(
     advance_title(db, id, TitleState::Due, TitleState::Excerpt, Some((excerpt, now))).await
 }
 
-/// Claims the request for the title that replaces the excerpt. Returns false if it was claimed before, or if the title is
-/// final.
+/// Claims the request for the title that replaces the excerpt. Returns false if it was claimed before, or if the title
+/// is final.
 pub async fn claim_title(db: &impl ConnectionTrait, id: ChatId) -> Result<bool, DbErr> {
     advance_title(db, id, TitleState::Excerpt, TitleState::Requested, None).await
 }

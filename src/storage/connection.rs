@@ -198,8 +198,8 @@ impl Drop for Connection {
     }
 }
 
-/// Returns a connection to its pool, which first waits for an answer on it. Without the limit, a silent connection would
-/// keep its place in the pool for ever.
+/// Returns a connection to its pool, which first waits for an answer on it. Without the limit, a silent connection
+/// would keep its place in the pool for ever.
 fn give_back(returned: impl Future<Output = ()> + Send + 'static) {
     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
         runtime.spawn(tokio::time::timeout(RETURN_LIMIT, returned));

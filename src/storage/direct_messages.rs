@@ -58,8 +58,8 @@ pub async fn find_all(
     Ok(within(db, &picked, values, max_bytes).await?.into_iter().map(|row| row.message).collect())
 }
 
-/// A page of messages for each of at most [`MAX_PAGES`] queries, oldest first. A page is empty if the user does not take
-/// part in the conversation. Limited by `max_bytes` as [`find_all`].
+/// A page of messages for each of at most [`MAX_PAGES`] queries, oldest first. A page is empty if the user does not
+/// take part in the conversation. Limited by `max_bytes` as [`find_all`].
 pub async fn pages(
     db: &impl ConnectionTrait,
     user: UserId,

@@ -5,12 +5,13 @@ use sea_orm::sqlx::sqlite::SqliteError;
 use sea_orm::sqlx::{self};
 use sea_orm::{DbErr, RuntimeErr};
 
-/// Primary result codes of SQLite (<https://www.sqlite.org/rescode.html>): INTERNAL, PERM, ABORT, BUSY, LOCKED, NOMEM, READONLY,
-/// INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
+/// Primary result codes of SQLite (<https://www.sqlite.org/rescode.html>): INTERNAL, PERM, ABORT, BUSY, LOCKED, NOMEM,
+/// READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL.
 const SQLITE_OUTAGES: [u32; 12] = [2, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 15];
 
-/// Classes of SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): connection exceptions, transaction
-/// rollbacks (deadlocks), insufficient resources, operator intervention (shutdown, statement timeout), system errors.
+/// Classes of SQLSTATE (<https://www.postgresql.org/docs/current/errcodes-appendix.html>): connection exceptions,
+/// transaction rollbacks (deadlocks), insufficient resources, operator intervention (shutdown, statement timeout),
+/// system errors.
 const POSTGRES_OUTAGES: [&str; 5] = ["08", "40", "53", "57", "58"];
 
 /// Single codes that are also outages: lock_not_available, idle_in_transaction_session_timeout,

@@ -1,4 +1,4 @@
-//! Where a database is: the reasons that a start or a command needs before it opens any pool.
+//! The location of a database, and its checks before any pool is opened.
 
 use std::fmt;
 use std::fs::{self, File, Permissions};

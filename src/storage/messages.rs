@@ -182,8 +182,8 @@ pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(
 /// Ends a reply: writes its final row if it is still STREAMING and owned by `owner`. Replies end in no other way.
 /// Returns false if the reply has ended already or was deleted.
 pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
-    // These columns may have been changed meanwhile: by a message that follows the reply, its deletion, a summary, a stop
-    // request or a rating.
+    // These columns may have been changed meanwhile: by a message that follows the reply, its deletion, a summary, a
+    // stop request or a rating.
     let mut row = ActiveModel::from(reply.clone()).reset_all();
     row.is_leaf = NotSet;
     row.chat_id = NotSet;

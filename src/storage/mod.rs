@@ -57,8 +57,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(12);
 /// PostgreSQL's timeouts for our sessions (<https://www.postgresql.org/docs/current/runtime-config-client.html>), in
 /// milliseconds. A node that freezes inside of a transaction loses its row locks after
-/// `idle_in_transaction_session_timeout`. Without `jit`: its compilation can take longer than any of our statements, and
-/// PostgreSQL decides on it by estimates.
+/// `idle_in_transaction_session_timeout`. Without `jit`: its compilation can take longer than any of our statements,
+/// and PostgreSQL decides on it by estimates.
 const SESSION_SETTINGS: [(&str, &str); 5] = [
     ("jit", "off"),
     ("statement_timeout", "10000"),
@@ -201,8 +201,8 @@ impl Database {
         self.writer.get_database_backend() == DbBackend::Sqlite
     }
 
-    /// Closes all connections, within a time limit. The writer is last, because closing it checkpoints SQLite's WAL; without
-    /// that, the next start reads the WAL.
+    /// Closes all connections, within a time limit. The writer is last, because closing it checkpoints SQLite's WAL;
+    /// without that, the next start reads the WAL.
     pub async fn close(self) {
         let closed = tokio::time::timeout(CLOSE_LIMIT, async {
             if let Some(checkpointer) = self.wal_checkpointer {

@@ -1,6 +1,6 @@
-//! The full-text index of messages. The words of a message come from `domain::search` and are stored as they are, so that
-//! both databases find the same messages. The first two words of a document are its owner and its chat. No word of a
-//! text begins with `@` or `#`.
+//! The full-text index of messages. The words of a message come from `domain::search` and are stored as they are, so
+//! that both databases find the same messages. The first two words of a document are its owner and its chat. No word of
+//! a text begins with `@` or `#`.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;
@@ -12,8 +12,8 @@ use crate::storage::messages::SIZE;
 
 /// The most characters of a document that are returned for ranking.
 const RANKED: usize = 20_000;
-/// The newest messages of a user in which PostgreSQL searches before it uses the index. The index returns all matches of
-/// a user, which is slow for a word that many messages contain; such a word is in these messages often enough.
+/// The newest messages of a user in which PostgreSQL searches before it uses the index. The index returns all matches
+/// of a user, which is slow for a word that many messages contain; such a word is in these messages often enough.
 const RECENT: u64 = 1_000;
 
 /// The indexed words of a message.
@@ -72,8 +72,8 @@ pub async fn insert_older(db: &impl ConnectionTrait, documents: Vec<Document>) -
     insert_at(db, Some(least.flatten().unwrap_or(1).min(1) - 1), documents).await
 }
 
-/// `first` is the key of the first document; the keys of the others follow downwards. If none, the database generates keys,
-/// which are positive.
+/// `first` is the key of the first document; the keys of the others follow downwards. If none, the database generates
+/// keys, which are positive.
 async fn insert_at(db: &impl ConnectionTrait, first: Option<i64>, documents: Vec<Document>) -> Result<(), DbErr> {
     let (owner, chat) = (hexadecimal(db, "c.owner_id"), hexadecimal(db, "c.id"));
     let (column, key) = if first.is_some() { ("key, ", "$5, ") } else { ("", "") };
@@ -141,8 +141,8 @@ impl<'a, C: ConnectionTrait> Search<'a, C> {
     }
 
     /// The matches among the newest messages of the owner. The planner does not know the value of the subquery, and
-    /// therefore assumes that the limit is a tenth of the owner's messages and reads the index in order. With the number
-    /// and a low estimate of the owner's messages, it reads and sorts all of them.
+    /// therefore assumes that the limit is a tenth of the owner's messages and reads the index in order. With the
+    /// number and a low estimate of the owner's messages, it reads and sorts all of them.
     async fn postgres_recent(mut self, up_to: i64, limit: u64) -> Result<Vec<Match>, DbErr> {
         let (owner, up_to) = (self.bind(self.filter.owner_id), self.bind(up_to));
         let (phrases, times, readable) = (self.contained(1), self.times(), self.readable());
@@ -154,8 +154,8 @@ impl<'a, C: ConnectionTrait> Search<'a, C> {
         self.run(sql).await
     }
 
-    /// The matches by the index, which contains single words. Sorted before their chats are read, of which only the first
-    /// `limit` are needed.
+    /// The matches by the index, which contains single words. Sorted before their chats are read, of which only the
+    /// first `limit` are needed.
     async fn postgres_indexed(mut self, up_to: i64, limit: u64) -> Result<Vec<Match>, DbErr> {
         let words = self.filter.phrases.iter().flatten().cloned();
         let terms: Vec<String> = self.scope().into_iter().chain(words).map(|term| format!("'{term}'")).collect();
@@ -178,8 +178,8 @@ impl<'a, C: ConnectionTrait> Search<'a, C> {
         std::iter::once(owner).chain(self.filter.chat_id.map(|chat| format!("#{}", chat.0.simple()))).collect()
     }
 
-    /// The condition that the document contains each phrase of at least `length` words. Words have no special characters
-    /// of `LIKE`.
+    /// The condition that the document contains each phrase of at least `length` words. Words have no special
+    /// characters of `LIKE`.
     fn contained(&mut self, length: usize) -> String {
         let phrases = self.filter.phrases.iter().filter(|phrase| phrase.len() >= length);
         let patterns: Vec<String> = phrases.map(|phrase| format!("% {} %", phrase.join(" "))).collect();

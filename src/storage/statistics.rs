@@ -1,5 +1,5 @@
-//! Statistics: sums over the usage totals, and counts of what was created in a time range. Only the hours at the edges
-//! of a range that does not consist of whole hours are read from the ledger.
+//! Statistics: sums over the usage totals, and counts of objects created in a time range. Only the parts of an hour at
+//! the edges of a range are read from the ledger.
 
 use std::ops::{AddAssign, Range, SubAssign};
 

@@ -1,4 +1,4 @@
-//! Queries that move a message and everything below it to another chat, which is how a part of a tree is deleted.
+//! Queries that move a message and its descendants to a chat that is marked as deleted.
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryOrder as _, QuerySelect as _, Statement};

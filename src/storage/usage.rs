@@ -194,8 +194,8 @@ pub async fn anonymize(db: &impl ConnectionTrait, id: UserId, limit: u64) -> Res
     Ok(true)
 }
 
-/// The table of totals, for a query of the dimension `User` with a condition on the user. Without statistics, SQLite would
-/// prefer the primary key, which begins with the time.
+/// The table of totals, for a query of the dimension `User` with a condition on the user. Without statistics, SQLite
+/// would prefer the primary key, which begins with the time.
 pub(super) fn totals_by_user(db: &impl ConnectionTrait) -> &'static str {
     match db.get_database_backend() {
         DbBackend::Sqlite => "usage_totals INDEXED BY usage_totals_by_user",

@@ -1,4 +1,4 @@
-//! Queries on users who have blocked other users.
+//! Queries on blocks between users.
 
 use sea_orm::entity::prelude::*;
 use sea_orm::{Condition, QueryOrder, QuerySelect};

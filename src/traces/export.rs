@@ -1,8 +1,8 @@
 //! Sends spans to a collector: OTLP over HTTP with Protocol Buffers
 //! (<https://opentelemetry.io/docs/specs/otlp/#otlphttp>).
 //!
-//! The batch processor of the SDK has a queue of bounded size and a thread of its own. A span that ends never waits: if
-//! the queue is full, it is discarded.
+//! The batch processor of the SDK has a queue of bounded size and a thread of its own. Ending a span never blocks: it
+//! is discarded if the queue is full.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Attacks on the real server: floods of sign-ins, locks, old secrets, and origins.
+//! Protection: rate limits, lockout, rotation of the JWT secret, and origins.
 
 use serde_json::{Value, json};
 

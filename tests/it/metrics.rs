@@ -11,7 +11,8 @@ use crate::support::socket::read_all;
 
 const SECRET: &str = "hunter2";
 
-/// The samples by their name and labels, after the checks that every sample belongs to a declared metric and occurs once.
+/// The samples by their name and labels, after the checks that every sample belongs to a declared metric and occurs
+/// once.
 async fn scrape(client: &Client) -> BTreeMap<String, f64> {
     let response = client.http.get(format!("http://{}/metrics", client.address)).send().await.unwrap();
     assert_eq!(response.status(), 200);

@@ -1,4 +1,4 @@
-//! `node` and `nodes`, characters, models, and the data of the server.
+//! The queries `node`, `nodes`, `characters`, `models` and `server`.
 
 use serde_json::{Value, json};
 

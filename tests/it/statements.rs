@@ -12,8 +12,8 @@ use crate::support::server::{Server, Setup};
 use crate::support::staff::{log_in, new_role, root, with_admin};
 use crate::support::trees::LargeTree;
 
-/// The number of times that a request is counted. The server's own statements, such as the renewal of its lease, come between, so
-/// the lowest count is the count of the request.
+/// The number of times that a request is counted. The server's own statements, such as the renewal of its lease, come
+/// between, so the lowest count is the count of the request.
 const TIMES: usize = 6;
 
 /// The time after which a reply has read its prompt.

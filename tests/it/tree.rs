@@ -304,7 +304,8 @@ on_both_databases!(a_message_is_deleted_with_what_follows_it, |database| async m
     let deleted = delete(&ada, &other).await.data()["deleteMessage"]["chat"].take();
     assert_eq!((&deleted["messageCount"], &deleted["lastMessage"]["id"]), (&json!(5), &json!(next.reply)));
 
-    // A message of the user without a reply is at the end: it is answered with `regenerateReply`, and nothing follows it.
+    // A message of the user without a reply is at the end: it is answered with `regenerateReply`, and nothing follows
+    // it.
     let deleted = delete(&ada, &next.reply).await.data()["deleteMessage"]["chat"].take();
     assert_eq!(deleted["lastMessage"]["id"], json!(next.message));
     let below = json!({ "chatId": chat, "content": "x" });

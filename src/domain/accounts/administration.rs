@@ -1,6 +1,6 @@
 //! Administration of other users' accounts. A viewer can neither change a user who has a permission that the viewer
-//! lacks nor grant such a permission. Every change is recorded in the audit log and requires a session: all of them are
-//! [`Error::Forbidden`] with a personal access token.
+//! lacks nor grant such a permission. Every change is recorded in the audit log, and is [`Error::Forbidden`] with a
+//! personal access token.
 
 use sea_orm::ConnectionTrait;
 use serde_json::json;

@@ -1,5 +1,5 @@
-//! The in-memory cache of sessions and personal access tokens. With it, a request needs no query for authentication,
-//! and an ended session fails at once.
+//! The in-memory cache of sessions and personal access tokens. A cached session needs no query, and is
+//! rejected as soon as it ends on this node.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -2,9 +2,9 @@
 //!
 //! After a number of failures, an account is locked for the source of the sign-ins (a network) and for no other, so
 //! that nobody can lock the owner out of other networks. Failures from many sources slow the account down for networks
-//! that it has never been signed in to from: one attempt per [`SLOW_INTERVAL`] for all of them together. Unknown logins
-//! are counted by their text, so that accounts that do not exist lock and slow down in the same way. Accounts are
-//! counted by id, because a person with access to an open session could rename the account and continue to guess.
+//! without a recent sign-in: one attempt per [`SLOW_INTERVAL`] for all of them together. Unknown logins are counted by
+//! their text, so that accounts that do not exist lock and slow down in the same way. Accounts are counted by id,
+//! because a person with access to an open session could rename the account and continue to guess.
 //!
 //! An attempt is checked against the lock twice: before the password hash, which saves the cost of hashing, and
 //! afterwards by counting it. The database counts attempts one by one, on every node, so concurrent attempts reveal no

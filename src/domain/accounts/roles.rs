@@ -1,5 +1,5 @@
 //! Creating, changing and deleting roles. A viewer can neither grant nor revoke a permission that they lack. Every
-//! change requires a session: all of them are [`Error::Forbidden`] with a personal access token.
+//! change is [`Error::Forbidden`] with a personal access token.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,5 @@
-//! Access of admins to the chats of other users. A list is recorded in the audit log before it is returned, and so is
-//! each chat of which messages are read.
+//! Access of admins to the chats of other users. Lists, single chats, and listed chats whose messages
+//! are read are first recorded in the audit log.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! The branches of a chat: reading one page by page, and selecting one. The cost of a page does not depend on the length
-//! of the branch.
+//! The branches of a chat: reading one page by page, and selecting one. The cost of a page does not depend on the
+//! length of the branch.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -93,8 +93,8 @@ impl Chats {
     /// Reads a page for each query: of the branch through the given message, or of the active branch. A cursor
     /// continues on the active branch as long as its message is part of it, otherwise on the branch that it was created
     /// for (if that was deleted, on the active one). The page is empty if `through` is not a message of the chat, so
-    /// that one invalid id does not fail the whole chat. The page is none if a cursor belongs to another chat, or is not
-    /// on the branch through `through`.
+    /// that one invalid id does not fail the whole chat. The page is none if a cursor belongs to another chat, or is
+    /// not on the branch through `through`.
     ///
     /// Accepts at most [`MAX_BRANCHES`] queries and takes at most [`MAX_BRANCH_STATEMENTS`] statements.
     ///

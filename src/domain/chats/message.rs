@@ -56,8 +56,8 @@ impl Chats {
     }
 }
 
-/// A new, complete message with the position of a root; [`tree::append`] sets another one. `parent` is only used for what
-/// a branch passes on: its tokens, their ratio, and its checkpoint.
+/// A new, complete message with the position of a root; [`tree::append`] sets another one. `parent` is only used for
+/// what a branch passes on: its tokens, their ratio, and its checkpoint.
 ///
 /// [`tree::append`]: super::tree::append
 pub fn message(

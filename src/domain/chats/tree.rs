@@ -40,8 +40,8 @@ fn jump(parent: Jump, parent_jump: Jump, beyond: Jump) -> Jump {
 }
 
 /// Inserts new messages into a chat's tree: the first below `parent` (if none, as a root), each other one below the
-/// message before it. The last one becomes the end of the active branch. The caller holds the lock of the chat and saves
-/// `chat`.
+/// message before it. The last one becomes the end of the active branch. The caller holds the lock of the chat and
+/// saves `chat`.
 ///
 /// # Errors
 /// When the database fails.

@@ -1,4 +1,4 @@
-//! Reads the material of prompts. The number of statements is constant, and messages that fit no context window are not
+//! Reads the rows for a prompt. The number of statements is constant, and messages that fit no context window are not
 //! read.
 
 use std::sync::Arc;

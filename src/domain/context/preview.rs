@@ -20,8 +20,8 @@ pub struct Preview {
 }
 
 impl Contexts {
-    /// The prompt that the chat's model would get if the viewer sent `content` now. None if the viewer has no such chat,
-    /// or if its model is no longer configured.
+    /// The prompt that the chat's model would get if the viewer sent `content` now. None if the viewer has no such
+    /// chat, or if its model is no longer configured.
     ///
     /// # Errors
     /// [`crate::domain::Error::Invalid`] for a text that cannot be sent; when the database fails.

@@ -1,5 +1,5 @@
-//! The prompt of a reply: system parts, and the messages of the branch. Everything that is sent to a model, shown as a
-//! preview, or counted as usage of the context window, is decided here.
+//! The prompt of a reply: system parts, and the messages of the branch. `Plan` decides which of them fit the context
+//! window: for requests, previews and the usage of the window.
 
 use super::budget::{Budget, Plan};
 use crate::domain::replies::parts;

@@ -1,5 +1,5 @@
-//! How much of the context window of its model each chat uses. Messages are counted by the totals of their branch,
-//! without reading them.
+//! The usage of the model's context window by each chat. Computed from the stored token totals of the branch, without
+//! reading messages.
 
 use std::collections::HashMap;
 

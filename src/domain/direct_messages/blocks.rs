@@ -1,4 +1,4 @@
-//! Users who have blocked other users. Neither can then send a message to the other.
+//! Blocks between users: neither of the two can send a message to the other.
 
 use super::DirectMessages;
 use crate::domain::{Error, FieldErrorCode, Result, Viewer};

@@ -1,7 +1,7 @@
 //! Direct messages between two users: conversations, sending, read positions, blocks and events.
 //!
-//! Every query has the viewer as a condition, so a conversation of others is never found. The row of a conversation that
-//! belongs to a user has the number of messages that this user has not read. It changes only while the rows of the
+//! Every query has the viewer as a condition, so it finds only the viewer's conversations. Each user's row of a
+//! conversation has the number of messages that this user has not read. The number changes only while the rows of the
 //! conversation are locked, so it cannot differ from the messages.
 
 use std::sync::Arc;
@@ -87,8 +87,8 @@ impl DirectMessages {
         Ok(storage::direct_messages::find_all(self.database.reader(), viewer.user_id, ids, max_bytes).await?)
     }
 
-    /// A page for each of at most [`MAX_PAGES`] queries, oldest message first, with one statement. Pages of conversations
-    /// of others are empty.
+    /// A page for each of at most [`MAX_PAGES`] queries, oldest message first, with one statement. Pages of
+    /// conversations of others are empty.
     pub async fn pages(
         &self,
         viewer: &Viewer,

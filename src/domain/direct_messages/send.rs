@@ -30,8 +30,8 @@ impl DirectMessages {
     ///
     /// # Errors
     /// [`Error::Invalid`], also for a message to oneself; [`Error::NotFound`] for a recipient that does not exist or a
-    /// parent in another conversation; [`Error::Forbidden`] if either user has blocked the other; [`Error::Conflict`] if
-    /// the idempotency key was used with other input.
+    /// parent in another conversation; [`Error::Forbidden`] if either user has blocked the other; [`Error::Conflict`]
+    /// if the idempotency key was used with other input.
     pub async fn send(
         &self,
         viewer: &Viewer,

@@ -1,8 +1,8 @@
 //! Replies: durable jobs with a log, independent of the connections that read them.
 //!
-//! `start` creates the rows and registers the log, `write` runs the model and appends to the log, `end` builds the final
-//! row, `journal` saves everything, `read` serves any number of readers from any position, and `afterwards` writes titles
-//! and summaries.
+//! `start` creates the rows and registers the log, `write` runs the model and appends to the log, `end` builds the
+//! final row, `journal` saves all state, `read` serves any number of readers from any position, and `afterwards` writes
+//! titles and summaries.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};

@@ -1,5 +1,5 @@
-//! Splits a text into the words that are indexed and searched. Both databases store these words and do not split or fold
-//! text themselves, so that both find the same messages.
+//! Splits a text into the words that are indexed and searched. Both databases store these words and do not split or
+//! fold text themselves, so that both find the same messages.
 
 use std::borrow::Cow;
 use std::ops::Range;

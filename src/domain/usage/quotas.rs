@@ -1,6 +1,6 @@
-//! Monthly quotas. A reply reserves the most that it may use in the transaction that starts it. The transaction that
-//! saves its end enters its usage and removes the reservation. A reservation counts only while its reply is STREAMING,
-//! so nothing stays reserved after a crash. Titles and summaries reserve nothing, but are written only if there is room.
+//! Monthly quotas. The transaction that starts a reply reserves its maximum usage. The transaction that saves its end
+//! enters its usage and removes the reservation. A reservation counts only while its reply is STREAMING, so nothing
+//! stays reserved after a crash. Titles and summaries reserve nothing, but are written only if they fit the quota.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -49,9 +49,9 @@ pub struct Start<'a> {
 }
 
 /// Reserves the most that a reply may use, if its user has a quota: the estimated input and the maximum output of the
-/// most expensive model. The row of the reply is inserted before in the same transaction. The user's row is locked until
-/// the transaction ends, so that concurrent replies cannot exceed the quota together. Call it after chats are locked.
-/// Users without a quota pay for one query.
+/// most expensive model. The row of the reply is inserted before in the same transaction. The user's row is locked
+/// until the transaction ends, so that concurrent replies cannot exceed the quota together. Call it after chats are
+/// locked. Users without a quota pay for one query.
 ///
 /// # Errors
 /// [`Error::QuotaExceeded`] if the usage of the month, all reservations and this one would exceed a limit.

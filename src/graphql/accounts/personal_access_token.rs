@@ -15,8 +15,7 @@ use crate::graphql::scalars::DateTime;
 pub enum TokenScope {
     /// Queries and subscriptions only.
     Read,
-    /// Also mutations, except those that are FORBIDDEN with a personal access token: all that change accounts, roles,
-    /// sessions and tokens.
+    /// Also mutations, except those that are FORBIDDEN with a personal access token.
     Write,
     /// Also the permissions of the user's roles, with the same exceptions.
     Admin,

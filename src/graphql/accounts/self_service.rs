@@ -99,8 +99,8 @@ pub struct SelfServiceMutations;
 #[Object]
 impl SelfServiceMutations {
     /// Changes the viewer's profile. CONFLICT if the username or email address is taken. A change of either requires a
-    /// session: with a personal access token it is FORBIDDEN. A change of the email address is INVALID_CREDENTIALS if the
-    /// password is wrong, and LOCKED_OUT after too many wrong passwords.
+    /// session: with a personal access token it is FORBIDDEN. A change of the email address is INVALID_CREDENTIALS if
+    /// the password is wrong, and LOCKED_OUT after too many wrong passwords.
     async fn update_profile(
         &self,
         ctx: &Context<'_>,
@@ -144,7 +144,7 @@ impl SelfServiceMutations {
         Ok(Some(ResetPasswordPayload { user_id: ids::show(id) }))
     }
 
-    /// Ends all of the viewer's sessions and hides the account. An admin can reverse this. CONFLICT for the last admin.
+    /// Ends the viewer's sessions and hides the account until an admin activates it. CONFLICT for the last admin.
     /// INVALID_CREDENTIALS if the password is wrong, LOCKED_OUT after too many wrong passwords. FORBIDDEN with a
     /// personal access token.
     async fn deactivate_account(
@@ -156,9 +156,9 @@ impl SelfServiceMutations {
         Ok(Some(DeactivateAccountPayload { user_id: ids::show(id) }))
     }
 
-    /// Deletes the viewer's account and all its data immediately; its replies that are STREAMING are stopped. Usage
-    /// stays in statistics, without the person. CONFLICT for the last admin. INVALID_CREDENTIALS if the password is wrong, LOCKED_OUT after too many wrong passwords.
-    /// FORBIDDEN with a personal access token.
+    /// Deletes the viewer's account and its data immediately; its STREAMING replies are stopped. Sent direct messages
+    /// and usage remain, without its name. CONFLICT for the last admin. INVALID_CREDENTIALS if the password is wrong,
+    /// LOCKED_OUT after too many wrong passwords. FORBIDDEN with a personal access token.
     async fn delete_account(
         &self,
         ctx: &Context<'_>,

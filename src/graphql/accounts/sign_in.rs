@@ -99,8 +99,8 @@ impl SignInMutations {
         Ok(Some(payload(ctx.state().accounts.register(registration, ctx.client()?).await?)))
     }
 
-    /// Signs in with a username or email address and a password. INVALID_CREDENTIALS whatever the reason for the
-    /// failure.
+    /// Signs in with a username or email address and a password. INVALID_CREDENTIALS for an unknown login, a wrong
+    /// password and a deactivated account alike; LOCKED_OUT after too many failures.
     async fn login(
         &self,
         ctx: &Context<'_>,

@@ -185,7 +185,7 @@ impl UserQueries {
         Ok(ctx.state().accounts.me(ctx.requester()).await?.map(User::from))
     }
 
-    /// Looks up a user by username, ignoring case. Null if no user has this username or if the account is deactivated.
+    /// Looks up a user by username, ignoring case. Null if no user with this username is visible to the viewer.
     /// Requires a signed-in user.
     async fn user(
         &self,

@@ -108,8 +108,7 @@ pub struct AdminAudit;
 
 #[Object]
 impl AdminAudit {
-    /// The audit log, newest entries first: actions of admins on other users, and all security events. Requires
-    /// AUDIT_READ.
+    /// The audit log, newest entries first: administrative actions and security events. Requires AUDIT_READ.
     async fn audit_log(
         &self,
         ctx: &Context<'_>,

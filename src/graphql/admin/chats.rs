@@ -14,8 +14,8 @@ pub struct AdminChats;
 
 #[Object]
 impl AdminChats {
-    /// The chats of all users or of one user, latest activity first. Requires CHATS_READ. Access to the list is
-    /// audited, and so is access to the messages of each chat.
+    /// The chats of all users or of one user, latest activity first. Requires CHATS_READ. Access to the list, and to
+    /// the messages of each chat, is audited.
     async fn chats(
         &self,
         ctx: &Context<'_>,

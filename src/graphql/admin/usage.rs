@@ -52,8 +52,9 @@ impl AdminUsage {
         #[graphql(desc = "The start of the first bucket, in UTC.")] from: DateTime,
         #[graphql(desc = "The end of the last bucket, in UTC.")] to: DateTime,
         #[graphql(desc = "The length of a bucket.")] interval: UsageInterval,
-        #[graphql(desc = "What each time step is grouped by. If absent, each time step has one bucket.")]
-        group_by: Option<UsageGroup>,
+        #[graphql(desc = "The grouping of each time step. If absent, each time step has one bucket.")] group_by: Option<
+            UsageGroup,
+        >,
         #[graphql(desc = "The ID of a user. If absent, the usage of all users is returned.")] user_id: Option<ID>,
     ) -> Result<Option<Series<UsageBucket>>> {
         let viewer = ctx.viewer()?;

@@ -75,8 +75,7 @@ pub struct CreateUserInput {
     password: String,
     /// The full name. At most 100 characters.
     full_name: Option<String>,
-    /// The IDs of further roles, in addition to the role of all users. The viewer must have every permission of these
-    /// roles.
+    /// The IDs of roles in addition to the built-in role `user`. The viewer must have every permission of these roles.
     role_ids: Option<Vec<ID>>,
 }
 
@@ -94,7 +93,7 @@ pub struct SetUserActiveInput {
 pub struct SetUserRolesInput {
     /// The ID of the user.
     user_id: ID,
-    /// The IDs of all roles of the user. The role of all users is always kept. The viewer must have every permission of
+    /// The IDs of all roles of the user. The built-in role `user` is kept. The viewer must have every permission of
     /// these roles.
     role_ids: Vec<ID>,
 }
@@ -235,9 +234,9 @@ impl UserMutations {
         Ok(Some(SetUserActivePayload { user: User::from(user) }))
     }
 
-    /// Deletes a user and all of the user's data, immediately and permanently. Requires USERS_WRITE and every
-    /// permission of the user. FORBIDDEN with a personal access token. CONFLICT for the viewer's own account and for
-    /// the last admin.
+    /// Deletes a user as `deleteAccount` does, immediately and permanently. Requires USERS_WRITE and every permission
+    /// of the user. FORBIDDEN with a personal access token. CONFLICT for the viewer's own account and for the last
+    /// admin.
     async fn delete_user(
         &self,
         ctx: &Context<'_>,

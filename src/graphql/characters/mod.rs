@@ -51,8 +51,8 @@ impl Character {
         self.0.greeting.as_ref().map(Text::from)
     }
 
-    /// The instructions to the model, with the same macros. Visible to the owner and to viewers with CHARACTERS_WRITE; null for everyone
-    /// else.
+    /// The instructions to the model, with macros as in `greeting`. Visible to the owner and viewers with
+    /// CHARACTERS_WRITE; null for others.
     async fn system_prompt(&self, ctx: &Context<'_>) -> Result<Option<Text<'_>>> {
         let may_see = characters::may_see_instructions(ctx.viewer()?, &self.0);
         Ok(may_see.then(|| Text::from(&self.0.system_prompt)))
@@ -120,8 +120,8 @@ pub struct CharacterQueries;
 
 #[Object]
 impl CharacterQueries {
-    /// Looks up a character. Null if there is no character with this ID that is visible to the viewer; INVALID_INPUT for a
-    /// malformed ID or an ID of another type.
+    /// Looks up a character. Null if there is no character with this ID that is visible to the viewer; INVALID_INPUT
+    /// for a malformed ID or an ID of another type.
     async fn character(
         &self,
         ctx: &Context<'_>,

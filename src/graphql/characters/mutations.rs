@@ -9,9 +9,9 @@ use crate::graphql::changes::change;
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 
-/// The input of `createCharacter`. In `greeting` and `systemPrompt`, the macros `{{user}}` (the full name of the user, or
-/// the username without one), `{{char}}` (the character's name) and `{{date}}` (the date in UTC, YYYY-MM-DD) are replaced
-/// once, when the text is used.
+/// The input of `createCharacter`. In `greeting` and `systemPrompt`, the macros `{{user}}` (the full name of the user,
+/// or the username without one), `{{char}}` (the character's name) and `{{date}}` (the date in UTC, YYYY-MM-DD) are
+/// replaced once, when the text is used.
 #[derive(Debug, Clone, InputObject)]
 pub struct CreateCharacterInput {
     /// The character's name. 1 to 100 characters.
@@ -36,7 +36,8 @@ pub struct CreateCharacterInput {
     tags: Option<Vec<String>>,
 }
 
-/// The input of `updateCharacter`. An absent field is left unchanged; null clears it. Limits as in `CreateCharacterInput`.
+/// The input of `updateCharacter`. An absent field is left unchanged; null clears it. Limits as in
+/// `CreateCharacterInput`.
 #[derive(Debug, Clone, InputObject)]
 pub struct UpdateCharacterInput {
     /// The ID of the character.
@@ -98,8 +99,9 @@ pub struct CharacterMutations;
 
 #[Object]
 impl CharacterMutations {
-    /// Creates a character that belongs to the viewer. Every user can create private ones, which only their owner sees. A
-    /// public one requires CHARACTERS_WRITE; without it, FORBIDDEN. CONFLICT beyond 500 private characters of one user.
+    /// Creates a character that belongs to the viewer. Every user can create private ones, which only their owner sees.
+    /// A public one requires CHARACTERS_WRITE; without it, FORBIDDEN. CONFLICT beyond 500 private characters of one
+    /// user.
     async fn create_character(
         &self,
         ctx: &Context<'_>,

@@ -78,10 +78,9 @@ impl Chat {
         ids::show(self.row.id)
     }
 
-    /// The title that the user has set. Otherwise the chat's model writes one in the background after the first reply that
-    /// is COMPLETE, which counts as usage. Until then, and if that fails or the model is a demo model, an excerpt of the
-    /// first message is the title. After that, only the user changes it. Null before the first COMPLETE reply, and if the
-    /// user has removed it.
+    /// The title that the user has set. Otherwise, an excerpt of the first message, set by the first COMPLETE reply.
+    /// The chat's model then writes a title in the background, once; this call counts as usage. The excerpt remains if
+    /// the call fails or the model is a demo model. Null before the first COMPLETE reply, and if the user removed it.
     async fn title(&self) -> Option<&str> {
         self.row.title.as_deref()
     }
@@ -143,7 +142,7 @@ impl Chat {
         Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
     }
 
-    /// How much of the model's context window the active branch uses. Null if the model is no longer configured.
+    /// The usage of the model's context window by the active branch. Null if the model is no longer configured.
     async fn context_usage(&self, ctx: &Context<'_>) -> Result<Option<ContextUsage>> {
         let access = self.access(ctx).await?;
         let query = ContextQuery {
@@ -239,8 +238,8 @@ pub struct ChatQueries;
 
 #[Object]
 impl ChatQueries {
-    /// Looks up a chat of the viewer. Null if the viewer has no chat with this ID; INVALID_INPUT for a malformed ID or an
-    /// ID of another type.
+    /// Looks up a chat of the viewer. Null if the viewer has no chat with this ID; INVALID_INPUT for a malformed ID or
+    /// an ID of another type.
     async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&id, "id")?);
         Ok(ctx.state().chats.find(viewer, id).await?.map(Chat::new))

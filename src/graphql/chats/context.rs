@@ -1,4 +1,4 @@
-//! The context of a chat: how much of it fits the model's context window, and the preview of a prompt.
+//! The context of a chat: the usage of the model's context window, and the preview of a prompt.
 
 use async_graphql::{Context, ID, Object, SimpleObject};
 
@@ -12,11 +12,11 @@ use crate::graphql::ids;
 /// summary.
 const PREVIEW_STATEMENTS: u64 = 7;
 
-/// How much of the model's context window the active branch of a chat uses.
+/// The usage of the model's context window by the active branch of a chat.
 ///
-/// A prompt consists of the system parts (common prompts, the character's system prompt, the summary of older messages),
-/// and of the newest messages that fit together with the reserve for the reply. All other messages are either covered by
-/// the summary or omitted.
+/// A prompt consists of the system parts (common prompts, the character's system prompt, the summary of older
+/// messages), and of the newest messages that fit together with the reserve for the reply. All other messages are
+/// either covered by the summary or omitted.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct ContextUsage {
     /// The number of tokens of everything that would be sent. An estimate, corrected with the counts that the provider
@@ -54,8 +54,8 @@ impl PromptPreview {
         self.0.messages.iter().map(|(role, content)| PromptMessage { role: *role, content: content.as_ref() }).collect()
     }
 
-    /// The number of tokens of the prompt. An estimate, corrected with the counts that the provider reported for earlier
-    /// replies of the branch.
+    /// The number of tokens of the prompt. An estimate, corrected with the counts that the provider reported for
+    /// earlier replies of the branch.
     async fn tokens(&self) -> i32 {
         self.0.tokens
     }
@@ -76,8 +76,8 @@ impl PromptMessage<'_> {
     }
 
     /// The text, with macros replaced. Null for a system part that the viewer may not see: common prompts require
-    /// PROMPTS_WRITE, and the character's system prompt is visible to its owner and to viewers with CHARACTERS_WRITE. The
-    /// summary is visible to the owner of the chat.
+    /// PROMPTS_WRITE, and the character's system prompt is visible to its owner and to viewers with CHARACTERS_WRITE.
+    /// The summary is visible to the owner of the chat.
     async fn content(&self) -> Option<Text<'_>> {
         self.content.map(Text::from)
     }

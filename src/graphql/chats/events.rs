@@ -33,7 +33,7 @@ pub enum ChatEvent {
 }
 
 /// The subscription is active: every later change is sent as an event. Always the first event. Sent again if the server
-/// may have missed changes; query again whenever it is received.
+/// may have missed changes; query after every EventsStarted.
 #[derive(Debug, SimpleObject)]
 pub struct EventsStarted {
     /// The time from which on no change is missed.
@@ -131,7 +131,7 @@ impl ChatSubscriptions {
     /// every subscription, including after a reconnect: a client that queries when it receives EventsStarted misses
     /// nothing. EventsStarted is sent again if the server may have missed changes; the client then queries again.
     /// Events can be repeated, their order is not defined, and repeated changes of an object can be merged into one
-    /// event. An event whose object no longer exists is not sent. A subscriber that reads too slowly is ended with
+    /// event. An event whose object no longer exists is not sent. A subscription that is read too slowly ends with
     /// UNAVAILABLE.
     async fn chat_events(
         &self,

@@ -40,7 +40,7 @@ impl Conversation {
         self.0.unread_count
     }
 
-    /// The other user has read every message created up to this time. Null if the other user has read none.
+    /// The time up to which the other user has read all messages. Null if the other user has read none.
     async fn read_until(&self) -> Option<DateTime> {
         self.0.other_read_until.map(DateTime)
     }

@@ -67,8 +67,9 @@ pub struct DirectMessageSubscriptions;
 impl DirectMessageSubscriptions {
     /// The viewer's direct messages: those received, and those sent from the viewer's other connections. A message that
     /// was sent over the socket of the subscription is not repeated on it. ConversationRead is sent to both users.
-    /// EventsStarted is the first event; it is sent again if the server may have missed changes, as in `chatEvents`. Events can be repeated, and
-    /// their order is not defined. A subscriber that reads too slowly is ended with UNAVAILABLE.
+    /// EventsStarted is the first event; it is sent again if the server may have missed changes, as in `chatEvents`.
+    /// Events can be repeated, and their order is not defined. A subscription that is read too slowly ends with
+    /// UNAVAILABLE.
     async fn direct_messages(
         &self,
         ctx: &Context<'_>,

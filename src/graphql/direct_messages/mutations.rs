@@ -15,15 +15,14 @@ use crate::graphql::scalars::DateTime;
 /// The input of `sendDirectMessage`.
 #[derive(Debug, Clone, InputObject)]
 pub struct SendDirectMessageInput {
-    /// The ID of the recipient. NOT_FOUND if the user does not exist. A deactivated user can be written to. Cannot be the
-    /// viewer.
+    /// The ID of the recipient, who may be deactivated. NOT_FOUND if the user does not exist. Cannot be the viewer.
     recipient_id: ID,
     /// The text of the message. Not blank, and at most `server { maxMessageLength }` Unicode characters.
     content: String,
     /// The ID of the message that this one replies to. NOT_FOUND unless it is a message of the same conversation.
     parent_id: Option<ID>,
-    /// For 24 hours, the same key with the same input returns the message of the first call again and sends nothing. 1 to
-    /// 255 characters.
+    /// For 24 hours, the same key with the same input returns the message of the first call again and sends nothing. 1
+    /// to 255 characters.
     idempotency_key: Option<String>,
 }
 
@@ -113,8 +112,8 @@ impl DirectMessageMutations {
         Ok(Some(MarkConversationReadPayload { conversation: Conversation(conversation) }))
     }
 
-    /// Blocks a user: neither can send direct messages to the other. Earlier messages stay readable, and the blocked user
-    /// is not notified. Idempotent. CONFLICT if the viewer has blocked 1,000 users.
+    /// Blocks a user: neither can send direct messages to the other. Earlier messages stay readable, and the blocked
+    /// user is not notified. Idempotent. CONFLICT if the viewer has blocked 1,000 users.
     async fn block_user(
         &self,
         ctx: &Context<'_>,

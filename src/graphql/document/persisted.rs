@@ -4,7 +4,6 @@
 //!
 //! There is no store besides the document cache: a cached document is found by its hash, whichever client sent it; an
 //! evicted document is requested again.
-//! asked for again.
 
 use async_graphql::{Extensions, ServerError, Value};
 use sha2::{Digest as _, Sha256};

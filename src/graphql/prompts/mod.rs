@@ -19,8 +19,8 @@ use crate::graphql::scalars::DateTime;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::entity::enums::PromptKind")]
 pub enum PromptKind {
-    /// A text from which a user can start a message. `{{name}}` in its content is a variable, which the client replaces.
-    /// Visible to all users.
+    /// A text from which a user can start a message. `{{name}}` in its content is a variable, which the client
+    /// replaces. Visible to all users.
     Template,
     /// Prepended to the system prompt of every chat. Visible only to viewers with PROMPTS_WRITE.
     Common,

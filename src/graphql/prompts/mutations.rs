@@ -71,8 +71,8 @@ pub struct PromptMutations;
 
 #[Object]
 impl PromptMutations {
-    /// Creates a prompt. Requires PROMPTS_WRITE. CONFLICT beyond 20 COMMON prompts, or 64,000 characters of COMMON prompts
-    /// together.
+    /// Creates a prompt. Requires PROMPTS_WRITE. CONFLICT beyond 20 COMMON prompts, or 64,000 characters of COMMON
+    /// prompts together.
     async fn create_prompt(
         &self,
         ctx: &Context<'_>,

@@ -1,4 +1,4 @@
-//! The mutations of messages and replies.
+//! Mutations that start or stop replies.
 
 use async_graphql::{Context, ID, InputObject, Object, SimpleObject};
 
@@ -126,8 +126,8 @@ impl ReplyMutations {
     }
 
     /// Starts another reply: a sibling of the given assistant message, or a reply to the given user message. It is
-    /// generated like the reply of `sendMessage`, and its branch becomes the active one. The existing replies stay, also
-    /// if they are STREAMING. INVALID_INPUT for a greeting.
+    /// generated like the reply of `sendMessage`, and its branch becomes the active one. The existing replies stay,
+    /// also if they are STREAMING. INVALID_INPUT for a greeting.
     async fn regenerate_reply(
         &self,
         ctx: &Context<'_>,

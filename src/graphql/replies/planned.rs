@@ -1,7 +1,7 @@
 //! Writes the texts of a `reply` subscription without the executor.
 //!
-//! A reply has thousands of text events, and their types have only leaf fields. So the plan of the document is enough to
-//! write them: it lists the response keys of each type in the order of the response, with fragments, aliases and
+//! A reply has thousands of text events, and their types have only leaf fields. So the plan of the document is enough
+//! to write them: it lists the response keys of each type in the order of the response, with fragments, aliases and
 //! conditions resolved. The JSON is the same as that of the executor, byte for byte.
 //!
 //! The executor still starts the subscription: it checks the arguments and the viewer and reports errors. The resolver

@@ -94,7 +94,7 @@ pub enum UsageInterval {
     Month,
 }
 
-/// What the buckets of a usage series are grouped by.
+/// The grouping of the buckets of a usage series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
 #[graphql(remote = "crate::domain::usage::Group")]
 pub enum UsageGroup {
@@ -107,8 +107,8 @@ pub enum UsageGroup {
 }
 
 /// A bucket of a usage series: the provider calls that started in it and have ended. `user`, `modelId` or `character`
-/// is set, depending on `groupBy`. None of them is set for the remaining groups, for deleted users together, and for
-/// chats without a character that the viewer may see, together.
+/// is set, depending on `groupBy`. All are null without `groupBy`, with `isRest`, and in the groups of deleted users
+/// and of chats without a character that the viewer may see.
 #[derive(Debug, Clone)]
 pub struct UsageBucket(pub domain::UsageBucket);
 
@@ -119,8 +119,8 @@ impl UsageBucket {
 }
 
 /// A bucket of a usage series: the provider calls that started in it and have ended. `user`, `modelId` or `character`
-/// is set, depending on `groupBy`. None of them is set for the remaining groups, for deleted users together, and for
-/// chats without a character that the viewer may see, together.
+/// is set, depending on `groupBy`. All are null without `groupBy`, with `isRest`, and in the groups of deleted users
+/// and of chats without a character that the viewer may see.
 #[Object]
 impl UsageBucket {
     /// The start of the bucket.
@@ -128,7 +128,7 @@ impl UsageBucket {
         DateTime(self.0.start)
     }
 
-    /// Whether the bucket holds the groups that are not listed.
+    /// Whether the bucket sums all groups beyond the first 20.
     async fn is_rest(&self) -> bool {
         self.0.is_rest
     }

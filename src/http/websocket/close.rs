@@ -29,7 +29,7 @@ impl Close {
     pub(super) const RESTARTING: Self = Self::new(1012, "The service is restarting");
     /// Clients reconnect after 1013 (IANA registry), unlike after a code of the protocol's own range.
     pub(super) const TOO_MANY_SOCKETS: Self = Self::new(1013, "Too many sockets; try again later");
-    pub(super) const TOO_MUCH_INPUT: Self = Self::new(1013, "The server is receiving too much data; try again later");
+    pub(super) const TOO_MUCH_INPUT: Self = Self::new(1013, "Too much data is being received; try again later");
     pub(super) const BUSY: Self = Self::new(1013, "Authentication timed out; try again later");
     pub(super) const UNAUTHORIZED: Self = Self::new(4401, "Unauthorized");
     pub(super) const FORBIDDEN: Self = Self::new(4403, "Forbidden");

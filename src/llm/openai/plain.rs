@@ -1,7 +1,7 @@
-//! Chunks that only add text, which nearly all chunks of a reply do, are read without a tree of values.
+//! Reads chunks that only add text, as nearly all chunks do, without building a tree of values.
 //!
-//! A chunk with a field or a form that is not listed here is left to the general interpreter. It reads the listed chunks
-//! in the same way.
+//! A chunk with a field or a form that is not listed here is left to the general interpreter. It reads the listed
+//! chunks in the same way.
 
 use std::borrow::Cow;
 

@@ -16,8 +16,8 @@ pub struct Created {
     pub messages: i64,
 }
 
-/// Counts what was created in a range, by the time in the ids, for which there is an index. Deleted users and chats that
-/// are not swept yet are subtracted; there are few of them.
+/// Counts what was created in a range, by the time in the ids, for which there is an index. Deleted users and chats
+/// that are not swept yet are subtracted; there are few of them.
 pub async fn created(db: &impl ConnectionTrait, range: TimeRange) -> Result<Created, DbErr> {
     let existing = async |table: &str| {
         let mut values = Vec::new();

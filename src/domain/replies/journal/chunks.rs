@@ -1,6 +1,5 @@
-//! Checkpoints: save as chunks what the running replies have written since the last checkpoint. The cost of a token
-//! does not depend on the length of its reply. A checkpoint is a series of short transactions, so that no request waits
-//! long for SQLite's only writer.
+//! Checkpoints: save the new content of running replies as chunks. The cost of a token does not depend on the length of
+//! its reply. A checkpoint is a series of short transactions, so that no request waits long for SQLite's only writer.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

@@ -151,7 +151,8 @@ impl Journal {
                     );
                     tokio::time::sleep(retry).await;
                     retry = (retry * 2).min(LAST_RETRY);
-                    // A slow database may not save a full batch within the deadline of a step, however often it is tried.
+                    // A slow database may not save a full batch within the deadline of a step, however often it is
+                    // tried.
                     most = (most / 2).max(1);
                 }
             }

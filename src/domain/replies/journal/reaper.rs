@@ -1,4 +1,4 @@
-//! The reaper: ends as INTERRUPTED, with their saved content, the replies that no task writes any more. These are the
+//! The reaper: ends replies that no task writes any more as INTERRUPTED, with their saved content. These are the
 //! replies of dead nodes, and replies of this node whose insertion was committed although its answer was lost.
 
 use std::sync::Arc;
@@ -29,7 +29,7 @@ impl Journal {
         let mut looks = 0;
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
             if let Err(cause) = self.interrupt_running(Some(self.boot)).await {
-                tracing::warn!(exception.message = &cause as &dyn std::error::Error, "lost replies not ended");
+                tracing::warn!(exception.message = &cause as &dyn std::error::Error, "own replies not ended");
             }
             if self.lease.may_judge() {
                 if let Err(cause) = self.reap(looks % ORPHANS_EVERY == 0).await {
