@@ -117,7 +117,7 @@ impl CharacterMutations {
             is_public: input.is_public,
             tags: input.tags.unwrap_or_default(),
         };
-        let character = ctx.state().characters.create(ctx.viewer()?, ctx.client()?, new).await?;
+        let character = ctx.state().characters.create(ctx.viewer()?, ctx.client(), new).await?;
         Ok(Some(CreateCharacterPayload { character: Character(character) }))
     }
 
@@ -141,7 +141,7 @@ impl CharacterMutations {
             tags: change(input.tags),
         };
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.character_id, "characterId")?);
-        let character = ctx.state().characters.update(viewer, ctx.client()?, id, changes).await?;
+        let character = ctx.state().characters.update(viewer, ctx.client(), id, changes).await?;
         Ok(Some(UpdateCharacterPayload { character: Character(character) }))
     }
 
@@ -153,7 +153,7 @@ impl CharacterMutations {
         #[graphql(desc = "The input of `deleteCharacter`.")] input: DeleteCharacterInput,
     ) -> Result<Option<DeleteCharacterPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.character_id, "characterId")?);
-        ctx.state().characters.delete(viewer, ctx.client()?, id).await?;
+        ctx.state().characters.delete(viewer, ctx.client(), id).await?;
         Ok(Some(DeleteCharacterPayload { character_id: input.character_id }))
     }
 }

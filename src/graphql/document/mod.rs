@@ -24,6 +24,7 @@ mod executor;
 mod introspection;
 mod lexer;
 mod limits;
+mod operation;
 mod overlap;
 mod parser;
 mod persisted;
@@ -35,8 +36,9 @@ mod values;
 mod variables;
 
 pub use cache::{Documents, PreparedRequest};
-pub use document::{Document, Operation};
+pub use document::Document;
 pub use executor::ConformingExecutor;
 pub use limits::Limits;
+pub use operation::Operation;
 pub use persisted::names_document;
 pub use types::{Lists, SchemaError, definitions};

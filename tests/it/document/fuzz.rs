@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_graphql::{Executor, Request, Response, ServerError, Variables};
-use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
+use async_graphql::{Executor, Extensions, Request, Response, ServerError, Variables};
+use duologue::graphql::document::{Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use super::document_limits::Through;
 use super::hostile_documents::{BOUND, SLACK, WORDS};
 use super::toy::{self, Count, Toy};
+use crate::support::exact::Exact;
 
 /// The maximum length of a text whose time is limited.
 const KILOBYTE: usize = 1_024;
@@ -64,7 +65,7 @@ fn seeds(schemas: &[&Documents]) -> Vec<String> {
                     .chain(["```", "`", "\"", "'"].into_iter().flat_map(|quote| text.split(quote)))
                     .map(|part| part.strip_prefix("graphql\n").unwrap_or(part))
                     .filter(|part| part.contains('{') && part.len() < 16 * KILOBYTE)
-                    .filter(|part| schemas.iter().any(|documents| documents.parse(part).is_ok()))
+                    .filter(|part| schemas.iter().any(|documents| documents.find(part, &Extensions::default()).is_ok()))
                     .map(str::to_owned),
             );
         }
@@ -178,7 +179,7 @@ impl Fuzz {
 
     /// Runs only the layer; no field is executed.
     fn layer(&mut self, documents: &Documents, schema: usize, text: &str, variables: &Variables) -> Response {
-        let layer = ConformingExecutor::new(Through, documents.clone());
+        let layer = Exact::new(Through, documents.clone());
         let start = Instant::now();
         let response = self.run(&layer, text, variables);
         let mut time = start.elapsed();
@@ -190,7 +191,7 @@ impl Fuzz {
             if time < BOUND * SLACK / 5 {
                 break;
             }
-            let layer = ConformingExecutor::new(Through, self.documents(schema));
+            let layer = Exact::new(Through, self.documents(schema));
             let start = Instant::now();
             drop(self.run(&layer, text, variables));
             time = time.min(start.elapsed());
@@ -213,12 +214,9 @@ impl Fuzz {
             let first = without_locations(response);
             assert_eq!(without_locations(self.layer(documents, schema, text, variables)), first);
             let padded = format!("\u{feff},\n{text}\n,#");
-            assert_eq!(
-                without_locations(self.run(&ConformingExecutor::new(Through, documents.clone()), &padded, variables)),
-                first
-            );
+            assert_eq!(without_locations(self.run(&Exact::new(Through, documents.clone()), &padded, variables)), first);
         }
-        let exact = ConformingExecutor::new(self.toy.clone(), documents[0].clone());
+        let exact = Exact::new(self.toy.clone(), documents[0].clone());
         let first = self.run(&exact, text, variables);
         let again = self.run(&exact, text, variables);
         assert_eq!(first.data, again.data);
