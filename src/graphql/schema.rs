@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{MergedObject, MergedSubscription, Request, Response, SDLExportOptions};
+use async_graphql::{MergedObject, MergedSubscription, Request, Response, SDLExportOptions, ValidationMode};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 
@@ -118,7 +118,9 @@ impl Api {
         // async-graphql also counts inline fragments; an expanded document has at most one for each field. The server
         // reads its own introspection, whatever the limit is for clients.
         let depth = (2 * limits.depth).max(INTROSPECTION_DEPTH);
-        let builder = builder().data(state.clone()).limit_recursive_depth(depth);
+        // The document layer has validated the document.
+        let builder = builder().validation_mode(ValidationMode::Fast);
+        let builder = builder.data(state.clone()).limit_recursive_depth(depth);
         let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
         Ok(Self { schema: ConformingExecutor::new(builder.finish(), documents), state: Arc::new(state) })
     }

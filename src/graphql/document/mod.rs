@@ -12,6 +12,9 @@
 //!      ── complete ──▶ the response
 //! ```
 //!
+//! The validation of async-graphql itself is off (`ValidationMode::Fast`): on every request, it would check again what
+//! `validate`, `variables` and `build` have checked.
+//!
 //! The time of each step is linear in its input, or its number of steps is limited. [`Limits`] lists the limits.
 
 mod build;

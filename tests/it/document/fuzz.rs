@@ -1,5 +1,5 @@
 //! Fuzz test with random mutations of the documents of this repository: no document panics or is slow, and each has the
-//! same result from the cache and with other insignificant characters.
+//! same result from the cache, with other insignificant characters, and with the validation of async-graphql.
 //!
 //! The test runs for five seconds. `DOCUMENT_FUZZ_SECONDS=600` with a release build is the long run, and
 //! `DOCUMENT_FUZZ_SEED` selects other mutations.
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_graphql::{Executor, Extensions, Request, Response, ServerError, Variables};
+use async_graphql::{Executor, Extensions, Request, Response, ServerError, ValidationMode, Variables};
 use duologue::graphql::document::{Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use serde_json::{Value, json};
@@ -162,6 +162,7 @@ fn without_locations(mut response: Response) -> (async_graphql::Value, Vec<Serve
 struct Fuzz {
     runtime: Runtime,
     toy: Toy,
+    validated_toy: Toy,
     sdls: [String; 2],
     slowest: (Duration, String),
     valid: u64,
@@ -220,6 +221,9 @@ impl Fuzz {
         let first = self.run(&exact, text, variables);
         let again = self.run(&exact, text, variables);
         assert_eq!(first.data, again.data);
+        let validated = self.run(&Exact::new(self.validated_toy.clone(), documents[0].clone()), text, variables);
+        assert_eq!(is_request_error(&first), is_request_error(&validated));
+        assert_eq!(first.data, validated.data);
     }
 }
 
@@ -232,7 +236,8 @@ fn no_document_panics_or_is_slow() {
     let toy = toy::schema();
     let sdls = [toy.sdl(), duologue::app::schema()];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut fuzz = Fuzz { runtime, toy, sdls, slowest: Default::default(), valid: 0 };
+    let validated_toy = toy::with_validation(ValidationMode::Strict);
+    let mut fuzz = Fuzz { runtime, toy, validated_toy, sdls, slowest: Default::default(), valid: 0 };
     let documents = [fuzz.documents(0), fuzz.documents(1)];
     let seeds = seeds(&[&documents[0], &documents[1]]);
     assert!(seeds.len() > 100, "only {} documents found", seeds.len());
