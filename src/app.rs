@@ -341,7 +341,6 @@ impl App {
             ),
         });
         let edge = Edge {
-            documents: api.documents().clone(),
             executor: api,
             authenticate: authenticate(state.accounts),
             ready: ready(database, state.replies),

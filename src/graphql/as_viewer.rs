@@ -7,9 +7,10 @@ use async_graphql::parser::types::Field;
 use async_graphql::registry::Registry;
 use async_graphql::{ContextSelectionSet, Data, OutputType, Positioned, ServerResult, Value};
 
-use crate::domain::{Client, Requester, Viewer};
+use crate::domain::{Requester, Viewer};
 use crate::graphql::budget::Budget;
 use crate::graphql::context::State;
+use crate::graphql::execution::Caller;
 use crate::graphql::loaders;
 use crate::graphql::loads::Loads;
 
@@ -40,13 +41,14 @@ impl<T: OutputType> OutputType for AsViewer<T> {
     }
 
     async fn resolve(&self, ctx: &ContextSelectionSet<'_>, field: &Positioned<Field>) -> ServerResult<Value> {
-        let requester = Requester::Viewer(self.viewer.clone());
-        let (state, client) = (ctx.data_unchecked::<State>().clone(), ctx.data_opt::<Client>().cloned());
+        let client = ctx.data_unchecked::<Caller>().client.clone();
+        let caller = Caller { requester: Requester::Viewer(self.viewer.clone()), client };
+        let state = ctx.data_unchecked::<State>().clone();
         let budget = ctx.data_unchecked::<Arc<Budget>>().clone();
         let loads = ctx.data_unchecked::<Loads>().clone();
         let mut data = Data::default();
-        data.insert(requester.clone());
-        data.insert(loaders::make(state, requester, client, budget, loads));
+        data.insert(loaders::make(state, caller.clone(), budget, loads));
+        data.insert(caller);
         // `execute_data` takes precedence over the data of the request.
         let mut below = ctx.clone();
         below.execute_data = Some(&data);

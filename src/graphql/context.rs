@@ -15,8 +15,9 @@ use crate::domain::prompts::Prompts;
 use crate::domain::replies::Replies;
 use crate::domain::search::Search;
 use crate::domain::usage::UsageReports;
-use crate::domain::{Client, Error, Registry, Requester, Result, Viewer};
+use crate::domain::{Client, Registry, Requester, Result, Viewer};
 use crate::graphql::budget::Budget;
+use crate::graphql::execution::Caller;
 use crate::graphql::loaders::Source;
 
 /// The application state of the resolvers: the only value in the schema's data.
@@ -57,14 +58,14 @@ pub trait ContextExt {
     fn state(&self) -> &State;
     /// The requester: a viewer, an anonymous client, or a client with invalid credentials.
     fn requester(&self) -> &Requester;
-    /// The client of the request. An internal error if there is none.
-    fn client(&self) -> Result<&Client>;
+    /// The client of the request.
+    fn client(&self) -> &Client;
     /// The loaders of this request.
     fn loaders(&self) -> &Loaders;
     /// The budget of this request.
     fn budget(&self) -> &Budget;
 
-    /// The viewer (the signed-in user), or [`Error::Unauthenticated`].
+    /// The viewer (the signed-in user), or [`Error::Unauthenticated`](crate::domain::Error::Unauthenticated).
     fn viewer(&self) -> Result<&Viewer> {
         self.requester().viewer()
     }
@@ -76,17 +77,16 @@ impl ContextExt for Context<'_> {
     }
 
     fn requester(&self) -> &Requester {
-        match self.data_opt() {
+        match &self.data_unchecked::<Caller>().requester {
             // An earlier field of this document may have ended the session; its credentials are then invalid for the
             // fields that follow.
-            Some(Requester::Viewer(viewer)) if viewer.session_ended.is_cancelled() => &Requester::Dead,
-            Some(requester) => requester,
-            None => &Requester::Anonymous,
+            Requester::Viewer(viewer) if viewer.session_ended.is_cancelled() => &Requester::Dead,
+            requester => requester,
         }
     }
 
-    fn client(&self) -> Result<&Client> {
-        self.data().map_err(|_| Error::internal("a request without its client"))
+    fn client(&self) -> &Client {
+        &self.data_unchecked::<Caller>().client
     }
 
     fn loaders(&self) -> &Loaders {

@@ -13,18 +13,18 @@ use chrono::{DateTime, Utc};
 use crate::domain::branches::{BranchPage, BranchQuery, MAX_BRANCH_STATEMENTS, MAX_BRANCHES};
 use crate::domain::context::{MAX_CONTEXT_STATEMENTS, MAX_CONTEXTS};
 use crate::domain::usage::{Quota, UserStats};
-use crate::domain::{ChatAccess, Client, ContextQuery, ContextUsage, Error, Requester, Result, Viewer};
+use crate::domain::{ChatAccess, ContextQuery, ContextUsage, Error, Result, Viewer};
 use crate::entity::ids::{CharacterId, ChatId, MessageId, PromptId, UserId};
 use crate::entity::{character, chat, message, personal_access_token, role, session, user};
 use crate::graphql::budget::Budget;
 use crate::graphql::context::{Loaders, State};
+use crate::graphql::execution::Caller;
 use crate::graphql::loads::Loads;
 
-/// The data source of the loaders: the application state, the requester and the budget.
+/// The data source of the loaders: the application state, the caller and the budget.
 pub struct Source {
     pub(super) state: State,
-    pub(super) requester: Requester,
-    client: Option<Client>,
+    pub(super) caller: Caller,
     pub(super) budget: Arc<Budget>,
 }
 
@@ -81,16 +81,16 @@ pub struct QuotaOf(pub UserId);
 
 /// Creates the loaders of one request, which run among its `loads`. The delay is zero: when a load runs, all keys of
 /// the current level of the document have been requested.
-pub fn make(state: State, requester: Requester, client: Option<Client>, budget: Arc<Budget>, loads: Loads) -> Loaders {
+pub fn make(state: State, caller: Caller, budget: Arc<Budget>, loads: Loads) -> Loaders {
     let spawn = move |load| loads.push(load);
-    DataLoader::new(Source { state, requester, client, budget }, spawn).delay(Duration::ZERO)
+    DataLoader::new(Source { state, caller, budget }, spawn).delay(Duration::ZERO)
 }
 
 impl Source {
     /// Charges a statement, and returns the viewer for whom it is made.
     pub(super) fn statement(&self) -> Result<&Viewer, Error> {
         self.budget.statements(1)?;
-        self.requester.viewer()
+        self.caller.requester.viewer()
     }
 
     /// Charges the rows of a statement.
@@ -187,7 +187,7 @@ impl Loader<StatsOf> for Source {
     type Error = Error;
 
     async fn load(&self, users: &[StatsOf]) -> Result<HashMap<StatsOf, UserStats>, Error> {
-        self.requester.viewer()?;
+        self.caller.requester.viewer()?;
         self.budget.statements(2)?;
         let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
         let stats = self.state.usage.stats_of(&ids).await?;
@@ -201,7 +201,7 @@ impl Loader<QuotaOf> for Source {
     type Error = Error;
 
     async fn load(&self, users: &[QuotaOf]) -> Result<HashMap<QuotaOf, Quota>, Error> {
-        self.requester.viewer()?;
+        self.caller.requester.viewer()?;
         self.budget.statements(2)?;
         let ids: Vec<UserId> = users.iter().map(|key| key.0).collect();
         let quotas = self.state.usage.quotas_of(&ids).await?;
@@ -271,10 +271,9 @@ impl Loader<Opened> for Source {
     type Error = Error;
 
     async fn load(&self, keys: &[Opened]) -> Result<HashMap<Opened, ChatAccess>, Error> {
-        let client = self.client.as_ref().ok_or_else(|| Error::internal("a request without its client"))?;
-        self.statement()?;
+        let viewer = self.statement()?;
         let chats: Vec<_> = keys.iter().map(|key| (key.0, key.1)).collect();
-        let access = self.state.chats.open_listed(self.requester.viewer()?, client, &chats).await?;
+        let access = self.state.chats.open_listed(viewer, &self.caller.client, &chats).await?;
         Ok(keys.iter().map(|key| (*key, access)).collect())
     }
 }
@@ -341,7 +340,7 @@ impl Loader<Within<BranchQuery>> for Source {
     async fn load(&self, keys: &[Within<BranchQuery>]) -> Result<HashMap<Within<BranchQuery>, Self::Value>, Error> {
         let mut pages = HashMap::new();
         for (access, queries) in by_access(keys) {
-            self.requester.viewer()?;
+            self.caller.requester.viewer()?;
             for queries in queries.chunks(MAX_BRANCHES) {
                 self.budget.statements(MAX_BRANCH_STATEMENTS)?;
                 let found = self.state.chats.branches(access, queries, self.budget.bytes_left()).await?;
@@ -364,7 +363,7 @@ impl Loader<Within<ContextQuery>> for Source {
     async fn load(&self, keys: &[Within<ContextQuery>]) -> Result<HashMap<Within<ContextQuery>, Self::Value>, Error> {
         let mut usages = HashMap::new();
         for (access, queries) in by_access(keys) {
-            self.requester.viewer()?;
+            self.caller.requester.viewer()?;
             for queries in queries.chunks(MAX_CONTEXTS) {
                 self.budget.statements(MAX_CONTEXT_STATEMENTS)?;
                 // Rows of branch ends, summaries, characters and owners.

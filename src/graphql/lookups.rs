@@ -70,7 +70,7 @@ impl Loader<ToolCallId> for Source {
     async fn load(&self, ids: &[ToolCallId]) -> Result<HashMap<ToolCallId, ToolCall>> {
         // The messages of the calls, and the calls.
         self.budget.statements(2)?;
-        let calls = self.state.replies.calls(self.requester.viewer()?, ids, self.budget.bytes_left()).await?;
+        let calls = self.state.replies.calls(self.caller.requester.viewer()?, ids, self.budget.bytes_left()).await?;
         self.budget.bytes(calls.bytes + ROW * calls.calls.len())?;
         Ok(calls.calls.into_iter().map(|call| (call.call.id, call)).collect())
     }

@@ -11,6 +11,7 @@ pub mod context;
 mod direct_messages;
 pub mod document;
 pub mod error;
+pub mod execution;
 mod ids;
 mod lists;
 pub mod loaders;
@@ -25,7 +26,6 @@ mod require_write;
 mod scalars;
 pub mod schema;
 pub mod server;
-pub mod subscriptions;
 pub mod usage;
 
 pub use lists::LISTS;

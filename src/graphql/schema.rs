@@ -1,27 +1,25 @@
 //! The root types of the schema, and the executor of operations.
 
-use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use async_graphql::{
-    Data, Executor, MergedObject, MergedSubscription, Request, Response, SDLExportOptions, ServerError,
-};
+use async_graphql::{MergedObject, MergedSubscription, Request, Response, SDLExportOptions, ValidationMode};
+use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
-use futures_util::{Stream, StreamExt as _};
 
-use crate::domain::{Client, Requester};
 use crate::graphql::accounts::{
     SelfServiceMutations, SessionMutations, SessionQueries, SignInMutations, TokenMutations, UserQueries,
 };
 use crate::graphql::admin::{AdminQueries, RoleMutations, UserMutations};
+use crate::graphql::budget::Budget;
 use crate::graphql::characters::{CharacterMutations, CharacterQueries};
 use crate::graphql::chats::{
     ChatMutations, ChatQueries, ChatSubscriptions, ContextQueries, MessageMutations, SearchQueries,
 };
 use crate::graphql::context::State;
 use crate::graphql::direct_messages::{ConversationQueries, DirectMessageMutations, DirectMessageSubscriptions};
-use crate::graphql::document::{ConformingExecutor, Documents, Limits, PreparedRequest, SchemaError};
+use crate::graphql::document::{ConformingExecutor, Documents, Limits, Operation, PreparedRequest, SchemaError};
 use crate::graphql::error::{ErrorExtensions, FieldError};
+use crate::graphql::execution::{Caller, Execute, SubscriptionEvent};
 use crate::graphql::lists::LISTS;
 use crate::graphql::loaders;
 use crate::graphql::loads::Loads;
@@ -30,7 +28,6 @@ use crate::graphql::prompts::{PromptMutations, PromptQueries};
 use crate::graphql::replies::{PlannedReply, ReplyEvent, ReplyMutations, ReplySubscriptions, can_plan};
 use crate::graphql::require_write::RequireWrite;
 use crate::graphql::server::ServerQueries;
-use crate::graphql::subscriptions::{Subscribe, SubscriptionEvent};
 
 /// The query root: fields that read data.
 #[derive(MergedObject, Default)]
@@ -121,76 +118,58 @@ impl Api {
         // async-graphql also counts inline fragments; an expanded document has at most one for each field. The server
         // reads its own introspection, whatever the limit is for clients.
         let depth = (2 * limits.depth).max(INTROSPECTION_DEPTH);
-        let builder = builder().data(state.clone()).limit_recursive_depth(depth);
+        // The document layer has validated the document.
+        let builder = builder().validation_mode(ValidationMode::Fast);
+        let builder = builder.data(state.clone()).limit_recursive_depth(depth);
         let documents = Documents::with_lists(&sdl(), LISTS, limits)?;
         Ok(Self { schema: ConformingExecutor::new(builder.finish(), documents), state: Arc::new(state) })
     }
 
-    /// The parser, validator and cache of documents.
-    pub fn documents(&self) -> &Documents {
-        self.schema.documents()
-    }
-
-    /// Adds the loaders of the request, and a budget if it has none. `data` is the data of the requester.
-    fn prepare(&self, request: Request, loads: &Loads, data: Option<&Data>) -> Request {
-        let data = data.unwrap_or(&request.data);
-        let requester = get(data).unwrap_or(Requester::Anonymous);
-        let client = get::<Client>(data);
-        let budget = get(data).unwrap_or_else(|| self.documents().budget());
-        let loaders = loaders::make(State::clone(&self.state), requester, client, budget.clone(), loads.clone());
-        request.data(loaders).data(budget).data(loads.clone())
-    }
-
-    fn execute_prepared(
+    fn run_subscription(
         &self,
         request: Request,
         prepared: Arc<PreparedRequest>,
-        session_data: Option<Arc<Data>>,
+        caller: Caller,
     ) -> BoxStream<'static, Response> {
         let loads = Loads::default();
-        let request = self.prepare(request, &loads, session_data.as_deref());
-        loads.run_stream(self.schema.execute_prepared(request, prepared, session_data)).boxed()
+        let request = self.with_data(request, caller, prepared.budget.clone(), loads.clone());
+        loads.run_stream(self.schema.subscribe(request, prepared)).boxed()
+    }
+
+    /// Adds the data of the resolvers. No other code does.
+    fn with_data(&self, request: Request, caller: Caller, budget: Arc<Budget>, loads: Loads) -> Request {
+        let loaders = loaders::make(State::clone(&self.state), caller.clone(), budget.clone(), loads.clone());
+        request.data(caller).data(loaders).data(budget).data(loads)
     }
 }
 
-/// A clone of the value of type `T` in the data.
-fn get<T: Any + Clone>(data: &Data) -> Option<T> {
-    data.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
-}
-
-impl Executor for Api {
-    async fn execute(&self, request: Request) -> Response {
-        let loads = Loads::default();
-        let request = self.prepare(request, &loads, None);
-        loads.run(self.schema.execute(request)).await
+impl Execute for Api {
+    fn documents(&self) -> &Documents {
+        self.schema.documents()
     }
 
-    fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        match self.documents().prepare(request) {
-            Ok((request, prepared)) => self.execute_prepared(request, prepared, session_data),
-            Err(errors) => refused(errors).boxed(),
+    async fn execute(&self, operation: Operation, caller: Caller) -> Response {
+        match self.documents().prepare(operation) {
+            Ok((request, prepared)) => {
+                let loads = Loads::default();
+                let request = self.with_data(request, caller, prepared.budget.clone(), loads.clone());
+                loads.run(self.schema.execute(request, &prepared)).await
+            }
+            Err(errors) => Response::from_errors(errors),
         }
     }
-}
 
-impl Subscribe for Api {
-    fn subscribe(&self, request: Request) -> BoxStream<'static, SubscriptionEvent> {
-        match self.documents().prepare(request) {
+    fn subscribe(&self, operation: Operation, caller: Caller) -> BoxStream<'static, SubscriptionEvent> {
+        match self.documents().prepare(operation) {
             Ok((request, prepared)) if can_plan(&prepared) => {
                 let api = self.clone();
-                PlannedReply::start(request, prepared, move |request, prepared, data| {
-                    api.execute_prepared(request, prepared, Some(data))
-                })
-                .boxed()
+                let execute = move |request, prepared| api.run_subscription(request, prepared, caller.clone());
+                PlannedReply::start(request, prepared, execute).boxed()
             }
             Ok((request, prepared)) => {
-                self.execute_prepared(request, prepared, None).map(SubscriptionEvent::Response).boxed()
+                self.run_subscription(request, prepared, caller).map(SubscriptionEvent::Response).boxed()
             }
-            Err(errors) => refused(errors).map(SubscriptionEvent::Response).boxed(),
+            Err(errors) => stream::iter([SubscriptionEvent::Response(Response::from_errors(errors))]).boxed(),
         }
     }
-}
-
-fn refused(errors: Vec<ServerError>) -> impl Stream<Item = Response> + Send + 'static {
-    stream::iter([Response::from_errors(errors)])
 }

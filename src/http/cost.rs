@@ -52,14 +52,18 @@ impl Cost {
 
 #[cfg(test)]
 mod tests {
+    use async_graphql::{Extensions, Variables};
+
     use super::*;
     use crate::graphql::document::{Documents, Limits};
     use crate::graphql::schema::sdl;
 
     fn cost(text: &str) -> (u32, u32, u32) {
         let limits = Limits { root_fields: 1_000, aliases: 1_000, ..Limits::default() };
-        let document = Documents::new(&sdl(), limits).unwrap().parse(text).unwrap();
-        let Cost { fields, chat, credentials } = Cost::of(document.root_fields(document.operation(None).unwrap()));
+        let documents = Documents::new(&sdl(), limits).unwrap();
+        let document = documents.find(text, &Extensions::default()).unwrap();
+        let operation = documents.operation(document, None, Variables::default()).unwrap();
+        let Cost { fields, chat, credentials } = Cost::of(operation.root_fields());
         (fields, chat, credentials)
     }
 

@@ -14,7 +14,6 @@ use crate::domain::{Client, Requester};
 use crate::entity::ids::ConnectionId;
 use crate::graphql::RequestId;
 use crate::graphql::budget::Usage;
-use crate::graphql::document::Documents;
 use crate::graphql::error::{ErrorCode, request_error};
 use crate::http::concurrency::{ConcurrencyLimiter, OperationPermit};
 use crate::http::cost::Cost;
@@ -37,8 +36,6 @@ pub type Ready = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 pub struct Edge<E> {
     /// Executes operations.
     pub executor: E,
-    /// The documents of the executor's schema.
-    pub documents: Documents,
     /// Authenticates requests.
     pub authenticate: Authenticate,
     /// Checks the dependencies for `/health/ready`.

@@ -12,7 +12,7 @@ use futures_util::StreamExt as _;
 
 use crate::graphql::RequestId;
 use crate::graphql::error::{ErrorCode, request_error};
-use crate::graphql::subscriptions::Subscribe;
+use crate::graphql::execution::{Caller, Execute};
 use crate::http::answer::{Refusal, answer};
 use crate::http::client::{authorization, client};
 use crate::http::connections::{Held, Input};
@@ -21,7 +21,7 @@ use crate::http::edge::Shared;
 use crate::http::limits::Limits;
 use crate::http::media::{self, Media};
 use crate::http::metrics::Counted;
-use crate::http::operation::{Caller, Operation, refused};
+use crate::http::operation::{find_operation, refused};
 use crate::http::parameters::{BATCH, Malformed, Parameters, TOO_MANY_VALUES, ValueCounter};
 use crate::http::rate_limit::Verdict;
 use crate::http::rate_limit_key::RateLimitKey;
@@ -34,7 +34,7 @@ const MAX_DISCARDED: usize = 16 * 1024 * 1024;
 const MAX_UNCHECKED_BODY: usize = 16 * 1024;
 
 /// Handles `/graphql`: GET, POST, WebSocket upgrades, and the playground for browsers.
-pub(super) async fn handle<E: Subscribe>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
+pub(super) async fn handle<E: Execute>(State(shared): State<Arc<Shared<E>>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let media = Media::negotiate(&parts.headers);
     let request_id = parts.extensions.get::<RequestId>().copied().unwrap_or_else(|| shared.new_request_id());
@@ -53,7 +53,7 @@ pub(super) async fn handle<E: Subscribe>(State(shared): State<Arc<Shared<E>>>, r
     outcome.unwrap_or_else(|refusal| refusal.into_response(media, request_id))
 }
 
-async fn run<E: Subscribe>(
+async fn run<E: Execute>(
     shared: &Shared<E>,
     parts: &Parts,
     body: Body,
@@ -108,7 +108,7 @@ async fn run<E: Subscribe>(
         _ => body.and_then(|body| Parameters::from_json(&body)),
     };
     let operation = match parameters {
-        Ok(parameters) => Operation::parse(parameters, &shared.edge.documents),
+        Ok(parameters) => find_operation(parameters, shared.edge.executor.documents()),
         Err(what) => {
             // Counts like a document that cannot be parsed.
             let verdict = shared.count(&requester, &client, Cost::ONE);
@@ -119,21 +119,21 @@ async fn run<E: Subscribe>(
         }
     };
     if let Ok(operation) = &operation {
-        counted.is(operation.kind);
+        counted.is(operation.kind());
     }
-    let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
+    let cost = operation.as_ref().map_or(Cost::ONE, |operation| Cost::of(operation.root_fields()));
     let mut verdict = shared.count(&requester, &client, cost);
     let budget = operation.as_ref().ok().map(|operation| operation.budget.clone());
     let response = match verdict.admit(operation) {
         Err(errors) => refused(errors, request_id),
-        Ok(operation) if parts.method == Method::GET && operation.kind != OperationType::Query => {
-            return Err(not_by_get(operation.kind));
+        Ok(operation) if parts.method == Method::GET && operation.kind() != OperationType::Query => {
+            return Err(not_by_get(operation.kind()));
         }
-        Ok(operation) if operation.kind == OperationType::Subscription => {
+        Ok(operation) if operation.kind() == OperationType::Subscription => {
             let message = "Subscriptions require a WebSocket connection to this URL.";
             refused(request_error(ErrorCode::InvalidDocument, message), request_id)
         }
-        Ok(operation) => shared.edge.execute(operation, Caller { requester, client, request_id }, permit).await,
+        Ok(operation) => shared.edge.execute(operation, Caller { requester, client }, request_id, permit).await,
     };
     if let Some(budget) = budget {
         shared.charge_usage(&mut verdict, budget.used());

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_graphql::ServerError;
-use async_graphql::parser::types::OperationType;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::Next;
@@ -13,6 +12,7 @@ use tracing::{Instrument as _, Span, field};
 
 use crate::domain::Requester;
 use crate::graphql::RequestId;
+use crate::graphql::document::Operation;
 use crate::graphql::error::code_of;
 use crate::http::edge::Shared;
 use crate::http::{client_ip, draining, security_headers, traces};
@@ -69,11 +69,11 @@ fn request_with_id(mut request: Request, request_id: RequestId) -> Request {
 }
 
 /// Records the type and the name of an operation in the current span.
-pub(super) fn record_operation(kind: OperationType, name: Option<&str>) {
+pub(super) fn record_operation(operation: &Operation) {
     let span = Span::current();
-    span.record("graphql.operation.type", field::display(kind));
-    if let Some(name) = name {
-        span.record("graphql.operation.name", name);
+    span.record("graphql.operation.type", field::display(operation.kind()));
+    if let Some(name) = operation.name() {
+        span.record("graphql.operation.name", short(name).as_str());
     }
 }
 

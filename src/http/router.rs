@@ -11,14 +11,14 @@ use axum::routing::{any, get};
 
 use crate::graphql::RequestId;
 use crate::graphql::error::ErrorCode;
-use crate::graphql::subscriptions::Subscribe;
+use crate::graphql::execution::Execute;
 use crate::http::answer::Refusal;
 use crate::http::edge::{Edge, Shared};
 use crate::http::media::Media;
 use crate::http::{draining, graphql, health, host, metrics, origins, playground, request_log};
 
 /// Builds the router of the server.
-pub fn router<E: Subscribe>(edge: Edge<E>) -> Router {
+pub fn router<E: Execute>(edge: Edge<E>) -> Router {
     let shared = Shared::new(edge);
     Router::new()
         .route("/", any(home::<E>))

@@ -9,6 +9,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode};
 
 use crate::graphql::RequestId;
+use crate::graphql::document::Operation;
 use crate::graphql::error::code_of;
 use crate::http::request_log;
 use crate::traces::{Span, SpanKind, TraceHeaders, Traces};
@@ -44,16 +45,16 @@ pub(super) fn answered(span: &Span, status: StatusCode) {
 }
 
 /// Starts the span of an operation. Over HTTP it is below the request; on a socket it starts a trace.
-pub(super) fn operation(traces: &Traces, kind: OperationType, name: Option<&str>, request_id: RequestId) -> Span {
-    let kind = match kind {
+pub(super) fn operation(traces: &Traces, operation: &Operation, request_id: RequestId) -> Span {
+    let kind = match operation.kind() {
         OperationType::Query => "query",
         OperationType::Mutation => "mutation",
         OperationType::Subscription => "subscription",
     };
     let span = traces.start(SpanKind::Server, || kind);
     span.set("graphql.operation.type", || kind);
-    if let Some(name) = name {
-        span.set("graphql.operation.name", || name.to_owned());
+    if let Some(name) = operation.name() {
+        span.set("graphql.operation.name", || request_log::short(name));
     }
     span.set("duologue.request.id", || request_id.to_string());
     request_log::record_trace(&span);

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use async_graphql::{Executor as _, Request};
-use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
+use duologue::graphql::document::{Documents, Limits};
 use serde_json::{Value, json};
 
 use crate::document::Through;
 use crate::support::client::{Client, User, text};
 use crate::support::database::{TestDatabase, on_both_databases};
+use crate::support::exact::Exact;
 use crate::support::server::Setup;
 use crate::support::staff::{root, with_admin};
 
@@ -140,7 +141,7 @@ async fn estimate(document: &str) -> u64 {
     let passes = async |complexity| {
         let limits = Limits { complexity, ..Limits::default() };
         let documents = Documents::with_lists(&duologue::app::schema(), duologue::graphql::LISTS, limits).unwrap();
-        ConformingExecutor::new(Through, documents).execute(Request::new(document)).await.errors.is_empty()
+        Exact::new(Through, documents).execute(Request::new(document)).await.errors.is_empty()
     };
     let (mut below, mut above) = (0, 1 << 24);
     while below + 1 < above {

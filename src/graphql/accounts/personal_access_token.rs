@@ -111,7 +111,7 @@ impl TokenMutations {
             scopes: input.scopes.into_iter().map(Into::into).collect(),
             expires_at: input.expires_at.map(|at| at.0),
         };
-        let (row, secret) = ctx.state().accounts.create_token(ctx.viewer()?, new, ctx.client()?).await?;
+        let (row, secret) = ctx.state().accounts.create_token(ctx.viewer()?, new, ctx.client()).await?;
         Ok(Some(CreatePersonalAccessTokenPayload { personal_access_token: PersonalAccessToken(row), secret }))
     }
 
@@ -124,7 +124,7 @@ impl TokenMutations {
     ) -> Result<Option<RevokePersonalAccessTokenPayload>> {
         let viewer = ctx.viewer()?;
         let id = ids::parse(&input.personal_access_token_id, "personalAccessTokenId")?;
-        ctx.state().accounts.revoke_token(viewer, id, ctx.client()?).await?;
+        ctx.state().accounts.revoke_token(viewer, id, ctx.client()).await?;
         Ok(Some(RevokePersonalAccessTokenPayload { personal_access_token_id: input.personal_access_token_id }))
     }
 }

@@ -114,7 +114,7 @@ impl SelfServiceMutations {
             full_name: change(full_name),
             bio: change(bio),
         };
-        let row = ctx.state().accounts.update_profile(ctx.viewer()?, changes, ctx.client()?).await?;
+        let row = ctx.state().accounts.update_profile(ctx.viewer()?, changes, ctx.client()).await?;
         Ok(Some(UpdateProfilePayload { user: row.into() }))
     }
 
@@ -128,7 +128,7 @@ impl SelfServiceMutations {
     ) -> Result<Option<ChangePasswordPayload>> {
         let ChangePasswordInput { current_password, new_password } = input;
         let accounts = &ctx.state().accounts;
-        let row = accounts.change_password(ctx.viewer()?, current_password, new_password, ctx.client()?).await?;
+        let row = accounts.change_password(ctx.viewer()?, current_password, new_password, ctx.client()).await?;
         Ok(Some(ChangePasswordPayload { user: row.into() }))
     }
 
@@ -140,7 +140,7 @@ impl SelfServiceMutations {
         #[graphql(desc = "The input of `resetPassword`.")] input: ResetPasswordInput,
     ) -> Result<Option<ResetPasswordPayload>> {
         let ResetPasswordInput { reset_token, new_password } = input;
-        let id = ctx.state().accounts.reset_password(&reset_token, new_password, ctx.client()?).await?;
+        let id = ctx.state().accounts.reset_password(&reset_token, new_password, ctx.client()).await?;
         Ok(Some(ResetPasswordPayload { user_id: ids::show(id) }))
     }
 
@@ -152,7 +152,7 @@ impl SelfServiceMutations {
         ctx: &Context<'_>,
         #[graphql(desc = "The input of `deactivateAccount`.")] input: DeactivateAccountInput,
     ) -> Result<Option<DeactivateAccountPayload>> {
-        let id = ctx.state().accounts.deactivate_account(ctx.viewer()?, input.password, ctx.client()?).await?;
+        let id = ctx.state().accounts.deactivate_account(ctx.viewer()?, input.password, ctx.client()).await?;
         Ok(Some(DeactivateAccountPayload { user_id: ids::show(id) }))
     }
 
@@ -165,7 +165,7 @@ impl SelfServiceMutations {
         #[graphql(desc = "The input of `deleteAccount`.")] input: DeleteAccountInput,
     ) -> Result<Option<DeleteAccountPayload>> {
         let state = ctx.state();
-        let id = state.accounts.delete_account(ctx.viewer()?, input.password, ctx.client()?, &state.chats).await?;
+        let id = state.accounts.delete_account(ctx.viewer()?, input.password, ctx.client(), &state.chats).await?;
         Ok(Some(DeleteAccountPayload { user_id: ids::show(id) }))
     }
 }

@@ -103,7 +103,7 @@ impl SessionMutations {
     /// Ends all of the viewer's sessions immediately, including the current one. FORBIDDEN with a personal access
     /// token.
     async fn logout_everywhere(&self, ctx: &Context<'_>) -> Result<Option<LogoutEverywherePayload>> {
-        let count = ctx.state().accounts.logout_everywhere(ctx.viewer()?, ctx.client()?).await?;
+        let count = ctx.state().accounts.logout_everywhere(ctx.viewer()?, ctx.client()).await?;
         Ok(Some(LogoutEverywherePayload { session_count: i32::try_from(count).unwrap_or(i32::MAX) }))
     }
 
@@ -116,7 +116,7 @@ impl SessionMutations {
     ) -> Result<Option<RevokeSessionPayload>> {
         let viewer = ctx.viewer()?;
         let id = ids::parse(&input.session_id, "sessionId")?;
-        ctx.state().accounts.revoke_session(viewer, id, ctx.client()?).await?;
+        ctx.state().accounts.revoke_session(viewer, id, ctx.client()).await?;
         Ok(Some(RevokeSessionPayload { session_id: input.session_id }))
     }
 }

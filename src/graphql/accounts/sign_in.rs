@@ -96,7 +96,7 @@ impl SignInMutations {
     ) -> Result<Option<AsViewer<AuthPayload>>> {
         let RegisterInput { username, email, password, full_name, device } = input;
         let registration = Registration { user: NewUser { username, email, password, full_name }, device };
-        Ok(Some(payload(ctx.state().accounts.register(registration, ctx.client()?).await?)))
+        Ok(Some(payload(ctx.state().accounts.register(registration, ctx.client()).await?)))
     }
 
     /// Signs in with a username or email address and a password. INVALID_CREDENTIALS for an unknown login, a wrong
@@ -108,7 +108,7 @@ impl SignInMutations {
     ) -> Result<Option<AsViewer<AuthPayload>>> {
         let LoginInput { login, password, device } = input;
         let credentials = Credentials { login, password, device };
-        Ok(Some(payload(ctx.state().accounts.login(credentials, ctx.client()?).await?)))
+        Ok(Some(payload(ctx.state().accounts.login(credentials, ctx.client()).await?)))
     }
 
     /// Returns a new pair of tokens and invalidates the old refresh token. For ten seconds, and until the new refresh
@@ -119,14 +119,14 @@ impl SignInMutations {
         ctx: &Context<'_>,
         #[graphql(desc = "The input of `refreshSession`.")] input: RefreshSessionInput,
     ) -> Result<Option<AsViewer<AuthPayload>>> {
-        Ok(Some(payload(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()?).await?)))
+        Ok(Some(payload(ctx.state().accounts.refresh_session(&input.refresh_token, ctx.client()).await?)))
     }
 
     /// Ends the session of this request's access token immediately: its tokens become invalid and its WebSockets are
     /// closed. Later fields in the same document that require a viewer are UNAUTHENTICATED. FORBIDDEN with a personal
     /// access token.
     async fn logout(&self, ctx: &Context<'_>) -> Result<Option<LogoutPayload>> {
-        let session_id = ctx.state().accounts.logout(ctx.requester(), ctx.client()?).await?;
+        let session_id = ctx.state().accounts.logout(ctx.requester(), ctx.client()).await?;
         Ok(Some(LogoutPayload { session_id: ids::show(session_id) }))
     }
 }

@@ -33,7 +33,7 @@ impl AdminChats {
         let owner = ids::parse_optional(user_id.as_ref(), "userId")?;
         ctx.budget().statements(1)?;
         let chats = &ctx.state().chats;
-        let page = chats.page_of_others(viewer, ctx.client()?, owner, window).await?;
+        let page = chats.page_of_others(viewer, ctx.client(), owner, window).await?;
         let total = total_if_requested(ctx, chats.count_of_others(viewer, owner)).await?;
         Ok(Some(Connection::new(page, |chat| ChatCursor::from(chat), Chat::listed, total)))
     }
@@ -43,7 +43,7 @@ impl AdminChats {
     async fn chat(&self, ctx: &Context<'_>, #[graphql(desc = "The ID of the chat.")] id: ID) -> Result<Option<Chat>> {
         let id = ids::parse(&id, "id")?;
         ctx.budget().statements(1)?;
-        let found = ctx.state().chats.find_of_others(ctx.viewer()?, ctx.client()?, id).await?;
+        let found = ctx.state().chats.find_of_others(ctx.viewer()?, ctx.client(), id).await?;
         Ok(found.map(|(chat, access)| Chat::found(chat, access)))
     }
 }

@@ -105,7 +105,7 @@ impl RoleMutations {
         let limits =
             Limits { cost_limit: cost_limit.map(|limit| limit.0), token_limit: token_limit.map(|limit| limit.0) };
         let new = NewRole { name, description, permissions: parse_permissions(permissions), limits };
-        let role = ctx.state().accounts.create_role(ctx.viewer()?, ctx.client()?, new).await?;
+        let role = ctx.state().accounts.create_role(ctx.viewer()?, ctx.client(), new).await?;
         Ok(Some(CreateRolePayload { role: Role(role) }))
     }
 
@@ -126,7 +126,7 @@ impl RoleMutations {
             token_limit: change(input.token_limit.map_value(|limit| limit.0)),
         };
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.role_id, "roleId")?);
-        let role = ctx.state().accounts.update_role(viewer, ctx.client()?, id, changes).await?;
+        let role = ctx.state().accounts.update_role(viewer, ctx.client(), id, changes).await?;
         Ok(Some(UpdateRolePayload { role: Role(role) }))
     }
 
@@ -138,7 +138,7 @@ impl RoleMutations {
         #[graphql(desc = "The input of `deleteRole`.")] input: DeleteRoleInput,
     ) -> Result<Option<DeleteRolePayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.role_id, "roleId")?);
-        ctx.state().accounts.delete_role(viewer, ctx.client()?, id).await?;
+        ctx.state().accounts.delete_role(viewer, ctx.client(), id).await?;
         Ok(Some(DeleteRolePayload { role_id: input.role_id }))
     }
 }

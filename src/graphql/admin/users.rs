@@ -216,7 +216,7 @@ impl UserMutations {
         let new = NewUser { username, email, password, full_name };
         let viewer = ctx.viewer()?;
         let roles = parse_roles(&role_ids.unwrap_or_default())?;
-        let user = ctx.state().accounts.create_user_for(viewer, ctx.client()?, new, &roles).await?;
+        let user = ctx.state().accounts.create_user_for(viewer, ctx.client(), new, &roles).await?;
         Ok(Some(CreateUserPayload { user: User::from(user) }))
     }
 
@@ -230,7 +230,7 @@ impl UserMutations {
     ) -> Result<Option<SetUserActivePayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let accounts = &ctx.state().accounts;
-        let user = accounts.set_user_active(viewer, ctx.client()?, id, input.is_active).await?;
+        let user = accounts.set_user_active(viewer, ctx.client(), id, input.is_active).await?;
         Ok(Some(SetUserActivePayload { user: User::from(user) }))
     }
 
@@ -244,7 +244,7 @@ impl UserMutations {
     ) -> Result<Option<DeleteUserPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let state = ctx.state();
-        state.accounts.delete_user(viewer, ctx.client()?, id, &state.chats).await?;
+        state.accounts.delete_user(viewer, ctx.client(), id, &state.chats).await?;
         Ok(Some(DeleteUserPayload { user_id: input.user_id }))
     }
 
@@ -257,7 +257,7 @@ impl UserMutations {
         #[graphql(desc = "The input of `issuePasswordReset`.")] input: IssuePasswordResetInput,
     ) -> Result<Option<IssuePasswordResetPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
-        let (user, reset) = ctx.state().accounts.issue_password_reset_for(viewer, ctx.client()?, id).await?;
+        let (user, reset) = ctx.state().accounts.issue_password_reset_for(viewer, ctx.client(), id).await?;
         let expires_at = DateTime(reset.expires_at);
         Ok(Some(IssuePasswordResetPayload { user: User::from(user), reset_token: reset.token, expires_at }))
     }
@@ -273,7 +273,7 @@ impl UserMutations {
     ) -> Result<Option<SetUserRolesPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
         let roles = parse_roles(&input.role_ids)?;
-        let user = ctx.state().accounts.set_user_roles(viewer, ctx.client()?, id, &roles).await?;
+        let user = ctx.state().accounts.set_user_roles(viewer, ctx.client(), id, &roles).await?;
         Ok(Some(SetUserRolesPayload { user: User::from(user) }))
     }
 
@@ -288,7 +288,7 @@ impl UserMutations {
         let cost_limit = change(input.cost_limit.map_value(|limit| limit.0));
         let token_limit = change(input.token_limit.map_value(|limit| limit.0));
         let accounts = &ctx.state().accounts;
-        let user = accounts.set_user_quota(viewer, ctx.client()?, id, cost_limit, token_limit).await?;
+        let user = accounts.set_user_quota(viewer, ctx.client(), id, cost_limit, token_limit).await?;
         Ok(Some(SetUserQuotaPayload { user: User::from(user) }))
     }
 
@@ -300,7 +300,7 @@ impl UserMutations {
         #[graphql(desc = "The input of `endUserSessions`.")] input: EndUserSessionsInput,
     ) -> Result<Option<EndUserSessionsPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
-        let (user, count) = ctx.state().accounts.end_user_sessions(viewer, ctx.client()?, id).await?;
+        let (user, count) = ctx.state().accounts.end_user_sessions(viewer, ctx.client(), id).await?;
         let session_count = i32::try_from(count).unwrap_or(i32::MAX);
         Ok(Some(EndUserSessionsPayload { user: User::from(user), session_count }))
     }
@@ -313,7 +313,7 @@ impl UserMutations {
         #[graphql(desc = "The input of `unlockUser`.")] input: UnlockUserInput,
     ) -> Result<Option<UnlockUserPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.user_id, "userId")?);
-        let user = ctx.state().accounts.unlock_user(viewer, id, ctx.client()?).await?;
+        let user = ctx.state().accounts.unlock_user(viewer, id, ctx.client()).await?;
         Ok(Some(UnlockUserPayload { user: User::from(user) }))
     }
 }

@@ -119,7 +119,7 @@ impl CharacterMutations {
             is_public: input.is_public,
             tags: input.tags.unwrap_or_default(),
         };
-        let character = ctx.state().characters.create(ctx.viewer()?, ctx.client()?, new).await?;
+        let character = ctx.state().characters.create(ctx.viewer()?, ctx.client(), new).await?;
         Ok(Some(CreateCharacterPayload { character: Character(character) }))
     }
 
@@ -143,7 +143,7 @@ impl CharacterMutations {
             tags: change(input.tags),
         };
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.character_id, "characterId")?);
-        let character = ctx.state().characters.update(viewer, ctx.client()?, id, changes).await?;
+        let character = ctx.state().characters.update(viewer, ctx.client(), id, changes).await?;
         Ok(Some(UpdateCharacterPayload { character: Character(character) }))
     }
 
@@ -155,7 +155,7 @@ impl CharacterMutations {
         #[graphql(desc = "The input of `deleteCharacter`.")] input: DeleteCharacterInput,
     ) -> Result<Option<DeleteCharacterPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.character_id, "characterId")?);
-        ctx.state().characters.delete(viewer, ctx.client()?, id).await?;
+        ctx.state().characters.delete(viewer, ctx.client(), id).await?;
         Ok(Some(DeleteCharacterPayload { character_id: input.character_id }))
     }
 }

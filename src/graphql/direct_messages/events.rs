@@ -74,7 +74,7 @@ impl DirectMessageSubscriptions {
         &self,
         ctx: &Context<'_>,
     ) -> Result<impl Stream<Item = Result<DirectMessageEvent>> + use<>> {
-        let events = ctx.state().direct_messages.events(ctx.viewer()?, ctx.client()?);
+        let events = ctx.state().direct_messages.events(ctx.viewer()?, ctx.client());
         let budget = Arc::clone(ctx.data_unchecked::<Arc<Budget>>());
         Ok(events.map(move |event| DirectMessageEvent::new(event?, &budget)))
     }

@@ -96,7 +96,7 @@ impl DirectMessageMutations {
             parent_id: ids::parse_optional(input.parent_id.as_ref(), "parentId")?,
             idempotency_key: input.idempotency_key,
         };
-        let message = ctx.state().direct_messages.send(viewer, new, ctx.client()?).await?;
+        let message = ctx.state().direct_messages.send(viewer, new, ctx.client()).await?;
         Ok(Some(SendDirectMessagePayload { direct_message: DirectMessage(Arc::new(message)) }))
     }
 

@@ -1,21 +1,21 @@
 //! The cache of parsed documents and execution plans.
 
-use std::any::TypeId;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{DocumentOperations, Field, OperationType};
-use async_graphql::{Extensions, Name, Request, Response, ServerError, Value};
+use async_graphql::{Extensions, Name, Request, Response, ServerError, Value, Variables};
 use moka::sync::Cache;
 
 use super::build::build;
 use super::complete::complete;
-use super::document::{Document, Operation};
+use super::document::{Document, OperationDefinition};
 use super::errors::{invalid_input, too_complex};
 use super::introspection::take_introspection;
 use super::limits::Limits;
+use super::operation::Operation;
 use super::parser::parse;
 use super::persisted::{self, DocumentHash};
 use super::plan::{Plan, PlannedField, PlannedFields, plan_operation};
@@ -99,33 +99,21 @@ impl Documents {
         Ok(Self(Arc::new(Inner { types, limits, documents, plans })))
     }
 
-    /// A new budget for one request.
-    pub fn budget(&self) -> Arc<Budget> {
-        Arc::new(self.0.limits.budget())
-    }
-
     /// Returns the document of a request, by its text or by the hash in its extensions. If both are present, they must
-    /// match.
+    /// match. It comes from the cache, or is newly parsed and validated.
     ///
     /// # Errors
-    /// The errors of [`Documents::parse`]; PERSISTED_QUERY_NOT_FOUND if only the hash is given and it is not cached;
-    /// INVALID_INPUT if the hash is malformed or does not match the text.
+    /// INVALID_DOCUMENT if the document is not valid against the schema, QUERY_TOO_COMPLEX if it exceeds a limit;
+    /// PERSISTED_QUERY_NOT_FOUND if only the hash is given and it is not cached; INVALID_INPUT if the hash is malformed
+    /// or does not match the text.
     pub fn find(&self, text: &str, extensions: &Extensions) -> Result<Arc<Document>, Vec<ServerError>> {
         match DocumentHash::named_in(extensions).map_err(|error| vec![error])? {
             Some(hash) if text.is_empty() => self.0.documents.get(&hash).ok_or_else(|| vec![persisted::not_found()]),
-            named => self.parse_named(text, named),
+            named => self.parse(text, named),
         }
     }
 
-    /// Returns the document of a text, from the cache or newly parsed and validated.
-    ///
-    /// # Errors
-    /// INVALID_DOCUMENT if the document is not valid against the schema, QUERY_TOO_COMPLEX if it exceeds a limit.
-    pub fn parse(&self, text: &str) -> Result<Arc<Document>, Vec<ServerError>> {
-        self.parse_named(text, None)
-    }
-
-    fn parse_named(&self, text: &str, named: Option<DocumentHash>) -> Result<Arc<Document>, Vec<ServerError>> {
+    fn parse(&self, text: &str, named: Option<DocumentHash>) -> Result<Arc<Document>, Vec<ServerError>> {
         let inner = &*self.0;
         if text.len() > inner.limits.bytes {
             return Err(vec![*too_complex("The document is too long.", None)]);
@@ -141,27 +129,31 @@ impl Documents {
         Ok(Arc::new(validate(source, hash, &inner.types, &inner.limits)?))
     }
 
-    /// Prepares a request for execution by async-graphql. The request's data may already contain its document, from
-    /// [`Documents::parse`] of the same `Documents`.
+    /// Selects the operation of a document, which [`Documents::find`] has returned, and gives it a budget.
     ///
     /// # Errors
-    /// The document or the variables are invalid, or they exceed a limit.
-    pub fn prepare(&self, mut request: Request) -> Result<(Request, Arc<PreparedRequest>), Vec<ServerError>> {
-        let parsed =
-            request.data.get(&TypeId::of::<Arc<Document>>()).and_then(|data| data.downcast_ref::<Arc<Document>>());
-        let document = match parsed {
-            Some(document) => document.clone(),
-            None => self.parse(&request.query)?,
-        };
-        let name = request.operation_name.take();
-        let index = document.operation_index(name.as_deref()).map_err(|error| vec![error])?;
+    /// No operation has the given name, or there are several operations and no name.
+    pub fn operation(
+        &self,
+        document: Arc<Document>,
+        name: Option<&str>,
+        variables: Variables,
+    ) -> Result<Operation, ServerError> {
+        let index = document.operation_index(name)?;
+        Ok(Operation { document, index, variables, budget: Arc::new(self.0.limits.budget()) })
+    }
+
+    /// Prepares an operation for execution by async-graphql. The request has no data.
+    ///
+    /// # Errors
+    /// The variables are invalid, or they exceed a limit.
+    pub fn prepare(&self, operation: Operation) -> Result<(Request, Arc<PreparedRequest>), Vec<ServerError>> {
+        let Operation { document, index, variables, budget } = operation;
         let operation = &document.operations[index];
         let inner = &*self.0;
-        let given = std::mem::take(&mut request.variables);
-        let variables = coerce_variable_values(&inner.types, &operation.variables, given)?;
+        let variables = coerce_variable_values(&inner.types, &operation.variables, variables)?;
         let plan = self.plan(&document, index, operation, &variables)?;
         let mut executable = build(&plan, &inner.types, &variables, &inner.limits).map_err(|refusal| vec![*refusal])?;
-        let budget = self.budget_of(&mut request);
         let (mut introspection, mut has_fields) = (Vec::new(), true);
         if let DocumentOperations::Single(executed) = &mut executable.operations {
             let selection = &mut executed.node.selection_set.node;
@@ -170,6 +162,7 @@ impl Documents {
             let drawn = budget.selection(selection);
             drawn.map_err(|_| vec![*too_complex("The query is too complex.", Some(operation.pos))])?;
         }
+        let mut request = Request::new("");
         request.set_parsed_query(executable);
         // Cached only now that the document is also within the limits that depend on variables.
         if !document.is_cached.swap(true, Ordering::Relaxed) {
@@ -182,22 +175,11 @@ impl Documents {
         Ok((request, Arc::new(prepared)))
     }
 
-    /// The budget in the request's data, or a new one.
-    fn budget_of(&self, request: &mut Request) -> Arc<Budget> {
-        let given = request.data.get(&TypeId::of::<Arc<Budget>>()).and_then(|data| data.downcast_ref::<Arc<Budget>>());
-        if let Some(budget) = given {
-            return budget.clone();
-        }
-        let budget = self.budget();
-        request.data.insert(budget.clone());
-        budget
-    }
-
     fn plan(
         &self,
         document: &Document,
         index: usize,
-        operation: &Operation,
+        operation: &OperationDefinition,
         variables: &VariableValues,
     ) -> Result<Arc<Plan>, Vec<ServerError>> {
         let inner = &*self.0;
@@ -221,7 +203,7 @@ impl Documents {
 /// The values of the variables of an operation's `@skip` and `@include`. Validation guarantees booleans, except for an
 /// explicit null for a variable with a default.
 fn condition_values<'a>(
-    operation: &'a Operation,
+    operation: &'a OperationDefinition,
     variables: &VariableValues,
 ) -> Result<Vec<(&'a Name, bool)>, Vec<ServerError>> {
     let value = |name: &'a Name| match variables.get(name) {
@@ -308,7 +290,8 @@ mod tests {
     use super::*;
 
     fn run(documents: &Documents, text: &str) -> Result<(), Vec<ServerError>> {
-        documents.prepare(Request::new(text)).map(drop)
+        let document = documents.find(text, &Extensions::default())?;
+        documents.prepare(documents.operation(document, None, Variables::default())?).map(drop)
     }
 
     fn is_cached(documents: &Documents, text: &str) -> bool {
@@ -323,7 +306,10 @@ mod tests {
         for bad in ["{", "{ b }", "{ x: a y: a }"] {
             assert!(run(&documents, bad).is_err() && !is_cached(&documents, bad), "{bad}");
         }
-        assert!(documents.parse("{ a }").is_ok() && !is_cached(&documents, "{ a }"), "nobody has run it yet");
+        assert!(
+            documents.find("{ a }", &Extensions::default()).is_ok() && !is_cached(&documents, "{ a }"),
+            "nobody has run it yet"
+        );
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Document {
     pub(super) hash: DocumentHash,
     /// Whether it has been added to the cache.
     pub(super) is_cached: AtomicBool,
-    pub(super) operations: Vec<Operation>,
+    pub(super) operations: Vec<OperationDefinition>,
     pub(super) sets: SelectionSets,
     /// Its approximate memory, in bytes.
     pub(super) weight: usize,
@@ -29,7 +29,7 @@ pub struct Document {
 
 /// An operation of a document.
 #[derive(Debug)]
-pub struct Operation {
+pub(super) struct OperationDefinition {
     pub(super) name: Option<Name>,
     pub(super) kind: OperationType,
     pub(super) pos: Pos,
@@ -138,23 +138,10 @@ impl Document {
     ///
     /// # Errors
     /// No operation has the given name, or there are several operations and no name.
-    pub fn operation(&self, name: Option<&str>) -> Result<&Operation, ServerError> {
-        self.operation_index(name).map(|index| &self.operations[index])
-    }
-
-    /// The names of an operation's root fields, one for each selection. A fragment that is spread several times counts
-    /// once, because its fields merge.
-    pub fn root_fields<'a>(&'a self, operation: &'a Operation) -> impl Iterator<Item = &'a str> {
-        self.sets.with_fragments(operation.set).flatten().filter_map(|selected| match &selected.kind {
-            SelectionKind::Field(field) => Some(field.name.node.as_str()),
-            SelectionKind::Fragment { .. } => None,
-        })
-    }
-
     pub(super) fn operation_index(&self, name: Option<&str>) -> Result<usize, ServerError> {
         let message = match name {
             Some(name) => {
-                let is_named = |operation: &Operation| operation.name.as_ref().is_some_and(|own| own == name);
+                let is_named = |operation: &OperationDefinition| operation.name.as_ref().is_some_and(|own| own == name);
                 if let Some(index) = self.operations.iter().position(is_named) {
                     return Ok(index);
                 }
@@ -165,17 +152,5 @@ impl Document {
             None => "The document has several operations; `operationName` is required.",
         };
         Err(request_error(ErrorCode::InvalidDocument, message))
-    }
-}
-
-impl Operation {
-    /// The type of the operation.
-    pub fn kind(&self) -> OperationType {
-        self.kind
-    }
-
-    /// The name of the operation, chosen by the client.
-    pub fn name(&self) -> Option<&str> {
-        self.name.as_ref().map(Name::as_str)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_graphql::indexmap::IndexMap;
-use async_graphql::{Data, Executor, Request, Response, Value};
+use async_graphql::{Executor, Request, Response, Value};
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use tokio::sync::OnceCell;
@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::cache::{Documents, PreparedRequest};
 use super::introspection::Introspection;
 
-/// Wraps an executor: prepares each request and completes each response.
+/// Wraps an executor: executes the operations that [`Documents`] prepares, and completes each response.
 #[derive(Clone)]
 pub struct ConformingExecutor<E> {
     executor: E,
@@ -33,23 +33,16 @@ impl<E: Executor> ConformingExecutor<E> {
         &self.documents
     }
 
+    /// Executes a query or a mutation that [`Documents::prepare`] has prepared.
+    pub async fn execute(&self, request: Request, prepared: &PreparedRequest) -> Response {
+        let mut response = self.run(request, prepared).await;
+        prepared.complete(&mut response);
+        response
+    }
+
     /// Executes a subscription that [`Documents::prepare`] has prepared.
-    pub fn execute_prepared(
-        &self,
-        request: Request,
-        prepared: Arc<PreparedRequest>,
-        session_data: Option<Arc<Data>>,
-    ) -> BoxStream<'static, Response> {
-        if !prepared.introspection.is_empty() {
-            let executor = self.clone();
-            let response = async move {
-                let mut response = executor.run(request, &prepared).await;
-                prepared.complete(&mut response);
-                response
-            };
-            return stream::once(response).boxed();
-        }
-        let mut responses = Some(self.executor.execute_stream(request, session_data));
+    pub fn subscribe(&self, request: Request, prepared: Arc<PreparedRequest>) -> BoxStream<'static, Response> {
+        let mut responses = Some(self.executor.execute_stream(request, None));
         stream::poll_fn(move |context| {
             let Some(running) = &mut responses else { return Poll::Ready(None) };
             let outcome = running.poll_next_unpin(context);
@@ -97,25 +90,5 @@ impl<E: Executor> ConformingExecutor<E> {
             outcome
         })
         .await
-    }
-}
-
-impl<E: Executor> Executor for ConformingExecutor<E> {
-    async fn execute(&self, request: Request) -> Response {
-        match self.documents.prepare(request) {
-            Ok((request, prepared)) => {
-                let mut response = self.run(request, &prepared).await;
-                prepared.complete(&mut response);
-                response
-            }
-            Err(errors) => Response::from_errors(errors),
-        }
-    }
-
-    fn execute_stream(&self, request: Request, session_data: Option<Arc<Data>>) -> BoxStream<'static, Response> {
-        match self.documents.prepare(request) {
-            Ok((request, prepared)) => self.execute_prepared(request, prepared, session_data),
-            Err(errors) => stream::once(std::future::ready(Response::from_errors(errors))).boxed(),
-        }
     }
 }

@@ -12,6 +12,9 @@
 //!      ── complete ──▶ the response
 //! ```
 //!
+//! The validation of async-graphql itself is off (`ValidationMode::Fast`): on every request, it would check again what
+//! `validate`, `variables` and `build` have checked.
+//!
 //! The time of each step is linear in its input, or its number of steps is limited. [`Limits`] lists the limits.
 
 mod build;
@@ -24,6 +27,7 @@ mod executor;
 mod introspection;
 mod lexer;
 mod limits;
+mod operation;
 mod overlap;
 mod parser;
 mod persisted;
@@ -35,8 +39,9 @@ mod values;
 mod variables;
 
 pub use cache::{Documents, PreparedRequest};
-pub use document::{Document, Operation};
+pub use document::Document;
 pub use executor::ConformingExecutor;
 pub use limits::Limits;
+pub use operation::Operation;
 pub use persisted::names_document;
 pub use types::{Lists, SchemaError, definitions};

@@ -12,13 +12,13 @@ use async_graphql::indexmap::IndexMap;
 use async_graphql::parser::types::{BaseType, OperationType, Type};
 use async_graphql_value::Value;
 
-use super::document::{Field, Operation, SelectionKind, SelectionSetId, SelectionSets};
+use super::document::{Field, OperationDefinition, SelectionKind, SelectionSetId, SelectionSets};
 use super::errors::{Refusal, Refusals, invalid, too_complex};
 use super::limits::Limits;
 use super::types::Types;
 
 pub(super) fn check(
-    operations: &[Operation],
+    operations: &[OperationDefinition],
     sets: &SelectionSets,
     types: &Types,
     limits: &Limits,
@@ -53,7 +53,7 @@ struct Overlap<'a> {
 }
 
 impl<'a> Overlap<'a> {
-    fn operation(&mut self, operation: &Operation) -> Result<(), Refusal> {
+    fn operation(&mut self, operation: &OperationDefinition) -> Result<(), Refusal> {
         if operation.kind == OperationType::Subscription {
             let keys = self.fields_by_response_key(&[operation.set])?;
             let is_introspection = keys.values().flatten().any(|field| field.name.node.starts_with("__"));

@@ -13,7 +13,7 @@ use async_graphql::parser::types::OperationType;
 use async_graphql::{Name, Pos};
 
 use super::document::{
-    Condition, ConditionValue, Field, Operation, Selection, SelectionKind, SelectionSetId, SelectionSets,
+    Condition, ConditionValue, Field, OperationDefinition, Selection, SelectionKind, SelectionSetId, SelectionSets,
 };
 use super::errors::{Refusal, invalid, too_complex};
 use super::limits::Limits;
@@ -85,7 +85,7 @@ impl PlannedField {
 /// # Errors
 /// The operation exceeds a limit, or it is a subscription without a root field.
 pub(super) fn plan_operation(
-    operation: &Operation,
+    operation: &OperationDefinition,
     sets: &SelectionSets,
     types: &Types,
     limits: &Limits,

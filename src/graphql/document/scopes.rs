@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use async_graphql::parser::types::{Type, VariableDefinition};
 use async_graphql::{Name, Pos};
 
-use super::document::Operation;
+use super::document::OperationDefinition;
 use super::errors::{Refusals, too_complex};
 use super::limits::Limits;
 use super::values::is_variable_usage_allowed;
@@ -74,7 +74,7 @@ fn longest_chain(
 /// Checks the variables of an operation in all fragments that it uses
 /// (<https://spec.graphql.org/October2021/#sec-Validation.Variables>), and collects those in `@skip` and `@include`.
 pub(super) fn check_variables(
-    operation: &mut Operation,
+    operation: &mut OperationDefinition,
     scope: &Scope,
     fragments: &[Scope],
     used: &mut HashSet<usize>,

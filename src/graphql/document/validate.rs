@@ -6,16 +6,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use async_graphql::parser::types::{
-    self as ast, BaseType, OperationDefinition, OperationType, Type, VariableDefinition,
-};
+use async_graphql::parser::types::{self as ast, BaseType, OperationType, Type, VariableDefinition};
 use async_graphql::parser::{Pos, Positioned};
 use async_graphql::{Name, ServerError};
 use async_graphql_value::Value;
 
 use super::document::{
-    Condition, ConditionValue, Document, Field, Operation, Selection, SelectionKind, SelectionSet, SelectionSetId,
-    SelectionSets,
+    Condition, ConditionValue, Document, Field, OperationDefinition, Selection, SelectionKind, SelectionSet,
+    SelectionSetId, SelectionSets,
 };
 use super::errors::Refusals;
 use super::limits::Limits;
@@ -56,7 +54,7 @@ pub(super) fn validate(
             }
         }
     }
-    let operations: Vec<Operation> = operations.into_iter().map(|(operation, _)| operation).collect();
+    let operations: Vec<OperationDefinition> = operations.into_iter().map(|(operation, _)| operation).collect();
     if refusals.is_empty() {
         check_subscriptions(&operations, &sets, &mut refusals);
         overlap::check(&operations, &sets, types, limits, &mut refusals);
@@ -68,7 +66,7 @@ pub(super) fn validate(
 
 /// Whether a subscription has its root field must not depend on variables
 /// (<https://spec.graphql.org/September2025/#sec-Single-Root-Field>).
-fn check_subscriptions(operations: &[Operation], sets: &SelectionSets, refusals: &mut Refusals) {
+fn check_subscriptions(operations: &[OperationDefinition], sets: &SelectionSets, refusals: &mut Refusals) {
     let subscriptions = operations.iter().filter(|operation| operation.kind == OperationType::Subscription);
     for operation in subscriptions {
         if sets.with_fragments(operation.set).flatten().any(|selected| !selected.conditions.is_empty()) {
@@ -130,7 +128,11 @@ impl<'a> Validation<'a> {
         std::mem::take(&mut self.scope)
     }
 
-    fn operation(&mut self, name: Option<Name>, operation: Positioned<OperationDefinition>) -> (Operation, Scope) {
+    fn operation(
+        &mut self,
+        name: Option<Name>,
+        operation: Positioned<ast::OperationDefinition>,
+    ) -> (OperationDefinition, Scope) {
         let pos = operation.pos;
         let operation = operation.node;
         self.scope = Scope { name: name.as_deref().unwrap_or_default().to_owned(), pos, ..Scope::default() };
@@ -144,7 +146,7 @@ impl<'a> Validation<'a> {
                 SelectionSet::default()
             }
         };
-        let operation = Operation {
+        let operation = OperationDefinition {
             name,
             kind: operation.ty,
             pos,

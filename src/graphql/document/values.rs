@@ -199,7 +199,8 @@ pub(super) fn check_literal<'a>(
 fn is_scalar_literal(name: &str, value: &Value) -> bool {
     match (name, value) {
         ("Int", Value::Number(number)) => number.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
-        ("ID", Value::Number(number)) => number.is_i64() || number.is_u64(),
+        // async-graphql has no larger numbers as IDs.
+        ("ID", Value::Number(number)) => number.is_i64(),
         ("Float", Value::Number(_)) | ("String" | "ID", Value::String(_)) | ("Boolean", Value::Boolean(_)) => true,
         ("Int" | "Float" | "String" | "Boolean" | "ID", _) => false,
         // With variables inside, the value is a list or an object, whatever the variables hold.
@@ -289,4 +290,66 @@ pub(super) fn replace_variables(value: &Value, values: &dyn Fn(&Name) -> Option<
         ),
         other => other.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use async_graphql::{ID, InputType};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Whether the type of a scalar accepts a value.
+    fn is_parsed(scalar: &str, value: ConstValue) -> bool {
+        fn parses<T: InputType>(value: ConstValue) -> bool {
+            T::parse(Some(value)).is_ok()
+        }
+        match scalar {
+            "Int" => parses::<i32>(value),
+            "Float" => parses::<f64>(value),
+            "String" => parses::<String>(value),
+            "Boolean" => parses::<bool>(value),
+            "ID" => parses::<ID>(value),
+            "DateTime" => parses::<scalars::DateTime>(value),
+            "Microdollars" => parses::<scalars::Microdollars>(value),
+            "Count" => parses::<scalars::Count>(value),
+            other => panic!("{other}"),
+        }
+    }
+
+    fn any_value() -> impl Strategy<Value = ConstValue> {
+        let edges = [i64::MIN, -1, 0, (1 << 31) - 1, 1 << 31, 1 << 53, i64::MAX].map(ConstValue::from);
+        prop_oneof![
+            proptest::sample::select(Vec::from(edges)),
+            any::<i32>().prop_map(ConstValue::from),
+            any::<i64>().prop_map(ConstValue::from),
+            any::<u64>().prop_map(ConstValue::from),
+            any::<f64>().prop_map(|number| Number::from_f64(number).map_or(ConstValue::Null, ConstValue::Number)),
+            any::<i32>().prop_map(|number| ConstValue::Number(Number::from_f64(number.into()).unwrap())),
+            any::<bool>().prop_map(ConstValue::from),
+            ".{0,8}".prop_map(ConstValue::from),
+            "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9]Z".prop_map(ConstValue::from),
+            "[A-Z]{1,4}".prop_map(|name| ConstValue::Enum(Name::new(name))),
+            Just(ConstValue::List(Vec::new())),
+            Just(ConstValue::Object(IndexMap::new())),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// async-graphql does not validate the document again, so a value that is accepted here must be accepted by its
+        /// type.
+        #[test]
+        fn scalars_that_are_accepted_can_be_parsed(value in any_value()) {
+            for scalar in ["Int", "Float", "String", "Boolean", "ID", "DateTime", "Microdollars", "Count"] {
+                if is_scalar_literal(scalar, &value.clone().into_value()) {
+                    prop_assert!(is_parsed(scalar, value.clone()), "{scalar}: {value}");
+                }
+                if let Some(coerced) = json_scalar(scalar, value.clone()) {
+                    prop_assert!(is_parsed(scalar, coerced), "variable of {scalar}: {value}");
+                }
+            }
+        }
+    }
 }

@@ -80,7 +80,7 @@ impl PromptMutations {
     ) -> Result<Option<CreatePromptPayload>> {
         let CreatePromptInput { title, content, kind, tags } = input;
         let new = NewPrompt { title, content, kind: kind.map(Into::into), tags: tags.unwrap_or_default() };
-        let prompt = ctx.state().prompts.create(ctx.viewer()?, ctx.client()?, new).await?;
+        let prompt = ctx.state().prompts.create(ctx.viewer()?, ctx.client(), new).await?;
         Ok(Some(CreatePromptPayload { prompt: Prompt(prompt) }))
     }
 
@@ -98,7 +98,7 @@ impl PromptMutations {
             tags: change(input.tags),
         };
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.prompt_id, "promptId")?);
-        let prompt = ctx.state().prompts.update(viewer, ctx.client()?, id, changes).await?;
+        let prompt = ctx.state().prompts.update(viewer, ctx.client(), id, changes).await?;
         Ok(Some(UpdatePromptPayload { prompt: Prompt(prompt) }))
     }
 
@@ -109,7 +109,7 @@ impl PromptMutations {
         #[graphql(desc = "The input of `deletePrompt`.")] input: DeletePromptInput,
     ) -> Result<Option<DeletePromptPayload>> {
         let (viewer, id) = (ctx.viewer()?, ids::parse(&input.prompt_id, "promptId")?);
-        ctx.state().prompts.delete(viewer, ctx.client()?, id).await?;
+        ctx.state().prompts.delete(viewer, ctx.client(), id).await?;
         Ok(Some(DeletePromptPayload { prompt_id: input.prompt_id }))
     }
 }

@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use async_graphql::{Data, Request, Response};
+use async_graphql::{Request, Response};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt as _};
 
@@ -21,7 +21,7 @@ use crate::domain::Result;
 use crate::domain::replies::ReplyEvent;
 use crate::graphql::budget::Budget;
 use crate::graphql::document::PreparedRequest;
-use crate::graphql::subscriptions::SubscriptionEvent;
+use crate::graphql::execution::SubscriptionEvent;
 
 const TEXT: &str = "ReplyText";
 const REASONING: &str = "ReplyReasoning";
@@ -31,7 +31,7 @@ const FIELDS: [&str; 4] = ["__typename", "start", "position", "text"];
 /// The events of a reply.
 pub(super) type Events = BoxStream<'static, Result<ReplyEvent>>;
 
-/// In the data of a planned subscription: what the resolver and [`PlannedReply`] pass to each other.
+/// What the resolver of a planned subscription and [`PlannedReply`] pass to each other, in the data of the request.
 #[derive(Clone, Default)]
 pub(super) struct Handover(Arc<Mutex<Passed>>);
 
@@ -88,9 +88,8 @@ pub fn can_plan(prepared: &PreparedRequest) -> bool {
 /// A `reply` subscription whose texts are written by its plan.
 pub struct PlannedReply<F> {
     prepared: Arc<PreparedRequest>,
-    /// Executes a request with this data. The data is the same for all executions of the subscription.
+    /// Executes the subscription.
     execute: F,
-    data: Arc<Data>,
     handover: Handover,
     /// The start, or the execution for one event.
     execution: Option<BoxStream<'static, Response>>,
@@ -99,15 +98,13 @@ pub struct PlannedReply<F> {
 
 impl<F> PlannedReply<F>
 where
-    F: Fn(Request, Arc<PreparedRequest>, Arc<Data>) -> BoxStream<'static, Response>,
+    F: Fn(Request, Arc<PreparedRequest>) -> BoxStream<'static, Response>,
 {
     /// Starts a subscription.
-    pub fn start(mut request: Request, prepared: Arc<PreparedRequest>, execute: F) -> Self {
-        let (mut data, handover) = (std::mem::take(&mut request.data), Handover::default());
-        data.insert(handover.clone());
-        let data = Arc::new(data);
-        let execution = Some(execute(request, Arc::clone(&prepared), Arc::clone(&data)));
-        Self { prepared, execute, data, handover, execution, events: None }
+    pub fn start(request: Request, prepared: Arc<PreparedRequest>, execute: F) -> Self {
+        let handover = Handover::default();
+        let execution = Some(execute(request.data(handover.clone()), Arc::clone(&prepared)));
+        Self { prepared, execute, handover, execution, events: None }
     }
 
     /// Writes an event that has only leaf fields. None for others.
@@ -124,7 +121,7 @@ where
 
 impl<F> Stream for PlannedReply<F>
 where
-    F: Fn(Request, Arc<PreparedRequest>, Arc<Data>) -> BoxStream<'static, Response> + Unpin,
+    F: Fn(Request, Arc<PreparedRequest>) -> BoxStream<'static, Response> + Unpin,
 {
     type Item = SubscriptionEvent;
 
@@ -156,7 +153,7 @@ where
                 None => {
                     self.handover.put_event(event);
                     self.execution = Some(match self.prepared.repeat() {
-                        Ok(request) => (self.execute)(request, Arc::clone(&self.prepared), Arc::clone(&self.data)),
+                        Ok(request) => (self.execute)(request.data(self.handover.clone()), Arc::clone(&self.prepared)),
                         Err(errors) => stream::iter([Response::from_errors(errors)]).boxed(),
                     });
                 }
@@ -206,7 +203,7 @@ fn charged(budget: &Budget, text: &str) -> String {
 mod tests {
     use std::sync::LazyLock;
 
-    use async_graphql::{EmptyMutation, ID, Schema, Subscription, Variables, from_value, value};
+    use async_graphql::{EmptyMutation, Extensions, ID, Schema, Subscription, Variables, from_value, value};
     use futures_util::FutureExt as _;
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -252,16 +249,21 @@ mod tests {
     /// usage of its budget.
     fn run(executor: &Exact, document: &str, events: &[Result<ReplyEvent>], is_planned: bool) -> Vec<String> {
         let variables: Variables = from_value(value!({ "id": "message", "yes": true, "no": false })).unwrap();
-        let request = Request::new(document).variables(variables).data(events.to_vec());
-        let (request, prepared) = executor.documents().prepare(request).unwrap();
+        let documents = executor.documents();
+        let document = documents.find(document, &Extensions::default()).unwrap();
+        let operation = documents.operation(document, None, variables).unwrap();
+        let budget = Arc::clone(&operation.budget);
+        let (request, prepared) = documents.prepare(operation).unwrap();
         assert!(can_plan(&prepared));
-        let budget = Arc::clone(&prepared.budget);
+        let (executor, events) = (executor.clone(), events.to_vec());
+        let execute = move |request: Request, prepared: Arc<PreparedRequest>| {
+            let request = request.data(Arc::clone(&prepared.budget)).data(events.clone());
+            executor.subscribe(request, prepared)
+        };
         let sent = if is_planned {
-            let executor = executor.clone();
-            let execute = move |request, prepared, data| executor.execute_prepared(request, prepared, Some(data));
             PlannedReply::start(request, prepared, execute).boxed()
         } else {
-            executor.execute_prepared(request, prepared, None).map(SubscriptionEvent::Response).boxed()
+            execute(request, prepared).map(SubscriptionEvent::Response).boxed()
         };
         let shown = sent.map(|event| match event {
             SubscriptionEvent::Data(json) => json,

@@ -12,7 +12,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 
 use crate::domain::{Client, Requester, Viewer};
 use crate::graphql::error::{ErrorCode, request_error};
-use crate::graphql::subscriptions::Subscribe;
+use crate::graphql::execution::Execute;
 use crate::http::connections::{Held, Input};
 use crate::http::edge::Shared;
 use crate::http::operation::refused;
@@ -76,7 +76,7 @@ pub(super) struct Connection<E> {
     slots: Vec<Slot>,
 }
 
-impl<E: Subscribe> Connection<E> {
+impl<E: Execute> Connection<E> {
     pub(super) fn new(
         shared: Arc<Shared<E>>,
         socket: WebSocket,

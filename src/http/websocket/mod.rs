@@ -20,7 +20,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use crate::domain::Client;
 use crate::graphql::error::ErrorCode;
-use crate::graphql::subscriptions::Subscribe;
+use crate::graphql::execution::Execute;
 use crate::http::answer::Refusal;
 use crate::http::client::{authorization, client};
 use crate::http::connections::Input;
@@ -46,7 +46,7 @@ pub(super) fn is_upgrade(parts: &Parts) -> bool {
 }
 
 /// Answers the handshake and runs the socket on the task tracker.
-pub(super) async fn upgrade<E: Subscribe>(shared: Arc<Shared<E>>, mut parts: Parts) -> Result<Response, Refusal> {
+pub(super) async fn upgrade<E: Execute>(shared: Arc<Shared<E>>, mut parts: Parts) -> Result<Response, Refusal> {
     if !origins::may_connect(&shared.edge.origins, &parts.headers) {
         let message = "This origin is not allowed to open a WebSocket.";
         return Err(Refusal::new(StatusCode::FORBIDDEN, ErrorCode::Forbidden, message));

@@ -16,14 +16,15 @@ use tracing::{Span, field};
 
 use crate::domain::{Client, Requester};
 use crate::graphql::RequestId;
+use crate::graphql::document::Operation;
 use crate::graphql::error::{ErrorCode, is_request_error, request_error};
-use crate::graphql::subscriptions::{Subscribe, SubscriptionEvent};
+use crate::graphql::execution::{Caller, Execute, SubscriptionEvent};
 use crate::http::concurrency::OperationPermit;
 use crate::http::connections::Held;
 use crate::http::cost::Cost;
 use crate::http::edge::Shared;
 use crate::http::metrics::Counted;
-use crate::http::operation::{Caller, Operation, panicked, refused};
+use crate::http::operation::{find_operation, panicked, refused};
 use crate::http::parameters::Parameters;
 use crate::http::rate_limit_key::RateLimitKey;
 use crate::http::request_log;
@@ -216,7 +217,7 @@ impl Drop for RunningOperation {
 }
 
 /// The events of one operation, including authentication. A panic ends it with an error.
-pub(super) fn events<E: Subscribe>(
+pub(super) fn events<E: Execute>(
     shared: Arc<Shared<E>>,
     authorization: Option<String>,
     client: Client,
@@ -239,19 +240,19 @@ pub(super) fn events<E: Subscribe>(
             Ok(permit) => permit,
             Err((errors, _)) => return refuse(&shared, errors, request_id, counted).await,
         };
-        let operation = Operation::parse(parameters, &shared.edge.documents);
+        let operation = find_operation(parameters, shared.edge.executor.documents());
         if let Ok(operation) = &operation {
-            counted.is(operation.kind);
+            counted.is(operation.kind());
         }
-        let cost = operation.as_ref().map_or(Cost::ONE, |operation| operation.cost);
+        let cost = operation.as_ref().map_or(Cost::ONE, |operation| Cost::of(operation.root_fields()));
         let mut verdict = shared.count(&requester, &client, cost);
         let operation = match verdict.admit(operation) {
             Ok(operation) => operation,
             Err(errors) => return refuse(&shared, errors, request_id, counted).await,
         };
-        let caller = Caller { requester, client, request_id };
+        let caller = Caller { requester, client };
         let budget = operation.budget.clone();
-        if operation.kind == OperationType::Subscription {
+        if operation.kind() == OperationType::Subscription {
             let Some(slot) = shared.subscriptions.take(key, shared.edge.limits.subscriptions_per_user) else {
                 let error = request_error(ErrorCode::RateLimited, "Too many subscriptions.");
                 return refuse(&shared, vec![error], request_id, counted).await;
@@ -259,7 +260,7 @@ pub(super) fn events<E: Subscribe>(
             let mut is_first = true;
             let running = shared.edge.metrics.start_subscription();
             counted.seen(&[]);
-            let responses = shared.edge.subscribe(operation, caller);
+            let responses = shared.edge.subscribe(operation, caller, request_id);
             let events = responses.map(move |response| {
                 let _held = (&slot, &running);
                 shared.charge_usage(&mut verdict, budget.used());
@@ -274,7 +275,7 @@ pub(super) fn events<E: Subscribe>(
             });
             events.boxed()
         } else {
-            let response = run(&shared, operation, caller, permit).await;
+            let response = run(&shared, operation, caller, request_id, permit).await;
             shared.charge_usage(&mut verdict, budget.used());
             counted.seen(&response.errors);
             shared.edge.delay_if_throttled(&response).await;
@@ -289,16 +290,17 @@ pub(super) fn events<E: Subscribe>(
 }
 
 /// Boxed, so that a subscription does not reserve the memory of a query.
-fn run<'a, E: Subscribe>(
+fn run<'a, E: Execute>(
     shared: &'a Shared<E>,
     operation: Operation,
     caller: Caller,
+    request_id: RequestId,
     permit: OperationPermit,
 ) -> Pin<Box<dyn Future<Output = Response> + Send + 'a>> {
-    shared.edge.execute(operation, caller, permit).boxed()
+    shared.edge.execute(operation, caller, request_id, permit).boxed()
 }
 
-async fn refuse<E: Subscribe>(
+async fn refuse<E: Execute>(
     shared: &Shared<E>,
     errors: Vec<ServerError>,
     request_id: RequestId,

@@ -7,12 +7,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use async_graphql::{Executor as _, Request, Response, Variables};
-use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
+use duologue::graphql::document::{Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::toy::{self, Count, Toy};
+use crate::support::exact::Exact;
 
 /// One line of the generator's output.
 #[derive(Deserialize)]
@@ -59,7 +60,7 @@ async fn results_equal_those_of_graphql_js() {
         .unwrap();
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), generous()).unwrap();
-    let exact = ConformingExecutor::new(schema, documents);
+    let exact = Exact::new(schema, documents);
     let (mut executed, mut failed, mut refused) = (0, 0, 0);
     let mut differences = Vec::new();
     for line in BufReader::new(node.stdout.take().unwrap()).lines() {
@@ -94,7 +95,7 @@ fn generous() -> Limits {
 }
 
 /// A description of the difference; none if the results agree.
-async fn difference(exact: &ConformingExecutor<Toy>, case: &Case) -> Option<String> {
+async fn difference(exact: &Exact<Toy>, case: &Case) -> Option<String> {
     let mut request = Request::new(&case.document)
         .variables(Variables::from_json(case.variables.clone()))
         .data(Arc::new(Count::default()));

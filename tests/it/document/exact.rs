@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use async_graphql::{EmptyMutation, Executor as _, Object, Request, Schema, Subscription, Variables};
-use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
+use duologue::graphql::document::{Documents, Limits};
 use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::toy::{self, Count};
+use crate::support::exact::Exact;
 
 async fn answer(document: &str, variables: Value) -> Value {
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
     let request = Request::new(document).variables(Variables::from_json(variables)).data(Arc::new(Count::default()));
-    serde_json::to_value(ConformingExecutor::new(schema, documents).execute(request).await).unwrap()
+    serde_json::to_value(Exact::new(schema, documents).execute(request).await).unwrap()
 }
 
 #[tokio::test]
@@ -227,7 +228,7 @@ impl Events {
 async fn every_event_of_a_subscription_is_executed() {
     let schema = Schema::new(Query, EmptyMutation, Events);
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    let exact = ConformingExecutor::new(schema, documents);
+    let exact = Exact::new(schema, documents);
     let events = async |document: &str| {
         let responses = exact.execute_stream(Request::new(document), None);
         responses.map(|response| serde_json::to_value(response).unwrap()).collect::<Vec<Value>>().await

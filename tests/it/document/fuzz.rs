@@ -1,5 +1,5 @@
 //! Fuzz test with random mutations of the documents of this repository: no document panics or is slow, and each has the
-//! same result from the cache and with other insignificant characters.
+//! same result from the cache, with other insignificant characters, and with the validation of async-graphql.
 //!
 //! The test runs for five seconds. `DOCUMENT_FUZZ_SECONDS=600` with a release build is the long run, and
 //! `DOCUMENT_FUZZ_SEED` selects other mutations.
@@ -10,8 +10,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use async_graphql::{Executor, Request, Response, ServerError, Variables};
-use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
+use async_graphql::{Executor, Extensions, Request, Response, ServerError, ValidationMode, Variables};
+use duologue::graphql::document::{Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -19,6 +19,7 @@ use tokio::runtime::Runtime;
 use super::document_limits::Through;
 use super::hostile_documents::{BOUND, SLACK, WORDS};
 use super::toy::{self, Count, Toy};
+use crate::support::exact::Exact;
 
 /// The maximum length of a text whose time is limited.
 const KILOBYTE: usize = 1_024;
@@ -64,7 +65,7 @@ fn seeds(schemas: &[&Documents]) -> Vec<String> {
                     .chain(["```", "`", "\"", "'"].into_iter().flat_map(|quote| text.split(quote)))
                     .map(|part| part.strip_prefix("graphql\n").unwrap_or(part))
                     .filter(|part| part.contains('{') && part.len() < 16 * KILOBYTE)
-                    .filter(|part| schemas.iter().any(|documents| documents.parse(part).is_ok()))
+                    .filter(|part| schemas.iter().any(|documents| documents.find(part, &Extensions::default()).is_ok()))
                     .map(str::to_owned),
             );
         }
@@ -161,6 +162,7 @@ fn without_locations(mut response: Response) -> (async_graphql::Value, Vec<Serve
 struct Fuzz {
     runtime: Runtime,
     toy: Toy,
+    validated_toy: Toy,
     sdls: [String; 2],
     slowest: (Duration, String),
     valid: u64,
@@ -178,7 +180,7 @@ impl Fuzz {
 
     /// Runs only the layer; no field is executed.
     fn layer(&mut self, documents: &Documents, schema: usize, text: &str, variables: &Variables) -> Response {
-        let layer = ConformingExecutor::new(Through, documents.clone());
+        let layer = Exact::new(Through, documents.clone());
         let start = Instant::now();
         let response = self.run(&layer, text, variables);
         let mut time = start.elapsed();
@@ -190,7 +192,7 @@ impl Fuzz {
             if time < BOUND * SLACK / 5 {
                 break;
             }
-            let layer = ConformingExecutor::new(Through, self.documents(schema));
+            let layer = Exact::new(Through, self.documents(schema));
             let start = Instant::now();
             drop(self.run(&layer, text, variables));
             time = time.min(start.elapsed());
@@ -213,15 +215,15 @@ impl Fuzz {
             let first = without_locations(response);
             assert_eq!(without_locations(self.layer(documents, schema, text, variables)), first);
             let padded = format!("\u{feff},\n{text}\n,#");
-            assert_eq!(
-                without_locations(self.run(&ConformingExecutor::new(Through, documents.clone()), &padded, variables)),
-                first
-            );
+            assert_eq!(without_locations(self.run(&Exact::new(Through, documents.clone()), &padded, variables)), first);
         }
-        let exact = ConformingExecutor::new(self.toy.clone(), documents[0].clone());
+        let exact = Exact::new(self.toy.clone(), documents[0].clone());
         let first = self.run(&exact, text, variables);
         let again = self.run(&exact, text, variables);
         assert_eq!(first.data, again.data);
+        let validated = self.run(&Exact::new(self.validated_toy.clone(), documents[0].clone()), text, variables);
+        assert_eq!(is_request_error(&first), is_request_error(&validated));
+        assert_eq!(first.data, validated.data);
     }
 }
 
@@ -234,7 +236,8 @@ fn no_document_panics_or_is_slow() {
     let toy = toy::schema();
     let sdls = [toy.sdl(), duologue::app::schema()];
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut fuzz = Fuzz { runtime, toy, sdls, slowest: Default::default(), valid: 0 };
+    let validated_toy = toy::with_validation(ValidationMode::Strict);
+    let mut fuzz = Fuzz { runtime, toy, validated_toy, sdls, slowest: Default::default(), valid: 0 };
     let documents = [fuzz.documents(0), fuzz.documents(1)];
     let seeds = seeds(&[&documents[0], &documents[1]]);
     assert!(seeds.len() > 100, "only {} documents found", seeds.len());

@@ -3,22 +3,23 @@
 use std::time::{Duration, Instant};
 
 use async_graphql::{Executor as _, Request, Variables};
-use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
+use duologue::graphql::document::{Documents, Limits};
 use duologue::graphql::error::is_request_error;
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::toy;
+use crate::support::exact::Exact;
 
 /// The maximum time for a document of a kilobyte in a release build.
 pub(super) const BOUND: Duration = Duration::from_millis(5);
 /// The factor by which a debug build on a busy machine may be slower.
 pub(super) const SLACK: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
-fn exact() -> ConformingExecutor<toy::Toy> {
+fn exact() -> Exact<toy::Toy> {
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    ConformingExecutor::new(schema, documents)
+    Exact::new(schema, documents)
 }
 
 /// A document with as many parts as fit into a kilobyte.
@@ -110,7 +111,7 @@ async fn the_steps_for_doubled_spreads_are_linear() {
     let document = format!("{{branch{{...F0}}}}{links}fragment F30 on Branch{{id}}");
     for (fields, is_refused) in [(40, false), (4, true)] {
         let documents = Documents::new(&schema.sdl(), Limits { fields, ..Limits::default() }).unwrap();
-        let response = ConformingExecutor::new(schema.clone(), documents).execute(Request::new(&document)).await;
+        let response = Exact::new(schema.clone(), documents).execute(Request::new(&document)).await;
         assert_eq!(is_request_error(&response), is_refused, "160 steps do for 2^30 paths, and 16 do not: {response:?}");
     }
 }
@@ -203,5 +204,5 @@ proptest! {
 }
 
 thread_local! {
-    static EXACT: ConformingExecutor<toy::Toy> = exact();
+    static EXACT: Exact<toy::Toy> = exact();
 }

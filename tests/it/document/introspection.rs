@@ -1,13 +1,14 @@
 //! Introspection returns what async-graphql would return, and is charged to the budget.
 
 use async_graphql::{
-    EmptyMutation, EmptySubscription, Enum, Executor as _, InputObject, Object, OneofObject, Request, Schema,
-    SimpleObject, Variables,
+    EmptyMutation, EmptySubscription, Enum, Executor as _, Extensions, InputObject, Object, OneofObject, Request,
+    Schema, SimpleObject, Variables,
 };
 use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use serde_json::{Value, json};
 
 use super::toy;
+use crate::support::exact::Exact;
 
 /// A colour.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
@@ -66,7 +67,7 @@ const DOCUMENTS: [&str; 12] = [
 
 async fn differences<Q: async_graphql::ObjectType + 'static>(schema: Schema<Q, EmptyMutation, EmptySubscription>) {
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    let exact = ConformingExecutor::new(schema.clone(), documents);
+    let exact = Exact::new(schema.clone(), documents);
     for document in DOCUMENTS {
         let mut bare = serde_json::to_value(schema.execute(Request::new(document)).await).unwrap();
         let answer = serde_json::to_value(exact.execute(Request::new(document)).await).unwrap();
@@ -83,7 +84,7 @@ async fn introspection_is_that_of_async_graphql() {
     differences(Schema::new(Query, EmptyMutation, EmptySubscription)).await;
     let toy = toy::schema();
     let documents = Documents::new(&toy.sdl(), Limits::default()).unwrap();
-    let exact = ConformingExecutor::new(toy.clone(), documents);
+    let exact = Exact::new(toy.clone(), documents);
     let document = DOCUMENTS[0];
     let (bare, answer) = (toy.execute(document).await, exact.execute(Request::new(document)).await);
     let mut bare = serde_json::to_value(bare).unwrap();
@@ -95,7 +96,7 @@ async fn introspection_is_that_of_async_graphql() {
 async fn introspection_and_other_fields_are_answered_together() {
     let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    let exact = ConformingExecutor::new(schema, documents);
+    let exact = Exact::new(schema, documents);
     let document = "query($name: String!) { z: __type(name: $name) { name } spots(count: 1) { colour } a: __schema { queryType { name } } }";
     let request = Request::new(document).variables(Variables::from_json(json!({ "name": "Spot" })));
     let answer = exact.execute(request).await;
@@ -112,9 +113,11 @@ async fn introspection_is_charged_to_the_budget() {
     let limits = |values| Limits { introspection_values: values, ..Limits::default() };
     let outcome = async |values, document: &str| -> (u64, Value) {
         let documents = Documents::new(&schema.sdl(), limits(values)).unwrap();
-        let budget = documents.budget();
-        let exact = ConformingExecutor::new(schema.clone(), documents);
-        let answer = exact.execute(Request::new(document).data(budget.clone())).await;
+        let found = documents.find(document, &Extensions::default()).unwrap();
+        let operation = documents.operation(found, None, Variables::default()).unwrap();
+        let budget = operation.budget.clone();
+        let (request, prepared) = documents.prepare(operation).unwrap();
+        let answer = ConformingExecutor::new(schema.clone(), documents).execute(request, &prepared).await;
         (budget.used().introspection, serde_json::to_value(answer).unwrap())
     };
     let document = "{ __schema { queryType { name kind } } __type(name: \"Leaf\") { name } }";

@@ -5,12 +5,18 @@ use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use async_graphql::{
     Context, EmptySubscription, Enum, Error, ID, InputObject, Interface, MaybeUndefined, Object, Result, Schema, Union,
+    ValidationMode,
 };
 
 pub type Toy = Schema<Query, Mutation, EmptySubscription>;
 
+/// Without the validation of async-graphql, like the schema of the server.
 pub fn schema() -> Toy {
-    Schema::build(Query, Mutation, EmptySubscription).limit_recursive_depth(200).finish()
+    with_validation(ValidationMode::Fast)
+}
+
+pub fn with_validation(mode: ValidationMode) -> Toy {
+    Schema::build(Query, Mutation, EmptySubscription).validation_mode(mode).limit_recursive_depth(200).finish()
 }
 
 /// The counter of one operation.

@@ -9,6 +9,7 @@ mod operations;
 mod persisted;
 mod playground;
 mod protection;
+mod stock_handlers;
 mod support;
 mod tls;
 mod websocket;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use async_graphql::{Context, Object, Schema, Subscription};
 use duologue::clock::{Clock as _, IdGenerator, SystemClock};
 use duologue::domain::viewer::Permissions;
-use duologue::domain::{self, Client, Credential, Requester, Viewer};
-use duologue::graphql::RequestId;
-use duologue::graphql::document::{self, ConformingExecutor, Documents};
+use duologue::domain::{self, Credential, Requester, Viewer};
+use duologue::graphql::document::{self, Documents};
+use duologue::graphql::execution::Caller;
 use duologue::http::{Connections, Edge, Limits, Tls, router, serve};
 use duologue::metrics::Metrics;
 use duologue::traces::Traces;
@@ -23,6 +23,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::support::exact::Exact;
 
 /// The maximum time that a test waits.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,7 +55,7 @@ impl Query {
     }
 
     async fn panics(&self, context: &Context<'_>) -> Option<i32> {
-        assert!(context.data_opt::<Requester>().is_none(), "hunter2");
+        assert!(context.data_opt::<Caller>().is_none(), "hunter2");
         None
     }
 
@@ -62,15 +64,11 @@ impl Query {
     }
 
     async fn me(&self, context: &Context<'_>) -> domain::Result<Option<String>> {
-        Ok(Some(context.data_unchecked::<Requester>().viewer()?.user_id.to_string()))
+        Ok(Some(context.data_unchecked::<Caller>().requester.viewer()?.user_id.to_string()))
     }
 
     async fn address(&self, context: &Context<'_>) -> String {
-        context.data_unchecked::<Client>().ip.to_string()
-    }
-
-    async fn request_id(&self, context: &Context<'_>) -> String {
-        context.data_unchecked::<RequestId>().to_string()
+        context.data_unchecked::<Caller>().client.ip.to_string()
     }
 }
 
@@ -118,9 +116,16 @@ impl Subscriptions {
     }
 
     async fn me(&self, context: &Context<'_>) -> domain::Result<stream::Once<std::future::Ready<String>>> {
-        let user = context.data_unchecked::<Requester>().viewer()?.user_id.to_string();
+        let user = context.data_unchecked::<Caller>().requester.viewer()?.user_id.to_string();
         Ok(stream::once(std::future::ready(user)))
     }
+}
+
+/// An executor of the test schema, with the counter of `count` and `ends`.
+pub(super) fn executor(counted: Arc<AtomicUsize>) -> Exact<Schema<Query, Mutation, Subscriptions>> {
+    let schema = Schema::build(Query, Mutation, Subscriptions).data(counted).finish();
+    let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
+    Exact::new(schema, documents)
 }
 
 /// A running server. Dropping it closes all connections.
@@ -194,12 +199,9 @@ impl Server {
         let is_ready = Arc::new(AtomicBool::new(true));
         let ended = session_ended.clone();
         let ready = is_ready.clone();
-        let schema = Schema::build(Query, Mutation, Subscriptions).data(counted.clone()).finish();
-        let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
         let once = AtomicBool::new(false);
         let edge = Edge {
-            executor: ConformingExecutor::new(schema, documents.clone()),
-            documents,
+            executor: executor(counted.clone()),
             authenticate: Arc::new(move |authorization, _| {
                 let requester = authenticate(authorization.as_deref(), ended.clone(), &once);
                 Box::pin(async move {

@@ -5,6 +5,7 @@ pub(crate) mod collector;
 pub(crate) mod command;
 pub(crate) mod database;
 pub(crate) mod disk;
+pub(crate) mod exact;
 pub(crate) mod kit;
 pub(crate) mod provider;
 pub(crate) mod proxy;
