@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use sea_orm::entity::prelude::*;
-use sea_orm::{FromQueryResult, QuerySelect as _, Statement};
+use sea_orm::{DbBackend, FromQueryResult, QuerySelect as _, Statement};
 
 use crate::entity::ids::{ChatId, MessageId};
 use crate::entity::message::{Column, Entity, Model};
@@ -152,8 +152,10 @@ fn climb(to: &str) -> String {
 
 /// The newest leaf at or below each of these messages.
 ///
-/// SQLite would otherwise use the index by depth: `CROSS JOIN` keeps it from reading all messages of the chat for each
-/// message below, and the plus in `+l.depth` from sorting all leaves.
+/// Both databases would otherwise use the index by depth and read all messages of the chat for each message below.
+/// `CROSS JOIN` keeps SQLite from it, and the plus in `+l.depth` from sorting all leaves. PostgreSQL reads the children
+/// of each message in a `LATERAL` query with a limit, which it cannot turn into a join with the whole chat, whatever it
+/// knows about the table. `NOT … IS DISTINCT FROM` is an equality without an index.
 ///
 /// If at most [`FEW`] messages are below it, they are read. Otherwise the leaves of the chat are tried, newest first,
 /// and only those that are deep enough: for most messages of a chat, one of the first is below it.
@@ -165,17 +167,26 @@ pub async fn newest_leaves_below(
         return Ok(HashMap::new());
     }
     let mut values: Vec<Value> = messages.iter().map(|id| Value::from(*id)).collect();
-    // SQLite reads all children of a message before it returns the first, so only the newest are considered. With one
-    // more than FEW, the subtree is not small.
-    let oldest = nth_newest("n.parent_id = below.id AND n.chat_id = t.chat_id", u64::from(FEW) + 1, &mut values);
+    // Only the newest children of a message are considered, because SQLite reads all of them before it returns the
+    // first. With one more than FEW, the subtree is not small.
+    let newest = u64::from(FEW) + 1;
+    let children = match db.get_database_backend() {
+        DbBackend::Postgres => format!(
+            "CROSS JOIN LATERAL (SELECT c.id, c.is_leaf FROM messages c WHERE c.parent_id = below.id \
+             AND NOT c.chat_id IS DISTINCT FROM t.chat_id ORDER BY c.id DESC LIMIT {newest}) AS m"
+        ),
+        _ => format!(
+            "CROSS JOIN messages m WHERE m.parent_id = below.id AND m.chat_id = t.chat_id AND m.id >= {}",
+            nth_newest("n.parent_id = below.id AND n.chat_id = t.chat_id", newest, &mut values)
+        ),
+    };
     let sql = format!(
         "WITH found (target, leaf) AS MATERIALIZED (SELECT t.id, COALESCE( \
             (SELECT counted.id FROM (SELECT id, is_leaf, COUNT(*) OVER () AS size FROM ( \
                 WITH RECURSIVE below (id, is_leaf) AS ( \
                     SELECT t.id, t.is_leaf \
                     UNION ALL \
-                    SELECT m.id, m.is_leaf FROM below CROSS JOIN messages m WHERE m.parent_id = below.id \
-                        AND m.chat_id = t.chat_id AND m.id >= {oldest} \
+                    SELECT m.id, m.is_leaf FROM below {children} \
                 ) SELECT id, is_leaf FROM below LIMIT {FEW} + 1 \
              ) AS few) AS counted WHERE counted.size <= {FEW} AND counted.is_leaf ORDER BY counted.id DESC LIMIT 1), \
             (SELECT l.id FROM messages l WHERE l.chat_id = t.chat_id AND l.is_leaf AND +l.depth > t.depth AND EXISTS ( \
