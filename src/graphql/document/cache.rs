@@ -308,7 +308,7 @@ mod tests {
         }
         assert!(
             documents.find("{ a }", &Extensions::default()).is_ok() && !is_cached(&documents, "{ a }"),
-            "nobody has run it yet"
+            "it has not been executed yet"
         );
     }
 
