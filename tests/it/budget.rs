@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::document::Through;
 use crate::support::client::{Client, User, text};
+use crate::support::conforming::Conforming;
 use crate::support::database::{TestDatabase, on_both_databases};
-use crate::support::exact::Exact;
 use crate::support::server::Setup;
 use crate::support::staff::{root, with_admin};
 
@@ -141,7 +141,7 @@ async fn estimate(document: &str) -> u64 {
     let passes = async |complexity| {
         let limits = Limits { complexity, ..Limits::default() };
         let documents = Documents::with_lists(&duologue::app::schema(), duologue::graphql::LISTS, limits).unwrap();
-        Exact::new(Through, documents).execute(Request::new(document)).await.errors.is_empty()
+        Conforming::new(Through, documents).execute(Request::new(document)).await.errors.is_empty()
     };
     let (mut below, mut above) = (0, 1 << 24);
     while below + 1 < above {

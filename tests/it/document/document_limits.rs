@@ -8,7 +8,7 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 use serde_json::json;
 
 use super::toy;
-use crate::support::exact::Exact;
+use crate::support::conforming::Conforming;
 
 /// An executor that executes nothing: its response shows that the layer accepted the document.
 #[derive(Clone)]
@@ -26,7 +26,7 @@ impl Executor for Through {
 
 /// The error code, or "" for an accepted document.
 async fn outcome(documents: &Documents, document: &str, variables: serde_json::Value) -> String {
-    let exact = Exact::new(Through, documents.clone());
+    let exact = Conforming::new(Through, documents.clone());
     let request = || Request::new(document).variables(Variables::from_json(variables.clone()));
     let response = exact.execute(request()).await;
     let streamed = exact.execute_stream(request(), None).next().await.unwrap();

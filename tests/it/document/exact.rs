@@ -8,13 +8,13 @@ use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value, json};
 
 use super::toy::{self, Count};
-use crate::support::exact::Exact;
+use crate::support::conforming::Conforming;
 
 async fn answer(document: &str, variables: Value) -> Value {
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
     let request = Request::new(document).variables(Variables::from_json(variables)).data(Arc::new(Count::default()));
-    serde_json::to_value(Exact::new(schema, documents).execute(request).await).unwrap()
+    serde_json::to_value(Conforming::new(schema, documents).execute(request).await).unwrap()
 }
 
 #[tokio::test]
@@ -228,7 +228,7 @@ impl Events {
 async fn every_event_of_a_subscription_is_executed() {
     let schema = Schema::new(Query, EmptyMutation, Events);
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    let exact = Exact::new(schema, documents);
+    let exact = Conforming::new(schema, documents);
     let events = async |document: &str| {
         let responses = exact.execute_stream(Request::new(document), None);
         responses.map(|response| serde_json::to_value(response).unwrap()).collect::<Vec<Value>>().await

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use super::document_limits::Through;
 use super::hostile_documents::{BOUND, SLACK, WORDS};
 use super::toy::{self, Count, Toy};
-use crate::support::exact::Exact;
+use crate::support::conforming::Conforming;
 
 /// The maximum length of a text whose time is limited.
 const KILOBYTE: usize = 1_024;
@@ -180,7 +180,7 @@ impl Fuzz {
 
     /// Runs only the layer; no field is executed.
     fn layer(&mut self, documents: &Documents, schema: usize, text: &str, variables: &Variables) -> Response {
-        let layer = Exact::new(Through, documents.clone());
+        let layer = Conforming::new(Through, documents.clone());
         let start = Instant::now();
         let response = self.run(&layer, text, variables);
         let mut time = start.elapsed();
@@ -192,7 +192,7 @@ impl Fuzz {
             if time < BOUND * SLACK / 5 {
                 break;
             }
-            let layer = Exact::new(Through, self.documents(schema));
+            let layer = Conforming::new(Through, self.documents(schema));
             let start = Instant::now();
             drop(self.run(&layer, text, variables));
             time = time.min(start.elapsed());
@@ -215,13 +215,16 @@ impl Fuzz {
             let first = without_locations(response);
             assert_eq!(without_locations(self.layer(documents, schema, text, variables)), first);
             let padded = format!("\u{feff},\n{text}\n,#");
-            assert_eq!(without_locations(self.run(&Exact::new(Through, documents.clone()), &padded, variables)), first);
+            assert_eq!(
+                without_locations(self.run(&Conforming::new(Through, documents.clone()), &padded, variables)),
+                first
+            );
         }
-        let exact = Exact::new(self.toy.clone(), documents[0].clone());
+        let exact = Conforming::new(self.toy.clone(), documents[0].clone());
         let first = self.run(&exact, text, variables);
         let again = self.run(&exact, text, variables);
         assert_eq!(first.data, again.data);
-        let validated = self.run(&Exact::new(self.validated_toy.clone(), documents[0].clone()), text, variables);
+        let validated = self.run(&Conforming::new(self.validated_toy.clone(), documents[0].clone()), text, variables);
         assert_eq!(is_request_error(&first), is_request_error(&validated));
         assert_eq!(first.data, validated.data);
     }

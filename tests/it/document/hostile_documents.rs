@@ -9,17 +9,17 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::toy;
-use crate::support::exact::Exact;
+use crate::support::conforming::Conforming;
 
 /// The maximum time for a document of a kilobyte in a release build.
 pub(super) const BOUND: Duration = Duration::from_millis(5);
 /// The factor by which a debug build on a busy machine may be slower.
 pub(super) const SLACK: u32 = if cfg!(debug_assertions) { 20 } else { 1 };
 
-fn exact() -> Exact<toy::Toy> {
+fn exact() -> Conforming<toy::Toy> {
     let schema = toy::schema();
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    Exact::new(schema, documents)
+    Conforming::new(schema, documents)
 }
 
 /// A document with as many parts as fit into a kilobyte.
@@ -111,7 +111,7 @@ async fn the_steps_for_doubled_spreads_are_linear() {
     let document = format!("{{branch{{...F0}}}}{links}fragment F30 on Branch{{id}}");
     for (fields, is_refused) in [(40, false), (4, true)] {
         let documents = Documents::new(&schema.sdl(), Limits { fields, ..Limits::default() }).unwrap();
-        let response = Exact::new(schema.clone(), documents).execute(Request::new(&document)).await;
+        let response = Conforming::new(schema.clone(), documents).execute(Request::new(&document)).await;
         assert_eq!(is_request_error(&response), is_refused, "160 steps do for 2^30 paths, and 16 do not: {response:?}");
     }
 }
@@ -204,5 +204,5 @@ proptest! {
 }
 
 thread_local! {
-    static EXACT: Exact<toy::Toy> = exact();
+    static EXACT: Conforming<toy::Toy> = exact();
 }

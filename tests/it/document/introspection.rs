@@ -8,7 +8,7 @@ use duologue::graphql::document::{ConformingExecutor, Documents, Limits};
 use serde_json::{Value, json};
 
 use super::toy;
-use crate::support::exact::Exact;
+use crate::support::conforming::Conforming;
 
 /// A colour.
 #[derive(Enum, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +67,7 @@ const DOCUMENTS: [&str; 12] = [
 
 async fn differences<Q: async_graphql::ObjectType + 'static>(schema: Schema<Q, EmptyMutation, EmptySubscription>) {
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    let exact = Exact::new(schema.clone(), documents);
+    let exact = Conforming::new(schema.clone(), documents);
     for document in DOCUMENTS {
         let mut bare = serde_json::to_value(schema.execute(Request::new(document)).await).unwrap();
         let answer = serde_json::to_value(exact.execute(Request::new(document)).await).unwrap();
@@ -84,7 +84,7 @@ async fn introspection_is_that_of_async_graphql() {
     differences(Schema::new(Query, EmptyMutation, EmptySubscription)).await;
     let toy = toy::schema();
     let documents = Documents::new(&toy.sdl(), Limits::default()).unwrap();
-    let exact = Exact::new(toy.clone(), documents);
+    let exact = Conforming::new(toy.clone(), documents);
     let document = DOCUMENTS[0];
     let (bare, answer) = (toy.execute(document).await, exact.execute(Request::new(document)).await);
     let mut bare = serde_json::to_value(bare).unwrap();
@@ -96,7 +96,7 @@ async fn introspection_is_that_of_async_graphql() {
 async fn introspection_and_other_fields_are_answered_together() {
     let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
     let documents = Documents::new(&schema.sdl(), Limits::default()).unwrap();
-    let exact = Exact::new(schema, documents);
+    let exact = Conforming::new(schema, documents);
     let document = "query($name: String!) { z: __type(name: $name) { name } spots(count: 1) { colour } a: __schema { queryType { name } } }";
     let request = Request::new(document).variables(Variables::from_json(json!({ "name": "Spot" })));
     let answer = exact.execute(request).await;

@@ -2,7 +2,6 @@
 //! docs/architecture.md has the figures that this test prints with `--nocapture`.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::support::{PATIENCE, Server, executor};
+use crate::support::npm::folder_with;
 
 const MODERN: &str = "graphql-transport-ws";
 const TICKS: &str = "subscription { ticks(milliseconds: 60000) }";
@@ -49,13 +49,8 @@ async fn stock() -> SocketAddr {
 
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the figures for the documentation")]
-async fn audits_hold_here_and_not_all_hold_there() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
-    if !folder.join("node_modules/graphql-http").exists() {
-        assert!(std::env::var("CI").is_err(), "run `npm ci` in tests/clients first");
-        println!("skipped: run `npm ci` in tests/clients first");
-        return;
-    }
+async fn all_audits_of_graphql_over_http_hold() {
+    let Some(folder) = folder_with("graphql-http") else { return };
     let server = Server::start().await;
     let audits = async |address: SocketAddr| -> Vec<Audit> {
         let mut node = Command::new("node");
@@ -177,7 +172,7 @@ async fn outcome(url: &str, case: &Case) -> String {
 
 #[tokio::test]
 #[expect(clippy::print_stdout, reason = "the figures for the documentation")]
-async fn the_protocol_holds_here_and_not_all_of_it_there() {
+async fn all_cases_of_graphql_transport_ws_hold() {
     let server = Server::with(Limits { connection_init: INIT, ..Limits::default() }).await;
     let (here, there) = (format!("ws://{}/graphql", server.address), format!("ws://{}/ws", stock().await));
     let cases = cases();

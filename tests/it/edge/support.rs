@@ -24,7 +24,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::support::exact::Exact;
+use crate::support::conforming::Conforming;
 
 /// The maximum time that a test waits.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -122,10 +122,10 @@ impl Subscriptions {
 }
 
 /// An executor of the test schema, with the counter of `count` and `ends`.
-pub(super) fn executor(counted: Arc<AtomicUsize>) -> Exact<Schema<Query, Mutation, Subscriptions>> {
+pub(super) fn executor(counted: Arc<AtomicUsize>) -> Conforming<Schema<Query, Mutation, Subscriptions>> {
     let schema = Schema::build(Query, Mutation, Subscriptions).data(counted).finish();
     let documents = Documents::new(&schema.sdl(), document::Limits::default()).unwrap();
-    Exact::new(schema, documents)
+    Conforming::new(schema, documents)
 }
 
 /// A running server. Dropping it closes all connections.

@@ -11,9 +11,9 @@ use futures_util::stream::{self, BoxStream};
 /// Executes requests of async-graphql, and operations of the edge. Resolvers get the data of the request, or the
 /// [`Caller`].
 #[derive(Clone)]
-pub(crate) struct Exact<E>(ConformingExecutor<E>);
+pub(crate) struct Conforming<E>(ConformingExecutor<E>);
 
-impl<E: Executor> Exact<E> {
+impl<E: Executor> Conforming<E> {
     pub(crate) fn new(executor: E, documents: Documents) -> Self {
         Self(ConformingExecutor::new(executor, documents))
     }
@@ -28,7 +28,7 @@ impl<E: Executor> Exact<E> {
     }
 }
 
-impl<E: Executor> Executor for Exact<E> {
+impl<E: Executor> Executor for Conforming<E> {
     async fn execute(&self, request: Request) -> Response {
         match self.prepare(request) {
             Ok((request, prepared)) => self.0.execute(request, &prepared).await,
@@ -45,7 +45,7 @@ impl<E: Executor> Executor for Exact<E> {
     }
 }
 
-impl<E: Executor> Execute for Exact<E> {
+impl<E: Executor> Execute for Conforming<E> {
     fn documents(&self) -> &Documents {
         self.0.documents()
     }

@@ -3,10 +3,11 @@
 pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod command;
+pub(crate) mod conforming;
 pub(crate) mod database;
 pub(crate) mod disk;
-pub(crate) mod exact;
 pub(crate) mod kit;
+pub(crate) mod npm;
 pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod server;
