@@ -182,7 +182,8 @@ fn write(prepared: &PreparedRequest, object: &str, [start, position]: [i32; 2], 
             _ => json.write_str(&charged(&prepared.budget, text)),
         };
         if prepared.is_exhausted() {
-            break;
+            // The event is not sent. The executor charges the other texts too.
+            json.clear();
         }
     }
     json.push_str("}}");
