@@ -11,7 +11,7 @@ use crate::entity::ids::{CharacterId, ChatId, UserId};
 use crate::entity::{character_tag, chat};
 use crate::storage::chats;
 use crate::storage::page::{Page, Window};
-use crate::storage::{escape_like, greater_than};
+use crate::storage::{escape_like, greater_than, without_key};
 
 /// A cursor in the list of characters, by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,10 +131,10 @@ pub async fn insert(db: &impl ConnectionTrait, character: Model) -> Result<(), D
     Entity::insert(ActiveModel::from(character).reset_all()).exec_without_returning(db).await.map(drop)
 }
 
-/// Writes all columns of a character.
+/// Writes all columns of a character except its id.
 pub async fn update(db: &impl ConnectionTrait, character: Model) -> Result<(), DbErr> {
     let id = character.id;
-    let update = Entity::update_many().set(ActiveModel::from(character).reset_all());
+    let update = Entity::update_many().set(without_key(ActiveModel::from(character)));
     update.filter(Column::Id.eq(id)).exec(db).await.map(drop)
 }
 

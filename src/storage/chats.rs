@@ -11,7 +11,7 @@ use crate::entity::enums::TitleState;
 use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::{message, reply_chunk};
 use crate::storage::page::{Page, Window};
-use crate::storage::{escape_like, greater_than, messages};
+use crate::storage::{escape_like, greater_than, messages, without_key};
 
 /// A cursor in a list of chats, most recently active first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,10 +139,10 @@ pub async fn insert(db: &impl ConnectionTrait, chat: Model) -> Result<(), DbErr>
     Entity::insert(ActiveModel::from(chat).reset_all()).exec_without_returning(db).await.map(|_| ())
 }
 
-/// Writes all columns of a chat.
+/// Writes all columns of a chat except its id.
 pub async fn update(db: &impl ConnectionTrait, chat: Model) -> Result<(), DbErr> {
     let id = chat.id;
-    Entity::update_many().set(ActiveModel::from(chat).reset_all()).filter(Column::Id.eq(id)).exec(db).await.map(|_| ())
+    Entity::update_many().set(without_key(ActiveModel::from(chat))).filter(Column::Id.eq(id)).exec(db).await.map(drop)
 }
 
 /// Locks chats until the transaction ends, in the order of their ids to avoid deadlocks, and returns their owners.

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::entity::conversation::{ActiveModel, Column, Entity, Model};
 use crate::entity::ids::{ConversationId, UserId};
-use crate::storage::greater_than;
 use crate::storage::page::{Page, Window};
+use crate::storage::{greater_than, without_key};
 
 /// A cursor in a list of conversations, most recently active first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,10 +82,10 @@ pub async fn insert(db: &impl ConnectionTrait, mut rows: Vec<Model>) -> Result<(
     insert.exec_without_returning(db).await.map(drop)
 }
 
-/// Writes all columns of a user's row.
+/// Writes all columns of a user's row except its key.
 pub async fn update(db: &impl ConnectionTrait, row: Model) -> Result<(), DbErr> {
     let (id, user) = (row.id, row.user_id);
-    let update = Entity::update_many().set(ActiveModel::from(row).reset_all());
+    let update = Entity::update_many().set(without_key(ActiveModel::from(row)));
     update.filter(Column::Id.eq(id)).filter(Column::UserId.eq(user)).exec(db).await.map(drop)
 }
 

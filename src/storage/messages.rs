@@ -8,8 +8,8 @@ use crate::entity::enums::{MessageRole, MessageStatus, Rating};
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
 use crate::entity::message::{ActiveModel, Column, Entity, Model};
 use crate::entity::{chat, tool_call};
-use crate::storage::INSERT_ROWS;
 use crate::storage::chats::Readable;
+use crate::storage::{INSERT_ROWS, without_key};
 
 /// A message in a chat of this owner.
 ///
@@ -182,14 +182,22 @@ pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(
 /// Ends a reply: writes its final row if it is still STREAMING and owned by `owner`. Replies end in no other way.
 /// Returns false if the reply has ended already or was deleted.
 pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
+    let mut row = without_key(ActiveModel::from(reply.clone()));
     // These columns may have been changed meanwhile: by a message that follows the reply, its deletion, a summary, a
     // stop request or a rating.
-    let mut row = ActiveModel::from(reply.clone()).reset_all();
     row.is_leaf = NotSet;
     row.chat_id = NotSet;
     row.is_stop_requested = NotSet;
     row.checkpoint_id = NotSet;
     row.rating = NotSet;
+    // These never change. SQLite would write their index entries again.
+    row.parent_id = NotSet;
+    row.depth = NotSet;
+    row.jump_id = NotSet;
+    row.jump_depth = NotSet;
+    row.role = NotSet;
+    row.idempotency_key = NotSet;
+    row.created_at = NotSet;
     let ended = Entity::update_many()
         .set(row)
         .filter(Column::Id.eq(reply.id))

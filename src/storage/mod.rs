@@ -9,7 +9,10 @@ use std::time::Duration;
 use sea_orm::sea_query::{Expr, SimpleExpr};
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sea_orm::{ColumnTrait, ConnectOptions, ConnectionTrait as _, DbBackend, DbErr, ExprTrait, RuntimeErr, Value};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, ConnectOptions, ConnectionTrait as _, DbBackend, DbErr, EntityTrait, ExprTrait,
+    Iterable as _, PrimaryKeyToColumn as _, RuntimeErr, Value,
+};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -284,6 +287,16 @@ impl ServerLock {
             Err(std::fs::TryLockError::Error(cause)) => Err(format!("cannot lock {path:?}: {cause}")),
         }
     }
+}
+
+/// The columns of a row for an update by its key: all except the key. When an update sets a primary key, even to the
+/// same value, SQLite visits every row that refers to it, such as all messages of a chat.
+fn without_key<A: ActiveModelTrait>(row: A) -> A {
+    let mut row = row.reset_all();
+    for key in <A::Entity as EntityTrait>::PrimaryKey::iter() {
+        row.not_set(key.into_column());
+    }
+    row
 }
 
 /// A `LIKE` pattern that matches this text literally, with `\` as its escape character.

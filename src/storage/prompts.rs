@@ -10,7 +10,7 @@ use crate::entity::ids::PromptId;
 use crate::entity::prompt::{Column, Entity, Model};
 use crate::entity::prompt_tag;
 use crate::storage::page::{Page, Window};
-use crate::storage::{escape_like, greater_than};
+use crate::storage::{escape_like, greater_than, without_key};
 
 /// A cursor in the list of prompts, by title.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,10 +140,10 @@ pub async fn insert(db: &impl ConnectionTrait, prompt: Model) -> Result<(), DbEr
     Entity::insert(prompt.into_active_model().reset_all()).exec_without_returning(db).await.map(drop)
 }
 
-/// Writes all columns of a prompt.
+/// Writes all columns of a prompt except its id.
 pub async fn update(db: &impl ConnectionTrait, prompt: Model) -> Result<(), DbErr> {
     let id = prompt.id;
-    let update = Entity::update_many().set(prompt.into_active_model().reset_all());
+    let update = Entity::update_many().set(without_key(prompt.into_active_model()));
     update.filter(Column::Id.eq(id)).exec(db).await.map(drop)
 }
 

@@ -7,6 +7,7 @@ use sea_orm::{IntoActiveModel as _, JoinType, QueryOrder, QuerySelect, SqlErr};
 use crate::entity::ids::{RoleId, UserId};
 use crate::entity::role::{ActiveModel, Column, Entity, Model};
 use crate::entity::{user, user_role};
+use crate::storage::without_key;
 
 /// Up to `limit` roles, by name.
 ///
@@ -56,10 +57,10 @@ pub async fn insert(db: &impl ConnectionTrait, role: Model) -> Result<bool, DbEr
     was_free(Entity::insert(role.into_active_model().reset_all()).exec_without_returning(db).await.map(drop))
 }
 
-/// Writes all columns of a role. Returns whether its name was free, as [`insert`] does.
+/// Writes all columns of a role except its id. Returns whether its name was free, as [`insert`] does.
 pub async fn update(db: &impl ConnectionTrait, role: Model) -> Result<bool, DbErr> {
     let id = role.id;
-    let update = Entity::update_many().set(ActiveModel::from(role).reset_all()).filter(Column::Id.eq(id));
+    let update = Entity::update_many().set(without_key(ActiveModel::from(role))).filter(Column::Id.eq(id));
     was_free(update.exec(db).await.map(drop))
 }
 

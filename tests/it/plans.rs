@@ -48,6 +48,11 @@ impl Explained {
     }
 
     async fn explain(&self, statement: &Statement) {
+        // SQLite visits every row that refers to a key that is set. No plan shows it.
+        let set = statement.sql.split_once(" SET ").map_or("", |(_, rest)| rest.split(" WHERE ").next().unwrap());
+        if statement.sql.starts_with("UPDATE") && set.split(", ").any(|column| column.starts_with("\"id\" =")) {
+            self.scans.lock().unwrap().push(statement.sql.clone());
+        }
         let backend = self.get_database_backend();
         let explained = |sql: String| Statement::from_string(backend, sql);
         let rows = if backend == DbBackend::Sqlite {
