@@ -1,16 +1,43 @@
-//! Limits the concurrent operations per rate limit key. Further operations wait: one user cannot occupy the whole
-//! server, and the usage of an operation is charged before the next one starts.
+//! Limits concurrent operations, so that one user cannot occupy the whole server. The operations of a rate limit key
+//! beyond its limit wait: the usage of an operation is charged before the next one starts. Heavy operations take turns
+//! on all cores except one, which is left to all others.
 
 use std::collections::HashMap;
+use std::num::NonZero;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::ready;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::PollSemaphore;
 
 use crate::http::rate_limit_key::RateLimitKey;
 
-/// The running operations, by rate limit key; a key without operations has no entry.
-#[derive(Debug, Default)]
-pub(super) struct ConcurrencyLimiter(Mutex<HashMap<RateLimitKey, Arc<Semaphore>>>);
+/// The processor time after which an operation is heavy.
+const LIGHT: Duration = Duration::from_millis(5);
+/// The length of a request or a response from which reading or writing it is heavy work, in bytes.
+const LONG: usize = 64 * 1024;
+
+/// The running operations.
+#[derive(Debug)]
+pub(super) struct ConcurrencyLimiter {
+    /// By rate limit key; a key without operations has no entry.
+    keys: Mutex<HashMap<RateLimitKey, Arc<Semaphore>>>,
+    /// The turns of heavy operations.
+    turns: Arc<Semaphore>,
+}
+
+impl Default for ConcurrencyLimiter {
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Self { keys: Mutex::default(), turns: Arc::new(Semaphore::new((cores - 1).max(1))) }
+    }
+}
+
+/// The turn of a heavy operation; released on drop.
+pub(super) type Turn = OwnedSemaphorePermit;
 
 /// The permit of one operation; released on drop.
 #[derive(Debug)]
@@ -30,8 +57,31 @@ impl ConcurrencyLimiter {
         permit
     }
 
+    /// Waits for a turn to read a request or to write a response of `length` bytes; none if it is short.
+    pub(super) async fn turn(&self, length: usize) -> Option<Turn> {
+        // The semaphore is never closed.
+        if length < LONG { None } else { self.turns.clone().acquire_owned().await.ok() }
+    }
+
     fn keys(&self) -> MutexGuard<'_, HashMap<RateLimitKey, Arc<Semaphore>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OperationPermit {
+    /// Runs the operation. Once it is heavy, each of its steps waits for a turn, in the order of arrival. It has no
+    /// turn while it waits for anything else.
+    pub(super) async fn run<T>(&self, operation: impl Future<Output = T>) -> T {
+        let mut operation = pin!(operation);
+        let (mut turns, mut used) = (PollSemaphore::new(self.limiter.turns.clone()), Duration::ZERO);
+        std::future::poll_fn(|context| {
+            let _turn = if used < LIGHT { None } else { ready!(turns.poll_acquire(context)) };
+            let start = Instant::now();
+            let step = operation.as_mut().poll(context);
+            used += start.elapsed();
+            step
+        })
+        .await
     }
 }
 
@@ -68,5 +118,21 @@ mod tests {
         drop((second, third));
         drop(gone);
         assert!(limiter.keys().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn heavy_operations_take_turns() {
+        let limiter = Arc::<ConcurrencyLimiter>::default();
+        let permit = limiter.acquire(RateLimitKey::network("192.0.2.1".parse().unwrap()), 2).await;
+        let count = limiter.turns.available_permits();
+        let all = limiter.turns.clone().acquire_many_owned(u32::try_from(count).unwrap()).await.unwrap();
+        assert!(limiter.turn(LONG - 1).await.is_none() && limiter.turn(LONG).now_or_never().is_none());
+        permit.run(tokio::task::yield_now()).await;
+        let mut heavy = pin!(permit.run(tokio::time::advance(LIGHT)));
+        assert!(tokio::time::timeout(LIGHT, &mut heavy).await.is_err());
+        drop(all);
+        heavy.await;
+        assert!(limiter.turn(LONG).await.is_some());
+        assert_eq!(limiter.turns.available_permits(), count);
     }
 }

@@ -221,6 +221,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// The number of bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Counts more bytes.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use crate::entity::ids::ConnectionId;
 use crate::graphql::RequestId;
 use crate::graphql::budget::Usage;
 use crate::graphql::error::{ErrorCode, request_error};
-use crate::http::concurrency::{ConcurrencyLimiter, OperationPermit};
+use crate::http::concurrency::{ConcurrencyLimiter, OperationPermit, Turn};
 use crate::http::cost::Cost;
 use crate::http::limits::Limits;
 use crate::http::metrics::Scrape;
@@ -104,6 +104,11 @@ impl<E> Shared<E> {
             return Ok(permit);
         }
         self.peek(key).map(|()| permit)
+    }
+
+    /// Waits for a turn to read a request or to write a response of `length` bytes; none if it is short.
+    pub(super) async fn turn(&self, length: usize) -> Option<Turn> {
+        self.concurrency.turn(length).await
     }
 
     /// Checks the rate limit without counting.

@@ -103,6 +103,7 @@ async fn run<E: Execute>(
             return Ok(finished(media, &response, &verdict));
         }
     };
+    let turn = shared.turn(length).await;
     let parameters = match parts.method {
         Method::GET => Parameters::from_query_string(query),
         _ => body.and_then(|body| Parameters::from_json(&body)),
@@ -118,6 +119,7 @@ async fn run<E: Execute>(
             }
         }
     };
+    drop(turn);
     if let Ok(operation) = &operation {
         counted.is(operation.kind());
     }
@@ -135,11 +137,11 @@ async fn run<E: Execute>(
         }
         Ok(operation) => shared.edge.execute(operation, Caller { requester, client }, request_id, permit).await,
     };
-    if let Some(budget) = budget {
-        shared.charge_usage(&mut verdict, budget.used());
-    }
+    let used = budget.map(|budget| budget.used()).unwrap_or_default();
+    shared.charge_usage(&mut verdict, used);
     counted.seen(&response.errors);
     shared.edge.delay_if_throttled(&response).await;
+    let _turn = shared.turn(usize::try_from(used.bytes).unwrap_or(usize::MAX)).await;
     Ok(finished(media, &response, &verdict))
 }
 

@@ -39,8 +39,9 @@ pub(super) fn refused(errors: impl Into<Vec<ServerError>>, request_id: RequestId
 impl<E: Execute> Edge<E> {
     /// Executes a query or mutation. Errors of the response are finished; a panic in a resolver becomes INTERNAL.
     ///
-    /// The permit is released when the operation ends. A query is cancelled when the caller stops waiting. A mutation
-    /// runs on the task tracker to its end: a disconnect, a timeout or a `complete` message does not cancel it.
+    /// The permit is released when the operation ends. Its heavy steps take turns with those of other operations. A
+    /// query is cancelled when the caller stops waiting. A mutation runs on the task tracker to its end: a disconnect,
+    /// a timeout or a `complete` message does not cancel it.
     pub(super) async fn execute(
         &self,
         operation: Operation,
@@ -52,8 +53,8 @@ impl<E: Execute> Edge<E> {
         let trace = traces::operation(&self.traces, &operation, request_id);
         let executor = self.executor.clone();
         let work = async move {
-            let _permit = permit;
-            let outcome = AssertUnwindSafe(trace.within(executor.execute(operation, caller))).catch_unwind().await;
+            let running = permit.run(trace.within(executor.execute(operation, caller)));
+            let outcome = AssertUnwindSafe(running).catch_unwind().await;
             let response = outcome.map_or_else(
                 |_| panicked(request_id),
                 |mut response| {

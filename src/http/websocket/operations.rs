@@ -227,7 +227,6 @@ pub(super) fn events<E: Execute>(
 ) -> BoxStream<'static, Event> {
     // Boxed, so that a subscription does not keep the memory of its start.
     let events = stream::once(Box::pin(async move {
-        let _held = held;
         let mut counted = Counted::new(&shared.edge.metrics, "websocket");
         // The credentials were valid when the socket opened, but may have been revoked since.
         let requester = (shared.edge.authenticate)(authorization, client.clone()).await;
@@ -240,7 +239,9 @@ pub(super) fn events<E: Execute>(
             Ok(permit) => permit,
             Err((errors, _)) => return refuse(&shared, errors, request_id, counted).await,
         };
+        let turn = shared.turn(held.bytes()).await;
         let operation = find_operation(parameters, shared.edge.executor.documents());
+        drop(turn);
         if let Ok(operation) = &operation {
             counted.is(operation.kind());
         }
