@@ -158,8 +158,8 @@ fn document(message: &message::Model) -> Option<Document> {
 
 fn hit(query: &Query, block: i64, found: &rows::Match) -> Hit {
     // The first two words are the owner and the chat.
-    let document: Vec<&str> = found.words.split(' ').skip(2).collect();
-    let cursor = SearchCursor { block, score: query.score(&document), key: found.key };
+    let document = found.words.match_indices(' ').nth(1).map_or("", |(place, _)| &found.words[place..]);
+    let cursor = SearchCursor { block, score: query.score(document), key: found.key };
     Hit { message_id: found.message_id, cursor }
 }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memmem::Finder;
+
 use super::words::{MATCH_END, MATCH_START, Word, normal, words};
 use crate::domain::input::Checks;
 use crate::domain::{FieldErrorCode, Result};
@@ -69,12 +71,15 @@ impl Query {
         clippy::cast_sign_loss,
         reason = "a score is at most 32 times the scale, and a message has few words"
     )]
-    pub fn score(&self, document: &[&str]) -> u32 {
+    ///
+    /// `document` are the words of the message, each with a space before it.
+    pub fn score(&self, document: &str) -> u32 {
         let count = |count: usize| count as f64;
-        let length = 1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * count(document.len()) / AVERAGE_LENGTH;
+        let words = document.bytes().filter(|byte| *byte == b' ').count();
+        let length = 1.0 - LENGTH_WEIGHT + LENGTH_WEIGHT * count(words) / AVERAGE_LENGTH;
         let scores = self.phrases.iter().map(|phrase| {
-            let found = document.windows(phrase.len()).filter(|part| part.iter().eq(phrase.iter())).count();
-            count(found) / (count(found) + SATURATION * length)
+            let found = count(occurrences(document, phrase));
+            found / (found + SATURATION * length)
         });
         (scores.sum::<f64>() * SCALE) as u32
     }
@@ -151,6 +156,19 @@ impl Query {
     }
 }
 
+/// How often a document contains a phrase. Each word of the document has a space before it.
+fn occurrences(document: &str, phrase: &[String]) -> usize {
+    let text: String = phrase.iter().flat_map(|word| [" ", word]).collect();
+    let first = phrase.first().map_or(1, |word| word.len() + 1);
+    let (finder, mut rest, mut found) = (Finder::new(&text), document.as_bytes(), 0);
+    while let Some(place) = finder.find(rest) {
+        found += usize::from(rest.get(place + text.len()).is_none_or(|next| *next == b' '));
+        // Another occurrence may begin at the second word of this one.
+        rest = &rest[place + first..];
+    }
+    found
+}
+
 /// The words of unquoted text: each is a phrase of its own, except characters that follow each other directly.
 fn plain(text: &str) -> Vec<Vec<String>> {
     let mut phrases: Vec<Vec<String>> = Vec::new();
@@ -202,8 +220,11 @@ mod tests {
     }
 
     fn score(search: &str, text: &str) -> u32 {
-        let document: Vec<String> = words(&normal(text)).map(|word| word.text).collect();
-        query(search).score(&document.iter().map(String::as_str).collect::<Vec<_>>())
+        query(search).score(&document(text))
+    }
+
+    fn document(text: &str) -> String {
+        words(&normal(text)).flat_map(|word| [" ".to_owned(), word.text]).collect()
     }
 
     #[test]
@@ -279,9 +300,17 @@ mod tests {
             prop_assert!(plain.len() <= SNIPPET + 4);
             let marks: String = snippet.chars().filter(|letter| [MATCH_START, MATCH_END].contains(letter)).collect();
             prop_assert_eq!(marks.replace("\u{E000}\u{E001}", ""), "");
-            let document: Vec<String> = words(&normal(&text)).map(|word| word.text).collect();
-            let document: Vec<&str> = document.iter().map(String::as_str).collect();
-            prop_assert_eq!(query.score(&document) > 0, snippet.contains(MATCH_START));
+            prop_assert_eq!(query.score(&document(&text)) > 0, snippet.contains(MATCH_START));
+        }
+
+        #[test]
+        fn occurrences_may_overlap(
+            document in prop::collection::vec("a|b|ab|ba|é", 0..30),
+            phrase in prop::collection::vec("a|b|ab|é", 1..4),
+        ) {
+            let text: String = document.iter().flat_map(|word| [" ", word]).collect();
+            let wanted = document.windows(phrase.len()).filter(|part| *part == phrase).count();
+            prop_assert_eq!(occurrences(&text, &phrase), wanted);
         }
     }
 }
