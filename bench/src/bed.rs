@@ -56,7 +56,7 @@ impl Bed {
         write_models(folder.path(), provider_port)?;
         let mut bed = Self { folder, server: server.to_owned(), provider_port, _provider: provider, users: Vec::new() };
         let template = bed.template().await?;
-        fill::fill(&bed.path("duologue.db")).await?;
+        fill::fill(&bed.path("duologue.db"))?;
         std::fs::copy(bed.path("duologue.db"), bed.path("raw.db"))?;
         bed.users = fill::users(&template, SECRET)?;
         Ok(bed)

@@ -5,10 +5,9 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use rusqlite::Connection;
 use serde_json::Value;
 use sha2::Sha256;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{Connection as _, SqliteConnection};
 use std::path::Path;
 use type_safe_id::{DynamicType, TypeSafeId};
 use uuid::Uuid;
@@ -53,10 +52,11 @@ fn uuid(kind: u32, number: usize) -> Uuid {
 
 /// Fills the database, in which the server has created the user `template` with a session and a chat of one message and
 /// its reply.
-pub async fn fill(file: &Path) -> Result<()> {
-    let mut db =
-        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file).foreign_keys(false)).await?;
-    sqlx::raw_sql("PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; BEGIN IMMEDIATE").execute(&mut db).await?;
+pub fn fill(file: &Path) -> Result<()> {
+    let db = Connection::open(file)?;
+    db.execute_batch(
+        "PRAGMA foreign_keys = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -262144; BEGIN IMMEDIATE",
+    )?;
     let numbers = |name: &str, to: usize| {
         format!(
             "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {to}) SELECT i FROM n) {name}"
@@ -120,8 +120,8 @@ pub async fn fill(file: &Path) -> Result<()> {
         },
     ];
     for copy in copies {
-        let sql = format!("SELECT name FROM pragma_table_info('{}')", copy.table);
-        let columns: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut db).await?;
+        let mut names = db.prepare("SELECT name FROM pragma_table_info(?)")?;
+        let columns: Vec<String> = names.query_map([copy.table], |row| row.get(0))?.collect::<Result<_, _>>()?;
         let value = |column: &String| {
             let own = copy.own.iter().find(|(name, _)| name == column);
             own.map_or_else(|| format!("t.{column}"), |(_, expression)| expression.clone())
@@ -134,10 +134,10 @@ pub async fn fill(file: &Path) -> Result<()> {
             values.join(", "),
             copy.from
         );
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut db).await?;
+        db.execute_batch(&sql)?;
     }
-    sqlx::raw_sql("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut db).await?;
-    db.close().await?;
+    db.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)")?;
+    db.close().map_err(|(_, cause)| cause)?;
     Ok(())
 }
 

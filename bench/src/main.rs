@@ -1,4 +1,4 @@
-//! The load benchmark: duologue compared to a raw axum + sqlx server.
+//! The load benchmark: duologue compared to a raw axum + rusqlite server.
 //!
 //! `make bench` builds the server, runs the workloads (`make bench WORKLOADS="W1 W4"` for some of them) and prints a
 //! table. The server runs on one core, the load generator and the provider on another. `--server FILE` measures an
