@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::ready;
 use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
 use tokio_util::sync::PollSemaphore;
 
 use crate::http::rate_limit_key::RateLimitKey;
@@ -76,9 +77,9 @@ impl OperationPermit {
         let (mut turns, mut used) = (PollSemaphore::new(self.limiter.turns.clone()), Duration::ZERO);
         std::future::poll_fn(|context| {
             let _turn = if used < LIGHT { None } else { ready!(turns.poll_acquire(context)) };
-            let start = Instant::now();
+            let start = processor_time();
             let step = operation.as_mut().poll(context);
-            used += start.elapsed();
+            used += processor_time().saturating_sub(start);
             step
         })
         .await
@@ -94,6 +95,12 @@ impl Drop for OperationPermit {
             keys.remove(&self.key);
         }
     }
+}
+
+/// The processor time of this thread. Unlike the time of day, it stands still while other threads use the core.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    time.try_into().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -122,13 +129,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn heavy_operations_take_turns() {
+        async fn heavy_step() {
+            let start = processor_time();
+            while processor_time() - start < LIGHT {}
+            tokio::task::yield_now().await;
+        }
         let limiter = Arc::<ConcurrencyLimiter>::default();
         let permit = limiter.acquire(RateLimitKey::network("192.0.2.1".parse().unwrap()), 2).await;
         let count = limiter.turns.available_permits();
         let all = limiter.turns.clone().acquire_many_owned(u32::try_from(count).unwrap()).await.unwrap();
         assert!(limiter.turn(LONG - 1).await.is_none() && limiter.turn(LONG).now_or_never().is_none());
         permit.run(tokio::task::yield_now()).await;
-        let mut heavy = pin!(permit.run(tokio::time::advance(LIGHT)));
+        let mut heavy = pin!(permit.run(heavy_step()));
         assert!(tokio::time::timeout(LIGHT, &mut heavy).await.is_err());
         drop(all);
         heavy.await;
