@@ -10,7 +10,6 @@ use std::task::ready;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::PollSemaphore;
 
