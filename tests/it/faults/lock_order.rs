@@ -53,6 +53,7 @@ fn checkpoints_and_ends_lock_replies_by_id() {
     });
 }
 
+#[expect(clippy::disallowed_methods, reason = "clients of a test, which end with its runtime")]
 fn stop(user: &User, sent: &Sent) -> impl Future<Output = ()> + use<> {
     let (user, reply) = (user.clone(), sent.reply.clone());
     let stopped = tokio::spawn(async move {
