@@ -2,6 +2,5 @@
 //! receives the end of its reply, and the server recovers without a restart.
 
 mod full_disk;
-mod lock_order;
 mod outages;
 mod soak;
