@@ -117,8 +117,7 @@ impl Client {
     /// Sends a message and waits for the end of the reply; returns the ids of both.
     async fn talk(&mut self, chat: &str, parent: Option<&str>) -> Result<[String; 2]> {
         let content = "Seven sailors sold silver spoons by the shore. ".repeat(25);
-        let input =
-            json!({ "chatId": chat, "parentId": parent, "content": content, "modelId": model_id(PLANS[4]) });
+        let input = json!({ "chatId": chat, "parentId": parent, "content": content, "modelId": model_id(PLANS[4]) });
         let sent = self.mutate("sendMessage", "message { id } reply { id }", input).await?;
         self.ended(&sent["reply"]["id"]).await?;
         Ok([text(&sent["message"]["id"])?, text(&sent["reply"]["id"])?])
@@ -153,7 +152,8 @@ impl Client {
         let start = Instant::now();
         self.run(&page(""), of_chat.clone()).await?;
         let first = micros(start)?;
-        let document = "query($id: ID!, $branch: ID!) { chat(id: $id) { messages(branch: $branch) ".to_owned() + NODES + " } }";
+        let document =
+            "query($id: ID!, $branch: ID!) { chat(id: $id) { messages(branch: $branch) ".to_owned() + NODES + " } }";
         let start = Instant::now();
         self.run(&document, json!({ "id": chat, "branch": any })).await?;
         let branch = micros(start)?;

@@ -106,9 +106,11 @@ impl<E> Shared<E> {
         self.peek(key).map(|()| permit)
     }
 
-    /// Waits for a turn to read a request or to write a response of `length` bytes; none if it is short.
+    /// Waits for a turn to read a request or to write a response of `length` bytes, at most for the operation timeout.
+    /// None if it is short, or if there is no turn in time.
     pub(super) async fn turn(&self, length: usize) -> Option<Turn> {
-        self.concurrency.turn(length).await
+        let turn = self.concurrency.turn(length);
+        tokio::time::timeout(self.edge.limits.operation_timeout, turn).await.ok().flatten()
     }
 
     /// Checks the rate limit without counting.

@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Query;
-use sea_orm::{Condition, ExprTrait as _, NotSet, QueryOrder, QuerySelect, Statement};
+use sea_orm::{Condition, ExprTrait as _, QueryOrder, QuerySelect, Statement};
 
 use crate::entity::enums::{MessageRole, MessageStatus, Rating};
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
@@ -183,21 +183,15 @@ pub async fn mark_followed(db: &impl ConnectionTrait, id: MessageId) -> Result<(
 /// Returns false if the reply has ended already or was deleted.
 pub async fn finish(db: &impl ConnectionTrait, owner: Option<BootId>, reply: &Model) -> Result<bool, DbErr> {
     let mut row = without_key(ActiveModel::from(reply.clone()));
-    // These columns may have been changed meanwhile: by a message that follows the reply, its deletion, a summary, a
-    // stop request or a rating.
-    row.is_leaf = NotSet;
-    row.chat_id = NotSet;
-    row.is_stop_requested = NotSet;
-    row.checkpoint_id = NotSet;
-    row.rating = NotSet;
-    // These never change. SQLite would write their index entries again.
-    row.parent_id = NotSet;
-    row.depth = NotSet;
-    row.jump_id = NotSet;
-    row.jump_depth = NotSet;
-    row.role = NotSet;
-    row.idempotency_key = NotSet;
-    row.created_at = NotSet;
+    // They may have been changed meanwhile: by a message that follows the reply, its deletion, a summary, a stop
+    // request or a rating.
+    let changed = [Column::IsLeaf, Column::ChatId, Column::IsStopRequested, Column::CheckpointId, Column::Rating];
+    // They never change. SQLite would write their index entries again.
+    let place = [Column::ParentId, Column::Depth, Column::JumpId, Column::JumpDepth];
+    let origin = [Column::Role, Column::IdempotencyKey, Column::CreatedAt];
+    for column in changed.into_iter().chain(place).chain(origin) {
+        row.not_set(column);
+    }
     let ended = Entity::update_many()
         .set(row)
         .filter(Column::Id.eq(reply.id))

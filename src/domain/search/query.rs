@@ -65,14 +65,14 @@ impl Query {
 
     /// How well a message matches: better if it contains the phrases more often and is shorter. All messages that are
     /// compared contain all phrases, so their frequency in other messages does not matter.
+    ///
+    /// `document` are the words of the message, each with a space before it.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,
         clippy::cast_sign_loss,
         reason = "a score is at most 32 times the scale, and a message has few words"
     )]
-    ///
-    /// `document` are the words of the message, each with a space before it.
     pub fn score(&self, document: &str) -> u32 {
         let count = |count: usize| count as f64;
         let words = document.bytes().filter(|byte| *byte == b' ').count();
