@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::ready;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,8 +15,10 @@ use tokio_util::sync::PollSemaphore;
 
 use crate::http::rate_limit_key::RateLimitKey;
 
-/// The processor time after which an operation is heavy.
-const LIGHT: Duration = Duration::from_millis(5);
+/// The time of the first steps of an operation, whose processor time is not measured: reading it is a system call.
+const UNMEASURED: Duration = Duration::from_millis(2);
+/// The processor time of the steps after those, from which an operation is heavy.
+const LIGHT: Duration = Duration::from_millis(3);
 /// The length of a request or a response from which reading or writing it is heavy work, in bytes.
 const LONG: usize = 64 * 1024;
 
@@ -73,8 +75,15 @@ impl OperationPermit {
     /// turn while it waits for anything else.
     pub(super) async fn run<T>(&self, operation: impl Future<Output = T>) -> T {
         let mut operation = pin!(operation);
-        let (mut turns, mut used) = (PollSemaphore::new(self.limiter.turns.clone()), Duration::ZERO);
+        let mut turns = PollSemaphore::new(self.limiter.turns.clone());
+        let (mut elapsed, mut used) = (Duration::ZERO, Duration::ZERO);
         std::future::poll_fn(|context| {
+            if elapsed < UNMEASURED {
+                let start = Instant::now();
+                let step = operation.as_mut().poll(context);
+                elapsed += start.elapsed();
+                return step;
+            }
             let _turn = if used < LIGHT { None } else { ready!(turns.poll_acquire(context)) };
             let start = processor_time();
             let step = operation.as_mut().poll(context);
@@ -129,9 +138,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn heavy_operations_take_turns() {
         async fn heavy_step() {
-            let start = processor_time();
-            while processor_time() - start < LIGHT {}
-            tokio::task::yield_now().await;
+            for length in [UNMEASURED, LIGHT] {
+                let (start, clock) = (processor_time(), Instant::now());
+                while processor_time() - start < length || clock.elapsed() < length {}
+                tokio::task::yield_now().await;
+            }
         }
         let limiter = Arc::<ConcurrencyLimiter>::default();
         let permit = limiter.acquire(RateLimitKey::network("192.0.2.1".parse().unwrap()), 2).await;
