@@ -19,7 +19,7 @@ use crate::graphql::RequestId;
 use crate::graphql::document::Operation;
 use crate::graphql::error::{ErrorCode, is_request_error, request_error};
 use crate::graphql::execution::{Caller, Execute, SubscriptionEvent};
-use crate::http::concurrency::OperationPermit;
+use crate::http::concurrency::{OperationPermit, Turn};
 use crate::http::connections::Held;
 use crate::http::cost::Cost;
 use crate::http::edge::Shared;
@@ -40,7 +40,8 @@ const BATCH_BYTES: usize = 64 * 1024;
 
 /// An event of an operation.
 pub(super) enum Event {
-    Next(Response),
+    /// A response, with the turn to write it if it is long.
+    Next(Response, Option<Turn>),
     /// A response without errors: the JSON of its `data`.
     Data(String),
     /// The last event: the operation was refused or panicked.
@@ -147,7 +148,7 @@ impl Operations {
             }
             let id = running.id.as_str();
             match event {
-                Some(Event::Next(response)) => {
+                Some(Event::Next(response, _turn)) => {
                     batch.push(self.protocol.encode(ServerMessage::Next { id, response: &response }));
                     self.take_turn_again(running, has_room);
                 }
@@ -197,7 +198,7 @@ impl Stream for RunningOperation {
         let event = ready!(self.events.poll_next_unpin(context));
         self.spoken += u64::from(event.is_some());
         match &event {
-            Some(Event::Next(response)) => request_log::record_error(&response.errors),
+            Some(Event::Next(response, _)) => request_log::record_error(&response.errors),
             Some(Event::Error(errors)) => request_log::record_error(errors),
             Some(Event::Data(_) | Event::Close(_)) | None => {}
         }
@@ -277,11 +278,15 @@ pub(super) fn events<E: Execute>(
             events.boxed()
         } else {
             let response = run(&shared, operation, caller, request_id, permit).await;
-            shared.charge_usage(&mut verdict, budget.used());
+            let used = budget.used();
+            shared.charge_usage(&mut verdict, used);
             counted.seen(&response.errors);
             shared.edge.delay_if_throttled(&response).await;
-            let refused = is_request_error(&response);
-            only(if refused { Event::Error(response.errors) } else { Event::Next(response) })
+            if is_request_error(&response) {
+                return only(Event::Error(response.errors));
+            }
+            let turn = shared.turn(usize::try_from(used.bytes).unwrap_or(usize::MAX)).await;
+            only(Event::Next(response, turn))
         }
     }));
     std::panic::AssertUnwindSafe(events.flatten())
@@ -325,5 +330,5 @@ fn event(response: Response, is_first: bool) -> Event {
         && response.data == async_graphql::Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|error| error.path.len() <= 1);
-    if at_root || is_request_error(&response) { Event::Error(response.errors) } else { Event::Next(response) }
+    if at_root || is_request_error(&response) { Event::Error(response.errors) } else { Event::Next(response, None) }
 }
