@@ -85,6 +85,7 @@ impl<S> Lines<S> {
         };
         self.after_return = self.chunk[end] == b'\r';
         let rest = self.chunk.split_off(end + 1);
+        self.line.reserve_exact(end + 1);
         self.line.extend_from_slice(&self.chunk[..end]);
         self.chunk = rest;
         Some(self.finish_line())
@@ -97,12 +98,14 @@ impl<S> Lines<S> {
             Some(b':') => {}
             Some(_) => self.event_bytes += self.line.len() + 1,
         }
-        let text = String::from_utf8_lossy(&self.line);
-        // The parser slices off a leading byte order mark incorrectly.
-        let text = if self.is_first_line { text.trim_start_matches('\u{feff}') } else { &text };
-        let line = format!("{text}\n");
-        self.is_first_line = false;
-        self.line.clear();
+        let mut bytes = std::mem::take(&mut self.line);
+        bytes.push(b'\n');
+        let line = String::from_utf8(bytes);
+        let line = line.unwrap_or_else(|invalid| String::from_utf8_lossy(invalid.as_bytes()).into_owned());
+        if std::mem::take(&mut self.is_first_line) {
+            // The parser slices off a leading byte order mark incorrectly.
+            return line.trim_start_matches('\u{feff}').to_owned();
+        }
         line
     }
 
