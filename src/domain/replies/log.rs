@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::parts::{self, Piece, is_text};
 use crate::entity::message;
 
-/// The most bytes of text in one event.
+/// The maximum number of bytes of text in one event.
 pub const MAX_EVENT_BYTES: usize = 64 * 1024;
 
 /// The content of a reply so far, and its final message once that is saved.
@@ -83,7 +83,8 @@ impl ReplyLog {
         log
     }
 
-    /// Appends a piece. Text is joined with preceding text of the same kind. Returns the end position of the log.
+    /// Appends a piece, of which [`Self::announce`] notifies the readers. Text is joined with preceding text of the
+    /// same kind. Returns the end position of the log.
     pub fn append(&self, piece: Piece) -> i32 {
         let mut state = self.lock();
         let start = state.end;
@@ -92,10 +93,12 @@ impl ReplyLog {
             Some((_, last)) if last.kind == piece.kind && is_text(piece.kind) => last.body.push_str(&piece.body),
             _ => state.pieces.push((start, piece)),
         }
-        let end = state.end;
-        drop(state);
+        state.end
+    }
+
+    /// Notifies the readers of what was appended.
+    pub fn announce(&self) {
         self.growth.send_replace(());
-        end
     }
 
     /// Ends the log with its final message, whose content replaces the content of the log. It can be shorter, if
@@ -110,13 +113,13 @@ impl ReplyLog {
         }
         (state.pieces, state.end, state.outcome) = (pieces, end, Some(Outcome::Finished(message)));
         drop(state);
-        self.growth.send_replace(());
+        self.announce();
     }
 
     /// Ends the log without a final message.
     pub fn end(&self, outcome: Outcome) {
         self.lock().outcome = Some(outcome);
-        self.growth.send_replace(());
+        self.announce();
     }
 
     /// A receiver that is notified when the log grows. Call [`Self::next`] after subscribing.

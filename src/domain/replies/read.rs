@@ -252,6 +252,7 @@ impl Engine {
         for piece in self.saved_pieces(id, log.position()).await? {
             log.append(piece);
         }
+        log.announce();
         match storage::messages::find_any(self.database.reader(), id).await? {
             Some(row) if row.status == MessageStatus::Streaming => return Ok(false),
             Some(row) => log.finish(Arc::new(row)),
@@ -287,9 +288,6 @@ impl Reader {
                 Next::Nothing => {
                     // The sender cannot be dropped: it belongs to the log in `source`.
                     drop(self.growth.changed().await);
-                    // Yield first, so that content that the provider sent at once is joined in the log and goes out as
-                    // one event.
-                    tokio::task::yield_now().await;
                 }
             }
         }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use super::Engine;
 use super::afterwards::Afterwards;
 use super::end::{Ending, Record};
+use super::log::ReplyLog;
 use super::parts::{Call, CallResult, Piece, StoredCall};
 use super::running::{Registration, RunningReply};
 use crate::domain::context::{Fit, Prompt};
@@ -31,6 +32,9 @@ const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
 /// The delay before the prompt is read again after the database was unavailable, and for how long it is tried.
 const PROMPT_RETRY: Duration = Duration::from_secs(1);
 const PROMPT_LIMIT: Duration = Duration::from_secs(10 * 60);
+
+/// The longest time for which appended content is not announced to readers because more is ready.
+const MAX_UNANNOUNCED: Duration = Duration::from_millis(10);
 
 /// The task of writing one reply.
 pub(super) struct Job {
@@ -112,6 +116,7 @@ impl Engine {
                 }
             },
         };
+        running.log.announce();
         let Job { registration, reply, question, chat, character, .. } = job;
         let character_id = character.as_ref().map(|character| character.id);
         self.end(registration, Record { reply, question, character_id, ending, progress: &progress, span: &span });
@@ -136,7 +141,9 @@ impl Engine {
             self.metrics.clone(),
             self.traces.clone()
         ));
-        while let Some(event) = events.next().await {
+        // When the content was appended that is not announced yet.
+        let mut unannounced = None;
+        while let Some(event) = next(&mut events, &running.log, &mut unannounced).await {
             let event = match event {
                 Ok(DriverEvent::Attempt(model)) => {
                     let fit = prompt.fit(&model);
@@ -175,6 +182,7 @@ impl Engine {
                 return Ok(Ending::Cut);
             }
             running.log.append(piece);
+            unannounced.get_or_insert_with(Instant::now);
         }
         Ok(Ending::Failed(ReplyErrorCode::ProviderTruncated))
     }
@@ -211,6 +219,27 @@ impl Engine {
         let result = CallResult { id, outcome, duration_ms };
         Some(Piece { kind: PieceKind::Result, body: serde_json::to_string(&result).unwrap_or_default() })
     }
+}
+
+/// The next event. What was appended is announced when no further event is ready, so that content that the provider
+/// sent at once goes out as one event.
+async fn next<T>(
+    events: &mut (impl Stream<Item = T> + Unpin),
+    log: &ReplyLog,
+    unannounced: &mut Option<Instant>,
+) -> Option<T> {
+    if let Some(since) = unannounced {
+        if since.elapsed() < MAX_UNANNOUNCED {
+            // The HTTP client's task provides one chunk at a time. It runs now.
+            tokio::task::yield_now().await;
+            if let Some(event) = events.next().now_or_never() {
+                return event;
+            }
+        }
+        log.announce();
+        *unannounced = None;
+    }
+    events.next().await
 }
 
 impl RunningReply {
