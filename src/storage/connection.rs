@@ -10,15 +10,17 @@
 use std::io;
 use std::time::Duration;
 
+use deadpool::managed::Object;
 use sea_orm::sea_query::Values;
-use sea_orm::sqlx::pool::PoolConnection;
-use sea_orm::sqlx::{self, AssertSqlSafe, Executor as _, Postgres, SqlSafeStr as _, Sqlite};
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection as _, Executor as _, Postgres, SqlSafeStr as _, Sqlite};
 use sea_orm::{DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use sea_query_sqlx::SqlxValues;
 use sqlx_core::transaction::TransactionManager;
 
-/// How long the return of a connection to its pool may take. The connection is closed then.
-const RETURN_LIMIT: Duration = Duration::from_secs(5);
+use super::pool::Manager;
+
+/// How long the rollback of a transaction may take. The connection is closed then.
+const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
 
 type SqliteTransactionManager = <Sqlite as sqlx::Database>::TransactionManager;
 type PgTransactionManager = <Postgres as sqlx::Database>::TransactionManager;
@@ -45,8 +47,8 @@ pub(super) enum Access {
 }
 
 pub(super) enum Raw {
-    Sqlite(PoolConnection<Sqlite>),
-    Postgres(PoolConnection<Postgres>),
+    Sqlite(Object<Manager<Sqlite>>),
+    Postgres(Object<Manager<Postgres>>),
 }
 
 impl Connection {
@@ -79,8 +81,8 @@ impl Connection {
         }
         let limit = self.limit;
         let commit = async |raw: &mut Raw| match raw {
-            Raw::Sqlite(raw) => SqliteTransactionManager::commit(raw).await,
-            Raw::Postgres(raw) => PgTransactionManager::commit(raw).await,
+            Raw::Sqlite(raw) => SqliteTransactionManager::commit(&mut **raw).await,
+            Raw::Postgres(raw) => PgTransactionManager::commit(&mut **raw).await,
         };
         let answer = tokio::time::timeout(limit, commit(self.start()?)).await;
         let answer = self.finish(answer);
@@ -175,34 +177,35 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        let Some(mut raw) = self.raw.take() else { return };
-        if self.is_in_doubt {
-            // Closed without a termination message, which could block on an unresponsive connection.
-            match raw {
-                Raw::Sqlite(raw) => drop(raw.detach()),
-                Raw::Postgres(raw) => drop(raw.detach()),
-            }
-            return;
-        }
-        if self.is_in_transaction {
-            // The pool waits for this rollback and checks its result before it lends the connection again.
-            match &mut raw {
-                Raw::Sqlite(raw) => SqliteTransactionManager::start_rollback(raw),
-                Raw::Postgres(raw) => PgTransactionManager::start_rollback(raw),
-            }
-        }
+        let Some(raw) = self.raw.take() else { return };
         match raw {
-            Raw::Sqlite(mut raw) => give_back(raw.return_to_pool()),
-            Raw::Postgres(mut raw) => give_back(raw.return_to_pool()),
+            Raw::Sqlite(raw) => self.give_back(raw),
+            Raw::Postgres(raw) => self.give_back(raw),
         }
     }
 }
 
-/// Returns a connection to its pool, which first waits for an answer on it. Without the limit, a silent connection
-/// would keep its place in the pool for ever.
-fn give_back(returned: impl Future<Output = ()> + Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(tokio::time::timeout(RETURN_LIMIT, returned));
+impl Connection {
+    fn give_back<DB: sqlx::Database>(&self, mut raw: Object<Manager<DB>>) {
+        if self.is_in_doubt {
+            // Closed without a termination message, which could block on an unresponsive connection.
+            drop(Object::take(raw));
+        } else if self.is_in_transaction {
+            DB::TransactionManager::start_rollback(&mut raw);
+            match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => drop(runtime.spawn(roll_back(raw))),
+                Err(_) => drop(Object::take(raw)),
+            }
+        }
+    }
+}
+
+/// Waits for the rollback that was started, and returns the connection to its pool if it succeeded.
+async fn roll_back<DB: sqlx::Database>(mut raw: Object<Manager<DB>>) {
+    // The answer follows that of the rollback. For PostgreSQL, this sends it.
+    let answer = tokio::time::timeout(ROLLBACK_LIMIT, raw.ping()).await;
+    if !matches!(answer, Ok(Ok(()))) || raw.is_in_transaction() {
+        drop(Object::take(raw));
     }
 }
 

@@ -1,13 +1,17 @@
 //! Connection pools. A pool is a `ConnectionTrait` that runs each statement on its own connection; a [`Transaction`]
 //! keeps one connection until it ends.
+//!
+//! sqlx's own pool pings a connection each time it is returned: one more switch to the thread of a SQLite connection,
+//! or one more round trip to PostgreSQL, for every statement. [`Connection`] returns a connection only while its state
+//! is known, so these pools test it only after a rollback and after a long idle time.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sea_orm::sqlx::pool::PoolOptions;
+use deadpool::managed::{self, Metrics, PoolConfig, PoolError, QueueMode, RecycleError, RecycleResult};
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
-use sea_orm::sqlx::{self, ConnectOptions as _, Connection as _, PgPool, SqlitePool};
+use sea_orm::sqlx::{self, ConnectOptions, Connection as _, Database, Postgres, Sqlite};
 use sea_orm::{ConnAcquireErr, ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement};
 use tokio::sync::Mutex;
 
@@ -17,11 +21,15 @@ use super::connection::{Access, Connection, Raw};
 const TEST_AFTER: Duration = Duration::from_secs(10);
 /// The timeout of that test. A connection that fails it is replaced.
 const TEST_LIMIT: Duration = Duration::from_secs(1);
+/// The age at which a connection is replaced.
+const MAX_AGE: Duration = Duration::from_secs(30 * 60);
+/// The interval at which a pool that is being closed looks for returned connections.
+const CLOSE_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The limits of a pool.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PoolLimits {
-    /// The most connections.
+    /// The maximum number of connections.
     pub(super) connections: u32,
     /// How long a caller waits for a connection.
     pub(super) acquire: Duration,
@@ -44,27 +52,61 @@ pub struct PoolConnections {
 #[derive(Debug, Clone)]
 pub struct Pool {
     kind: Kind,
-    statement_limit: Duration,
+    limits: PoolLimits,
 }
 
 #[derive(Debug, Clone)]
 enum Kind {
-    Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Sqlite(managed::Pool<Manager<Sqlite>>),
+    Postgres(managed::Pool<Manager<Postgres>>),
+}
+
+type Options<DB> = <<DB as Database>::Connection as sqlx::Connection>::Options;
+
+/// Opens and tests the connections of a pool.
+#[derive(Debug)]
+pub(super) struct Manager<DB: Database> {
+    options: Options<DB>,
+}
+
+impl<DB: Database> managed::Manager for Manager<DB> {
+    type Type = DB::Connection;
+    type Error = sqlx::Error;
+
+    async fn create(&self) -> Result<DB::Connection, sqlx::Error> {
+        self.options.connect().await
+    }
+
+    async fn recycle(&self, raw: &mut DB::Connection, metrics: &Metrics) -> RecycleResult<sqlx::Error> {
+        if metrics.age() >= MAX_AGE {
+            return Err(RecycleError::message("the connection is too old"));
+        }
+        if raw.is_in_transaction() {
+            return Err(RecycleError::message("the rollback did not end"));
+        }
+        if metrics.last_used() >= TEST_AFTER {
+            tokio::time::timeout(TEST_LIMIT, raw.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+        }
+        Ok(())
+    }
 }
 
 impl Pool {
     /// Opens a pool and verifies it by opening one connection.
     pub(super) async fn sqlite(file: SqliteConnectOptions, limits: PoolLimits) -> Result<Self, DbErr> {
-        let pool = pool_options(limits).connect_with(file.disable_statement_logging()).await.map_err(acquire_error)?;
-        Ok(Self { kind: Kind::Sqlite(pool), statement_limit: limits.statement })
+        let kind = Kind::Sqlite(pool(file.disable_statement_logging(), limits)?);
+        Self { kind, limits }.verified().await
     }
 
     /// Opens a pool and verifies it by opening one connection.
     pub(super) async fn postgres(server: PgConnectOptions, limits: PoolLimits) -> Result<Self, DbErr> {
-        let pool =
-            pool_options(limits).connect_with(server.disable_statement_logging()).await.map_err(acquire_error)?;
-        Ok(Self { kind: Kind::Postgres(pool), statement_limit: limits.statement })
+        let kind = Kind::Postgres(pool(server.disable_statement_logging(), limits)?);
+        Self { kind, limits }.verified().await
+    }
+
+    async fn verified(self) -> Result<Self, DbErr> {
+        self.acquire().await?;
+        Ok(self)
     }
 
     /// Begins a transaction.
@@ -88,52 +130,58 @@ impl Pool {
     /// Closes all connections once they are returned.
     pub(super) async fn close(&self) {
         match &self.kind {
-            Kind::Sqlite(pool) => pool.close().await,
-            Kind::Postgres(pool) => pool.close().await,
+            Kind::Sqlite(pool) => close(pool).await,
+            Kind::Postgres(pool) => close(pool).await,
         }
     }
 
     /// The number of connections: open, idle, and at most.
     pub(super) fn connections(&self) -> PoolConnections {
-        let of = |size: u32, idle: usize, most: u32| PoolConnections { open: size, idle: idle as u32, most };
-        match &self.kind {
-            Kind::Sqlite(pool) => of(pool.size(), pool.num_idle(), pool.options().get_max_connections()),
-            Kind::Postgres(pool) => of(pool.size(), pool.num_idle(), pool.options().get_max_connections()),
-        }
+        let status = match &self.kind {
+            Kind::Sqlite(pool) => pool.status(),
+            Kind::Postgres(pool) => pool.status(),
+        };
+        PoolConnections { open: status.size as u32, idle: status.available as u32, most: self.limits.connections }
     }
 
     async fn acquire(&self) -> Result<Connection, DbErr> {
-        let raw = match &self.kind {
-            Kind::Sqlite(pool) => pool.acquire().await.map(Raw::Sqlite),
-            Kind::Postgres(pool) => pool.acquire().await.map(Raw::Postgres),
+        let acquired = async {
+            match &self.kind {
+                Kind::Sqlite(pool) => pool.get().await.map(Raw::Sqlite),
+                Kind::Postgres(pool) => pool.get().await.map(Raw::Postgres),
+            }
         };
-        Ok(Connection::new(raw.map_err(acquire_error)?, self.statement_limit))
+        let raw = tokio::time::timeout(self.limits.acquire, acquired).await;
+        let raw = raw.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?.map_err(acquire_error)?;
+        Ok(Connection::new(raw, self.limits.statement))
     }
 }
 
-fn pool_options<DB: sqlx::Database>(limits: PoolLimits) -> PoolOptions<DB> {
-    PoolOptions::new()
-        .max_connections(limits.connections)
-        .acquire_timeout(limits.acquire)
-        .test_before_acquire(false)
-        .before_acquire(|raw: &mut DB::Connection, usage| {
-            Box::pin(async move {
-                if raw.is_in_transaction() {
-                    return Err(sqlx::Error::Protocol("a rollback failed; the connection is replaced".to_owned()));
-                }
-                if usage.idle_for >= TEST_AFTER {
-                    tokio::time::timeout(TEST_LIMIT, raw.ping()).await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-                }
-                Ok(true)
-            })
-        })
+/// A pool that prefers the connections that were used last, whose caches are warm.
+fn pool<DB: Database>(options: Options<DB>, limits: PoolLimits) -> Result<managed::Pool<Manager<DB>>, DbErr> {
+    let config = PoolConfig { queue_mode: QueueMode::Lifo, ..PoolConfig::new(limits.connections as usize) };
+    let pool = managed::Pool::builder(Manager { options }).config(config).build();
+    pool.map_err(|cause| DbErr::Conn(RuntimeErr::Internal(cause.to_string())))
 }
 
-fn acquire_error(cause: sqlx::Error) -> DbErr {
+async fn close<DB: Database>(pool: &managed::Pool<Manager<DB>>) {
+    loop {
+        for raw in pool.retain(|_, _| false).removed {
+            // A connection that cannot be closed is dropped.
+            let _ = raw.close().await;
+        }
+        if pool.status().size == 0 {
+            return pool.close();
+        }
+        tokio::time::sleep(CLOSE_INTERVAL).await;
+    }
+}
+
+fn acquire_error(cause: PoolError<sqlx::Error>) -> DbErr {
     match cause {
-        sqlx::Error::PoolTimedOut => DbErr::ConnectionAcquire(ConnAcquireErr::Timeout),
-        sqlx::Error::PoolClosed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
-        cause => DbErr::Conn(RuntimeErr::SqlxError(cause.into())),
+        PoolError::Closed => DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed),
+        PoolError::Backend(cause) => DbErr::Conn(RuntimeErr::SqlxError(cause.into())),
+        cause => DbErr::Conn(RuntimeErr::Internal(cause.to_string())),
     }
 }
 

@@ -117,6 +117,34 @@ on_both_databases!(a_transaction_with_a_failed_statement_commits_nothing, |datab
     database.close().await;
 });
 
+on_both_databases!(a_dropped_transaction_releases_its_locks, |database| async move {
+    let database = with_texts(&database).await;
+    write(&database, "INSERT INTO texts VALUES ('first')").await.unwrap();
+    // On PostgreSQL, the second transaction has a connection of its own. SQLite has one writer.
+    let second = if database.is_sqlite() { None } else { Some(database.begin().await.unwrap()) };
+    let first = database.begin().await.unwrap();
+    first.execute_unprepared("UPDATE texts SET body = 'dropped'").await.unwrap();
+    drop(first);
+    let second = match second {
+        Some(second) => second,
+        None => database.begin().await.unwrap(),
+    };
+    second.execute_unprepared("UPDATE texts SET body = 'second'").await.unwrap();
+    second.commit().await.unwrap();
+    database.close().await;
+});
+
+on_both_databases!(closing_waits_for_transactions, |database| async move {
+    let database = with_texts(&database).await;
+    let transaction = database.begin().await.unwrap();
+    let mut closed = Box::pin(database.clone().close());
+    assert!(tokio::time::timeout(Duration::from_millis(100), &mut closed).await.is_err());
+    transaction.execute_unprepared("INSERT INTO texts VALUES ('late')").await.unwrap();
+    transaction.commit().await.unwrap();
+    closed.await;
+    assert!(is_outage(&database.begin().await.err().unwrap()));
+});
+
 async fn sqlite() -> (tempfile::TempDir, Database) {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("duologue.db").display());
