@@ -11,7 +11,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectOptions, ConnectionTrait as _, DbBackend, DbErr, EntityTrait, ExprTrait,
-    Iterable as _, PrimaryKeyToColumn as _, RuntimeErr, Value,
+    Iterable as _, PrimaryKeyToColumn as _, RuntimeErr, Statement, Value,
 };
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -83,12 +83,17 @@ const MMAP_BYTES: &str = "134217728";
 /// The number of rows that SQLite's thread reads ahead. When this buffer is full, the thread and the reader wake each
 /// other for every row.
 const ROW_BUFFER: usize = 1_000;
-/// The most rows of one INSERT. SQLite accepts at most 32,766 values.
+/// The maximum number of rows of one INSERT. SQLite accepts at most 32,766 values.
 const INSERT_ROWS: usize = 500;
 /// The interval between checkpoints of SQLite's write-ahead log (WAL).
 const WAL_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
-/// The size of the WAL, in pages of 4 KiB, from which the next commit checkpoints and restarts it. Under load, the
-/// periodic checkpoint may never find a time without readers and writers.
+/// The number of checkpoints in one interval, at most, and the number of pages that may be left for the next interval.
+const WAL_ROUNDS: usize = 3;
+const WAL_REST: i32 = 64;
+/// The size of the WAL, in pages of 4 KiB, from which writers wait for its last checkpoint, so that it is written from
+/// its start again. While transactions are written, a checkpoint beside them never reaches the end.
+const WAL_RESTART: i32 = 4_096;
+/// The size of the WAL, in pages, from which each commit checkpoints it: readers may prevent its restart.
 const MAX_WAL_PAGES: &str = "16384";
 /// How long SQLite waits for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -134,6 +139,11 @@ impl Database {
         &self.reader
     }
 
+    /// The connections for single write statements.
+    pub fn writer(&self) -> &Pool {
+        &self.writer
+    }
+
     /// Begins a write transaction, which is rolled back if it is dropped without a commit. On SQLite it holds the only
     /// writer from the beginning (`BEGIN IMMEDIATE`), so it must await nothing except the database.
     ///
@@ -176,11 +186,25 @@ impl Database {
         let mut ticks = tokio::time::interval(WAL_CHECKPOINT_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            // PASSIVE does not wait. Pages that readers still need are left for the next checkpoint.
-            if let Err(cause) = checkpointer.execute_unprepared("PRAGMA wal_checkpoint(PASSIVE)").await {
+            if let Err(cause) = self.checkpoint_wal(checkpointer).await {
                 tracing::warn!(exception.message = &cause as &dyn std::error::Error, "WAL checkpoint failed");
             }
         }
+    }
+
+    /// Checkpoints the WAL beside the writer, again while what was written meanwhile is long. If the WAL is large, the
+    /// rest is checkpointed in place of a transaction, so that the next one can write to the start of the file again.
+    async fn checkpoint_wal(&self, checkpointer: &Pool) -> Result<(), DbErr> {
+        let mut wal = Wal::checkpoint(checkpointer).await?;
+        for _ in 1..WAL_ROUNDS {
+            if wal.rest() > WAL_REST {
+                wal = Wal::checkpoint(checkpointer).await?;
+            }
+        }
+        if wal.pages >= WAL_RESTART {
+            Wal::checkpoint(&self.writer).await?;
+        }
+        Ok(())
     }
 
     /// Checks that the database answers.
@@ -218,6 +242,30 @@ impl Database {
         if closed.await.is_err() {
             tracing::warn!("the database did not close in time");
         }
+    }
+}
+
+/// The state of SQLite's WAL after a checkpoint.
+#[derive(Debug, Clone, Copy)]
+struct Wal {
+    /// The number of pages in it.
+    pages: i32,
+    /// The number of those that are in the database file.
+    checkpointed: i32,
+}
+
+impl Wal {
+    /// Writes the pages to the database file that no reader needs in the WAL, without waiting for readers and writers
+    /// (<https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>).
+    async fn checkpoint(pool: &Pool) -> Result<Self, DbErr> {
+        let statement = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(PASSIVE)");
+        let row = pool.query_one_raw(statement).await?;
+        let row = row.ok_or_else(|| DbErr::RecordNotFound("the result of a checkpoint".to_owned()))?;
+        Ok(Self { pages: row.try_get_by_index(1)?, checkpointed: row.try_get_by_index(2)? })
+    }
+
+    fn rest(self) -> i32 {
+        self.pages - self.checkpointed
     }
 }
 
