@@ -147,19 +147,37 @@ impl Chats {
         checks.finish()?;
         let now = self.clock.now();
         let chat_id = ChatId(self.ids.next(now));
-
-        let transaction = self.database.begin().await?;
-        if let Some(key) = create_key(viewer, &input) {
-            let answer = Answer { chat_id, message_id: None, reply_id: None };
-            if let Some(first) = idempotency::take(&transaction, key, answer, now).await? {
-                let chat = storage::chats::find(&transaction, viewer.user_id, first.chat_id).await?;
-                return chat.ok_or(Error::NotFound);
+        let key = create_key(viewer, &input);
+        let chat = if key.is_none() && input.character_id.is_none() {
+            // A single statement, which needs no transaction.
+            self.insert(self.database.writer(), viewer, &input, chat_id, now).await?
+        } else {
+            let transaction = self.database.begin().await?;
+            if let Some(key) = key {
+                let answer = Answer { chat_id, message_id: None, reply_id: None };
+                if let Some(first) = idempotency::take(&transaction, key, answer, now).await? {
+                    let chat = storage::chats::find(&transaction, viewer.user_id, first.chat_id).await?;
+                    return chat.ok_or(Error::NotFound);
+                }
             }
-        }
-        let plan = NewChatPlan::make(&transaction, viewer, &input, "", chat_id, &self.models, &self.ids, now).await?;
-        plan.write(&transaction).await?;
-        transaction.commit().await?;
+            let chat = self.insert(&transaction, viewer, &input, chat_id, now).await?;
+            transaction.commit().await?;
+            chat
+        };
         self.bus.publish(viewer.user_id, &[Event::ChatAdded(chat_id)]);
+        Ok(chat)
+    }
+
+    async fn insert(
+        &self,
+        db: &impl ConnectionTrait,
+        viewer: &Viewer,
+        input: &NewChat,
+        id: ChatId,
+        now: DateTime<Utc>,
+    ) -> Result<chat::Model> {
+        let plan = NewChatPlan::make(db, viewer, input, "", id, &self.models, &self.ids, now).await?;
+        plan.write(db).await?;
         Ok(plan.chat)
     }
 
@@ -257,8 +275,8 @@ impl Chats {
     }
 
     /// Removes deleted chats and their messages in batches, and pauses after each for as long as it took, so that other
-    /// writers of SQLite do not wait for long. After a restart it continues where it stopped. A chat with a reply that is still streaming is left to the next call,
-    /// so that the end of the reply is saved.
+    /// writers of SQLite do not wait for long. After a restart it continues where it stopped. A chat with a reply that
+    /// is still streaming is left to the next call, so that the end of the reply is saved.
     ///
     /// # Errors
     /// When the database fails.
