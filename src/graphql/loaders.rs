@@ -285,10 +285,18 @@ impl Loader<Within<MessageId>> for Source {
     async fn load(&self, keys: &[Within<MessageId>]) -> Result<HashMap<Within<MessageId>, Self::Value>, Error> {
         let mut found = HashMap::new();
         for (access, ids) in by_access(keys) {
+            // Usually each message fits into its share of the budget. Then the database needs no running total.
             self.statement()?;
-            let messages = self.state.chats.messages(access, &ids, self.budget.bytes_left()).await?;
-            let messages = self.messages(messages)?;
-            found.extend(messages.into_iter().map(|message| (Within(access, message.id), message)));
+            let share = self.budget.bytes_left() / ids.len().max(1) as u64;
+            let short = self.messages(self.state.chats.messages_up_to(access, &ids, share).await?)?;
+            found.extend(short.into_iter().map(|message| (Within(access, message.id), message)));
+            let rest: Vec<_> = ids.into_iter().filter(|id| !found.contains_key(&Within(access, *id))).collect();
+            if !rest.is_empty() {
+                self.statement()?;
+                let messages = self.state.chats.messages(access, &rest, self.budget.bytes_left()).await?;
+                let messages = self.messages(messages)?;
+                found.extend(messages.into_iter().map(|message| (Within(access, message.id), message)));
+            }
         }
         Ok(found)
     }

@@ -11,7 +11,7 @@ use crate::entity::summary;
 use crate::storage::chats::Readable;
 use crate::storage::messages::{SIZE, in_chats, placeholders};
 
-/// The most rows of one UPDATE.
+/// The maximum number of rows of one UPDATE.
 const UPDATED_ROWS: usize = 500;
 
 /// The end of a branch, without its content.
@@ -71,7 +71,7 @@ pub async fn newest(
             FROM (SELECT walk.id, walk.depth, {SIZE} AS size FROM walk JOIN messages m ON m.id = walk.id) AS sized \
          ) AS summed JOIN messages m ON m.id = summed.id WHERE summed.total - summed.size <= $3 ORDER BY m.depth"
     );
-    Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
+    Model::find_by_statement(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
 /// A message of a branch, without its content.

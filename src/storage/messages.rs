@@ -2,7 +2,7 @@
 
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::Query;
-use sea_orm::{Condition, ExprTrait as _, QueryOrder, QuerySelect, Statement};
+use sea_orm::{Condition, ExprTrait as _, FromQueryResult as _, QueryOrder, QuerySelect, Statement};
 
 use crate::entity::enums::{MessageRole, MessageStatus, Rating};
 use crate::entity::ids::{BootId, ChatId, MessageId, ToolCallId, UserId};
@@ -64,7 +64,7 @@ async fn within(
          JOIN messages m ON m.id = summed.id WHERE summed.total - summed.size <= ${} ORDER BY m.id",
         values.len(),
     );
-    Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
+    Model::find_by_statement(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
 /// A condition on `m`: the message is in a readable chat. The caller must also restrict the messages by key.
@@ -77,6 +77,22 @@ fn in_readable_chat(readable: Readable, values: &mut Vec<Value>) -> String {
         Readable::All => String::new(),
     };
     format!("EXISTS (SELECT 1 FROM chats c WHERE c.id = m.chat_id AND c.deleted_at IS NULL{owned})")
+}
+
+/// Those of these messages that are in readable chats and have at most `max_bytes` each.
+pub async fn find_up_to(
+    db: &impl ConnectionTrait,
+    readable: Readable,
+    ids: &[MessageId],
+    max_bytes: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut values = ids.iter().map(|id| Value::from(*id)).collect();
+    let keys = placeholders(1, ids.len());
+    let may_be_read = in_readable_chat(readable, &mut values);
+    values.push(i64::try_from(max_bytes).unwrap_or(i64::MAX).into());
+    let limit = values.len();
+    let sql = format!("SELECT m.* FROM messages m WHERE m.id IN ({keys}) AND {SIZE} <= ${limit} AND {may_be_read}");
+    Model::find_by_statement(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
 /// Those of these messages that are in readable chats, by id, limited by `max_bytes` as in [`within`].
@@ -164,7 +180,7 @@ pub async fn branch(db: &impl ConnectionTrait, below: MessageId, from: i32, to: 
         )
         SELECT messages.* FROM walk JOIN messages ON messages.id = walk.id ORDER BY messages.depth";
     let values = [below.into(), (to - 1).into(), from.into()];
-    Entity::find().from_raw_sql(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
+    Model::find_by_statement(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
 /// Inserts messages, parents before children.

@@ -10,7 +10,7 @@ use crate::entity::ids::{CharacterId, ChatId, MessageId, UserId};
 use crate::entity::message;
 use crate::storage::messages::SIZE;
 
-/// The most characters of a document that are returned for ranking.
+/// The maximum number of characters of a document that are returned for ranking.
 const RANKED: usize = 20_000;
 /// The newest messages of a user in which PostgreSQL searches before it uses the index. The index returns all matches
 /// of a user, which is slow for a word that many messages contain; such a word is in these messages often enough.
@@ -249,7 +249,7 @@ pub async fn messages_before(
          JOIN messages m ON m.id = summed.id WHERE summed.total - summed.size <= {max_bytes} ORDER BY m.id DESC"
     );
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [id.into()]);
-    message::Entity::find().from_raw_sql(statement).all(db).await
+    message::Model::find_by_statement(statement).all(db).await
 }
 
 /// An id as 32 hexadecimal digits.

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Datelike as _, TimeZone as _, Utc};
 use sea_orm::entity::prelude::*;
 use sea_orm::sea_query::{Expr, LockType, OnConflict};
-use sea_orm::{DbBackend, ExprTrait as _, QueryOrder as _, QuerySelect as _, Statement, TryInsertResult};
+use sea_orm::{
+    DbBackend, ExprTrait as _, FromQueryResult as _, QueryOrder as _, QuerySelect as _, Statement, TryInsertResult,
+};
 
 use crate::entity::enums::{CallKind, Dimension, MessageStatus, Span};
 use crate::entity::ids::{CharacterId, UserId};
@@ -166,7 +168,7 @@ pub async fn anonymize(db: &impl ConnectionTrait, id: UserId, limit: u64) -> Res
     let entries: Vec<Uuid> = entries.select_only().column(Column::Id).into_tuple().all(db).await?;
     let sql = format!("SELECT * FROM {} WHERE dimension = 0 AND user_id = $1 LIMIT {limit}", totals_by_user(db));
     let totals = Statement::from_sql_and_values(db.get_database_backend(), sql, [id.into()]);
-    let totals = usage_total::Entity::find().from_raw_sql(totals).all(db).await?;
+    let totals = usage_total::Model::find_by_statement(totals).all(db).await?;
     if entries.is_empty() && totals.is_empty() {
         return Ok(false);
     }

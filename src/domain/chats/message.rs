@@ -11,10 +11,20 @@ use crate::entity::message;
 use crate::events::Event;
 use crate::storage;
 
-/// The most messages in a list without pagination.
+/// The maximum number of messages in a list without pagination.
 pub const MAX_SIBLINGS: u64 = 100;
 
 impl Chats {
+    /// The readable ones of these messages that have at most `max_bytes` each.
+    pub async fn messages_up_to(
+        &self,
+        access: ChatAccess,
+        ids: &[MessageId],
+        max_bytes: u64,
+    ) -> Result<Vec<message::Model>> {
+        Ok(storage::messages::find_up_to(self.database.reader(), access.readable(), ids, max_bytes).await?)
+    }
+
     /// The readable ones of these messages. This and the methods below stop reading once the result has more than
     /// `max_bytes`; a caller that receives more must treat its request as too large.
     pub async fn messages(&self, access: ChatAccess, ids: &[MessageId], max_bytes: u64) -> Result<Vec<message::Model>> {
