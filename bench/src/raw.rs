@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::{Failure, Result};
 
-/// The most inserts in one transaction.
+/// The maximum number of inserts in one transaction.
 const GROUP: usize = 64;
 /// The initial capacity of a response with a page of chats, in bytes.
 const PAGE_BYTES: usize = 8 * 1024;

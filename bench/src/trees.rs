@@ -19,7 +19,7 @@ const LARGE: (usize, usize) = (4_600, 200);
 /// How often each operation is measured on each chat, and the number of runs before that.
 const TIMES: usize = 200;
 const WARM_UP: usize = 20;
-/// The most that the median of the large chat may be, in medians of the small one.
+/// The maximum ratio of the median of the large chat to that of the small one.
 const TARGET: f64 = 1.5;
 
 const NODES: &str = "{ nodes { id role content } pageInfo { startCursor } }";

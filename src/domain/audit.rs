@@ -22,7 +22,8 @@ use crate::storage::{self, Database};
 
 /// How long entries are kept.
 const LIFETIME: TimeDelta = TimeDelta::days(365);
-/// The most failure entries that are kept. The oldest are removed first. Without a limit, anyone could fill the log.
+/// The maximum number of failure entries that are kept. The oldest are removed first. Without a limit, anyone could
+/// fill the log.
 pub const MAX_FAILURES: u64 = 100_000;
 /// Entries that a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;

@@ -25,7 +25,7 @@ use crate::metrics::Metrics;
 use crate::storage::{self, Database};
 use crate::traces::Traces;
 
-/// The most calls at once. Further ones wait.
+/// The maximum number of calls at once. Further ones wait.
 const MAX_CALLS: usize = 16;
 /// The longest wait for other calls to end.
 const MAX_WAIT: Duration = Duration::from_secs(60);

@@ -21,9 +21,9 @@ use crate::storage::{Database, Transaction};
 const MAX_TITLE: usize = 100;
 /// The longest content, in characters.
 const MAX_CONTENT: usize = 32_000;
-/// The most common prompts. They are part of every system prompt.
+/// The maximum number of common prompts. They are part of every system prompt.
 pub const MAX_COMMON: usize = 20;
-/// The most characters in all common prompts together.
+/// The maximum number of characters in all common prompts together.
 pub const MAX_COMMON_LENGTH: usize = 64_000;
 
 /// The input for a new prompt.

@@ -3,7 +3,7 @@
 use crate::domain::FieldErrorCode;
 use crate::domain::input::{Checks, Lines};
 
-/// The most tags of a character or prompt.
+/// The maximum number of tags of a character or prompt.
 pub const MAX_TAGS: usize = 10;
 /// The longest tag, in characters.
 const MAX_TAG: usize = 50;

@@ -29,7 +29,7 @@ pub struct Model {
     pub model_id: Option<String>,
     /// The sampling temperature, from 0 to 2.
     pub temperature: Option<f64>,
-    /// The most output tokens of one reply.
+    /// The maximum number of output tokens of one reply.
     pub max_output_tokens: Option<i32>,
     /// Whether it is visible to all users.
     pub is_public: bool,

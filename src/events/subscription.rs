@@ -9,7 +9,7 @@ use super::in_process::Channels;
 use super::{Event, Topic};
 use crate::entity::ids::UserId;
 
-/// The most events that wait for a subscription. Equal events count once.
+/// The maximum number of events that wait for a subscription. Equal events count once.
 pub(super) const MAX_WAITING: usize = 256;
 
 /// What a subscription receives.

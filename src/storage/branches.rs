@@ -48,7 +48,7 @@ pub struct BranchPart {
     pub to: i32,
 }
 
-/// The most ranges that one statement reads.
+/// The maximum number of ranges that one statement reads.
 pub const MAX_PARTS: usize = 100;
 /// The size of a subtree that is read as a whole to find its newest leaf.
 const FEW: u32 = 32;

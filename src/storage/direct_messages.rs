@@ -32,7 +32,7 @@ pub struct MessagesQuery {
     pub window: Window<DirectMessageCursor>,
 }
 
-/// The most pages that one statement reads.
+/// The maximum number of pages that one statement reads.
 pub const MAX_PAGES: usize = 100;
 
 /// Those of these messages that a user may read. Stops once the result has more than `max_bytes`; a caller that

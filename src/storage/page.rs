@@ -9,7 +9,7 @@ pub struct Window<P> {
     pub after: Option<P>,
     /// Only rows before this cursor.
     pub before: Option<P>,
-    /// The most rows.
+    /// The maximum number of rows.
     pub limit: u32,
     /// Whether rows are counted from the end of the list instead of its beginning. They are returned in the list's
     /// order in both cases.

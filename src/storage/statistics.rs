@@ -47,9 +47,9 @@ pub enum GroupBy {
     Character(UserId),
 }
 
-/// The most deleted users that are read for a report. A sweep removes deleted users within seconds.
+/// The maximum number of deleted users that are read for a report. A sweep removes deleted users within seconds.
 const MAX_DELETED: u64 = 1_000;
-/// The most parts of [`TimeRange::parts`]: hours and days, months, days and hours.
+/// The maximum number of parts of [`TimeRange::parts`]: hours and days, months, days and hours.
 const MAX_PARTS: usize = 5;
 
 impl TimeRange {

@@ -23,7 +23,7 @@ use super::Traces;
 const REQUEST_LIMIT: Duration = Duration::from_secs(5);
 /// Time limit for sending the remaining spans at the end of the process.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
-/// The most that is read of a response, in bytes.
+/// The maximum number of bytes that are read of a response.
 const MAX_RESPONSE: usize = 64 * 1024;
 /// The least time between two warnings.
 const QUIET: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use crate::support::provider::{Answer, FakeProvider, Purpose, completion};
 use crate::support::server::Setup;
 use crate::support::socket::Socket;
 
-/// The most messages that a client reads before it has seen a change.
+/// The maximum number of messages that a client reads before it has seen a change.
 const MAX_MESSAGES: usize = 200;
 const MESSAGE: &str = "id role status content rating parent { id }";
 const CHAT: &str = "title lastMessage { id }";

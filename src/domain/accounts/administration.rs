@@ -19,7 +19,7 @@ use crate::storage::page::{Page, Window};
 use crate::storage::users::{Filter, UserCursor};
 use crate::storage::{password_resets, roles, sessions, users};
 
-/// The most roles of one user.
+/// The maximum number of roles of one user.
 pub const MAX_ROLES_OF_USER: usize = 50;
 
 impl Accounts {

@@ -21,9 +21,9 @@ use crate::entity::ids::{SessionId, UserId};
 const ACCOUNT_LIFETIME: Duration = Duration::from_secs(1);
 /// How long an ended session is remembered: longer than any query that began before its end can run.
 const ENDED_LIFETIME: Duration = Duration::from_secs(60);
-/// The most attempts to load a session while roles are being changed.
+/// The maximum number of attempts to load a session while roles are being changed.
 const LOADS: usize = 5;
-/// The most sessions in the cache.
+/// The maximum number of sessions in the cache.
 const CAPACITY: u64 = 100_000;
 
 /// The key of a session or token in the cache.

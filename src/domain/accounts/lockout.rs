@@ -29,9 +29,9 @@ use crate::storage::login_failures;
 const SLOW_FACTOR: i32 = 10;
 /// The interval between two attempts at a slow account from unknown networks.
 const SLOW_INTERVAL: TimeDelta = TimeDelta::seconds(10);
-/// The most pairs of account and source that are counted. Beyond that, the oldest are deleted.
+/// The maximum number of pairs of account and source that are counted. Beyond that, the oldest are deleted.
 const MAX_PAIRS: u64 = 100_000;
-/// The most known networks of an account.
+/// The maximum number of known networks of an account.
 const KNOWN_NETWORKS: u64 = 20;
 /// How long a network stays known after the last sign-in from it.
 const KNOWN_FOR: TimeDelta = TimeDelta::days(90);

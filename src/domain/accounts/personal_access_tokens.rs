@@ -16,9 +16,9 @@ use crate::storage::{personal_access_tokens as rows, sessions, users};
 
 /// The prefix of a token, by which people and secret scanners recognize it.
 const PREFIX: &str = "duo_pat_";
-/// The most tokens of one user.
+/// The maximum number of tokens of one user.
 pub const MAX_TOKENS: u64 = 50;
-/// The most scopes in the input. There are fewer scopes, and duplicates are ignored.
+/// The maximum number of scopes in the input. There are fewer scopes, and duplicates are ignored.
 const MAX_SCOPES: usize = 10;
 
 /// The input for a new token.

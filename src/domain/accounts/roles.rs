@@ -17,7 +17,7 @@ use crate::storage::{password_resets, roles as rows};
 const MAX_NAME: usize = 64;
 /// The longest description, in characters.
 const MAX_DESCRIPTION: usize = 500;
-/// The most roles of a server, including the built-in ones. The list of roles has no pagination.
+/// The maximum number of roles of a server, including the built-in ones. The list of roles has no pagination.
 pub const MAX_ROLES: u64 = 200;
 
 /// The input for a new role.

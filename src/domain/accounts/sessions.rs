@@ -22,7 +22,7 @@ use crate::storage::{sessions, users};
 const REPEAT_WINDOW: TimeDelta = TimeDelta::seconds(10);
 /// The precision of the last-used time of sessions and tokens.
 pub(super) const TOUCH_INTERVAL: TimeDelta = TimeDelta::seconds(60);
-/// The most sessions of one user.
+/// The maximum number of sessions of one user.
 pub const MAX_SESSIONS: u64 = 100;
 
 /// The input for a sign-in.

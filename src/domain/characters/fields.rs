@@ -63,7 +63,7 @@ pub struct CharacterChanges {
     pub model_id: Change<String>,
     /// The temperature.
     pub temperature: Change<f64>,
-    /// The most output tokens.
+    /// The maximum number of output tokens.
     pub max_output_tokens: Change<i32>,
     /// Whether it is public. Cannot be cleared.
     pub is_public: Change<bool>,

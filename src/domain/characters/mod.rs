@@ -22,7 +22,7 @@ mod fields;
 
 pub use fields::{CharacterChanges, NewCharacter};
 
-/// The most private characters of a user.
+/// The maximum number of private characters of a user.
 pub const MAX_PRIVATE: u64 = 500;
 /// Chats whose character a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;

@@ -26,9 +26,9 @@ pub struct BranchCursor {
     pub leaf_id: MessageId,
 }
 
-/// The most pages that one call reads. Each has at most two cursors.
+/// The maximum number of pages that one call reads. Each has at most two cursors.
 pub const MAX_BRANCHES: usize = branches::MAX_PARTS / 2;
-/// The most statements that one call takes: message positions, newest leaves, ancestors, and messages.
+/// The maximum number of statements that one call takes: message positions, newest leaves, ancestors, and messages.
 pub const MAX_BRANCH_STATEMENTS: u64 = 4;
 
 /// A request for one page of a branch.

@@ -12,7 +12,7 @@ use crate::entity::{chat, message};
 use crate::events::Event;
 use crate::storage::{self, Transaction, branches, subtrees};
 
-/// The most messages that one transaction moves.
+/// The maximum number of messages that one transaction moves.
 const BATCH: u64 = 500;
 
 /// A deletion: the topmost message of it, and the deleted chat to which the messages are moved.

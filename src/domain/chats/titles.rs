@@ -13,9 +13,9 @@ use crate::llm::{CompletionRequest, PromptMessage, Speaker};
 const MAX_EXCERPT: usize = 60;
 const MAX_WRITTEN: usize = 100;
 const _: () = assert!(MAX_EXCERPT <= MAX_TITLE && MAX_WRITTEN <= MAX_TITLE);
-/// The most tokens of a message in the request for a title.
+/// The maximum number of tokens of a message in the request for a title.
 const MAX_INPUT_TOKENS: i32 = 1_000;
-/// The most tokens of the answer, which include reasoning.
+/// The maximum number of tokens of the answer, which include reasoning.
 const MAX_OUTPUT_TOKENS: u32 = 1_024;
 /// Marks around a title: quotation marks, and Markdown.
 const MARKS: &[char] = &['"', '\'', '`', '*', '_', '#', '“', '”', '„', '‘', '’', '«', '»', '「', '」', '『', '』'];

@@ -13,7 +13,8 @@ use crate::entity::{character, message, prompt, user};
 use crate::llm::registry::Model;
 use crate::storage;
 
-/// The most bytes of messages that are read for a prompt. Only reasoning, which is read but not sent, can reach it.
+/// The maximum number of bytes of messages that are read for a prompt. Only reasoning, which is read but not sent, can
+/// reach it.
 const MAX_PROMPT_BYTES: u64 = 64 * 1024 * 1024;
 
 impl Contexts {

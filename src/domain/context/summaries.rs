@@ -36,14 +36,14 @@ const INPUT: (i32, i32) = (3, 4);
 /// The longest summary that is requested, in words, and in tokens, which include reasoning.
 const MAX_WORDS: i32 = 800;
 const MAX_OUTPUT_TOKENS: u32 = 4_096;
-/// The most summaries that are written after one reply. More than one is needed only for a branch that became long
-/// without them.
+/// The maximum number of summaries that are written after one reply. More than one is needed only for a branch that
+/// became long without them.
 const MAX_STEPS: usize = 4;
 /// The time for which a chat whose summary failed is left alone.
 const PAUSE: Duration = Duration::from_secs(10 * 60);
-/// The most such chats that are remembered.
+/// The maximum number of such chats that are remembered.
 const MAX_PAUSED: u64 = 10_000;
-/// The most messages below a summarised branch that are told of the new summary.
+/// The maximum number of messages below a summarised branch that are told of the new summary.
 const MAX_NEWER: u64 = 1_000;
 
 /// Writes summaries. Cheap to clone.

@@ -13,10 +13,10 @@ use crate::entity::{character, user};
 use crate::storage::contexts::{BranchEnd, Checkpoint, Reached};
 use crate::storage::{self, branches};
 
-/// The most chats of one call.
+/// The maximum number of chats of one call.
 pub const MAX_CONTEXTS: usize = branches::MAX_PARTS;
-/// The most statements of one call: branch ends, summaries, common prompts, characters, owners, and the first messages
-/// that are sent.
+/// The maximum number of statements of one call: branch ends, summaries, common prompts, characters, owners, and the
+/// first messages that are sent.
 pub const MAX_CONTEXT_STATEMENTS: u64 = 6;
 
 /// A chat whose usage is wanted.

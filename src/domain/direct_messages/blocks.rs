@@ -6,7 +6,7 @@ use crate::entity::ids::UserId;
 use crate::entity::{user, user_block};
 use crate::storage::{conversations, user_blocks, users};
 
-/// The most users that a user can block.
+/// The maximum number of users that a user can block.
 pub const MAX_BLOCKED: u64 = 1_000;
 
 impl DirectMessages {

@@ -30,9 +30,9 @@ pub use send::NewDirectMessage;
 pub use crate::storage::conversations::ConversationCursor;
 pub use crate::storage::direct_messages::{DirectMessageCursor, MessagesQuery};
 
-/// The most pages of messages that one call reads.
+/// The maximum number of pages of messages that one call reads.
 pub const MAX_PAGES: usize = storage::direct_messages::MAX_PAGES;
-/// The most messages that a sweep removes in one transaction.
+/// The maximum number of messages that a sweep removes in one transaction.
 const SWEEP_BATCH: u64 = 500;
 /// The smallest difference between the times of two messages of a conversation: the precision of the clock.
 const TICK: TimeDelta = TimeDelta::milliseconds(1);

@@ -26,9 +26,9 @@ pub use words::{MATCH_END, MATCH_START};
 
 /// The number of matches that are ranked together. Greater than the largest page, so that two blocks fill any page.
 const BLOCK: u64 = 101;
-/// The most words of a message that are indexed.
+/// The maximum number of words of a message that are indexed.
 const MAX_WORDS: usize = 10_000;
-/// The most statements of one search: two for each of two blocks.
+/// The maximum number of statements of one search: two for each of two blocks.
 pub const MAX_STATEMENTS: u64 = 4;
 /// Messages that the backfill indexes in one transaction, and their size in bytes.
 const BACKFILL_BATCH: u64 = 100;

@@ -8,7 +8,7 @@ use super::words::{MATCH_END, MATCH_START, Word, normal, words};
 use crate::domain::input::Checks;
 use crate::domain::{FieldErrorCode, Result};
 
-/// The most words and phrases of a search.
+/// The maximum number of words and phrases of a search.
 const MAX_PHRASES: usize = 32;
 /// The length of a snippet before it is extended to whole words, in bytes.
 const SNIPPET: usize = 240;

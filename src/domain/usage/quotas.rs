@@ -101,7 +101,7 @@ async fn fits(db: &impl ConnectionTrait, start: &Start<'_>, limits: Limits, want
         && is_within(limits.cost_limit, NANODOLLARS, taken.cost, wanted.cost))
 }
 
-/// The most that a call may use: of each amount, the highest of all models. A model without prices costs nothing.
+/// The maximum usage of a call: of each amount, the highest of all models. A model without prices costs nothing.
 fn most(start: &Start<'_>) -> Amounts {
     let of = |model: &Arc<Model>| {
         let input_tokens = start.input_tokens.unsigned_abs().min(model.context_window);

@@ -19,9 +19,9 @@ use crate::storage::statistics::{self, Buckets, GroupBy, Owned, TimeRange};
 use crate::storage::usage::{bucket, start};
 use crate::storage::{self, Database};
 
-/// The most time steps of a series.
+/// The maximum number of time steps of a series.
 pub const MAX_STEPS: usize = 1_000;
-/// The most groups of a series. The remaining groups are summed.
+/// The maximum number of groups of a series. The remaining groups are summed.
 const MAX_GROUPS: usize = 20;
 
 /// Reads statistics, usage and quotas. Cheap to clone.

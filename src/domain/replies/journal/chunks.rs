@@ -16,9 +16,9 @@ use crate::entity::reply_chunk;
 
 /// The interval between checkpoints. A crash loses at most this much of a reply.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// The most replies in one transaction.
+/// The maximum number of replies in one transaction.
 const MAX_REPLIES: usize = 32;
-/// The most bytes in one transaction, and of one reply in it.
+/// The maximum number of bytes in one transaction, and of one reply in it.
 const MAX_BYTES: usize = 64 * 1024;
 
 impl Journal {

@@ -15,14 +15,14 @@ use super::store::{Ended, FinalReply};
 use super::{HARD_STOP_LIMIT, Journal, step};
 use crate::domain::{Error, Result};
 
-/// The most endings in one transaction.
+/// The maximum number of endings in one transaction.
 const BATCH: usize = 32;
-/// The most bytes in one transaction. A single larger ending has its own transaction.
+/// The maximum number of bytes in one transaction. A single larger ending has its own transaction.
 const BATCH_BYTES: usize = 1024 * 1024;
 /// The delay after a failure. It doubles with each failure up to the limit.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 const LAST_RETRY: Duration = Duration::from_secs(2);
-/// The most attempts to save an ending that the database refuses while it is available.
+/// The maximum number of attempts to save an ending that the database refuses while it is available.
 const MAX_REFUSALS: u32 = 5;
 
 /// The endings that are not saved yet, oldest first.

@@ -18,7 +18,7 @@ use crate::entity::ids::BootId;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// Every this many runs, the reaper also looks for replies whose owner has no lease row.
 const ORPHANS_EVERY: u64 = 12;
-/// The most replies that are ended in one transaction.
+/// The maximum number of replies that are ended in one transaction.
 const BATCH: u64 = 20;
 
 impl Journal {
