@@ -51,6 +51,19 @@ async fn copies(database: &TestDatabase, message: &str, count: usize) {
     database.close().await;
 }
 
+/// Replaces the text of a message by one of a number of bytes, directly in the database.
+async fn lengthen(database: &TestDatabase, message: &str, bytes: usize) {
+    use duologue::entity::ids::MessageId;
+    use duologue::entity::message::{Column, Entity};
+    use sea_orm::sea_query::Expr;
+    use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
+    let database = duologue::storage::Database::connect(database.url(), 2).await.unwrap();
+    let id: MessageId = message.parse().unwrap();
+    let update = Entity::update_many().col_expr(Column::Body, Expr::value("x".repeat(bytes)));
+    update.filter(Column::Id.eq(id)).exec(database.writer()).await.unwrap();
+    database.close().await;
+}
+
 /// The error code over HTTP. Asserts that the code over a WebSocket is the same.
 async fn refusal(client: &Client, document: &str, variables: Value) -> String {
     let answer = client.run(document, variables.clone()).await;
@@ -109,6 +122,26 @@ on_both_databases!(rows_are_not_read_beyond_the_budget, |database| async move {
     let all = of("siblings { content a: siblings { content b: chat { c: messages { nodes { id } } } } }");
     assert_eq!(refusal(&ada, &all, id).await, "QUERY_TOO_COMPLEX");
     server.kill().await;
+});
+
+on_both_databases!(a_message_longer_than_its_share_of_the_budget_is_read, |database| async move {
+    let server = Setup::new(&database).start().await;
+    let ada = server.sign_up("ada").await;
+    let (short, long) = (long_chat(&ada, 1).await, long_chat(&ada, 1).await);
+    const LAST: &str = "query($id: ID!) { chat(id: $id) { lastMessage { id position } } }";
+    let last = ada.data(LAST, json!({ "id": long })).await["chat"]["lastMessage"]["id"].clone();
+    let documents = "{ me { chats { nodes { id lastMessage { position } } } } }";
+    // Two messages are read, each with a share of 4 MiB.
+    lengthen(&database, &text(&last), 5 * 1024 * 1024).await;
+    let chats = ada.data(documents, json!({})).await;
+    let position = |chat: &str| {
+        let nodes = chats["me"]["chats"]["nodes"].as_array().unwrap();
+        nodes.iter().find(|node| node["id"] == chat).unwrap()["lastMessage"]["position"].as_u64().unwrap()
+    };
+    assert_eq!(position(&long), 5 * 1024 * 1024);
+    assert!(position(&short) < 1_000);
+    lengthen(&database, &text(&last), 9 * 1024 * 1024).await;
+    assert_eq!(refusal(&ada, documents, json!({})).await, "QUERY_TOO_COMPLEX");
 });
 
 on_both_databases!(actual_use_counts_against_the_rate_limit, |database| async move {

@@ -248,3 +248,31 @@ impl RunningReply {
         self.is_committed.load(Ordering::Acquire)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn content_is_announced_when_nothing_more_is_ready() {
+        let log = ReplyLog::default();
+        let mut growth = log.watch();
+        let mut events = stream::iter([1, 2, 3, 4]).chain(stream::pending());
+        let mut unannounced = None;
+        for expected in 1..=3 {
+            assert_eq!(next(&mut events, &log, &mut unannounced).await, Some(expected));
+            log.append(Piece { kind: PieceKind::Text, body: "text".to_owned() });
+            unannounced.get_or_insert_with(Instant::now);
+            assert!(!growth.has_changed().unwrap(), "more is ready");
+        }
+        tokio::time::advance(MAX_UNANNOUNCED).await;
+        assert_eq!(next(&mut events, &log, &mut unannounced).await, Some(4));
+        assert!(growth.has_changed().unwrap(), "it is announced in time, even if more is ready");
+        growth.mark_unchanged();
+        unannounced = Some(Instant::now());
+        let waiting = tokio::time::timeout(MAX_UNANNOUNCED, next(&mut events, &log, &mut unannounced)).await;
+        assert!(waiting.is_err() && growth.has_changed().unwrap(), "nothing more is ready");
+    }
+}

@@ -41,7 +41,7 @@ const BATCH_BYTES: usize = 64 * 1024;
 /// An event of an operation.
 pub(super) enum Event {
     /// A response, with the turn to write it if it is long.
-    Next(Response, Option<Turn>),
+    Next(Box<Response>, Option<Turn>),
     /// A response without errors: the JSON of its `data`.
     Data(String),
     /// The last event: the operation was refused or panicked.
@@ -286,7 +286,7 @@ pub(super) fn events<E: Execute>(
                 return only(Event::Error(response.errors));
             }
             let turn = shared.turn(usize::try_from(used.bytes).unwrap_or(usize::MAX)).await;
-            only(Event::Next(response, turn))
+            only(Event::Next(response.into(), turn))
         }
     }));
     std::panic::AssertUnwindSafe(events.flatten())
@@ -330,5 +330,9 @@ fn event(response: Response, is_first: bool) -> Event {
         && response.data == async_graphql::Value::Null
         && !response.errors.is_empty()
         && response.errors.iter().all(|error| error.path.len() <= 1);
-    if at_root || is_request_error(&response) { Event::Error(response.errors) } else { Event::Next(response, None) }
+    if at_root || is_request_error(&response) {
+        Event::Error(response.errors)
+    } else {
+        Event::Next(response.into(), None)
+    }
 }
