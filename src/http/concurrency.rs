@@ -15,9 +15,9 @@ use tokio_util::sync::PollSemaphore;
 
 use crate::http::rate_limit_key::RateLimitKey;
 
-/// The time of the first steps of an operation, whose processor time is not measured: reading it is a system call.
+/// The elapsed time of the steps of an operation from which their processor time is measured, which takes system calls.
 const UNMEASURED: Duration = Duration::from_millis(2);
-/// The processor time of the steps after those, from which an operation is heavy.
+/// The time beyond that from which an operation is heavy.
 const LIGHT: Duration = Duration::from_millis(3);
 /// The length of a request or a response from which reading or writing it is heavy work, in bytes.
 const LONG: usize = 64 * 1024;
@@ -82,6 +82,7 @@ impl OperationPermit {
                 let start = Instant::now();
                 let step = operation.as_mut().poll(context);
                 elapsed += start.elapsed();
+                used = elapsed.saturating_sub(UNMEASURED);
                 return step;
             }
             let _turn = if used < LIGHT { None } else { ready!(turns.poll_acquire(context)) };
