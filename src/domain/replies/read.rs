@@ -249,10 +249,13 @@ impl Engine {
 
     /// Appends new content. Returns true when the reply has ended.
     async fn fetch(&self, id: MessageId, log: &ReplyLog) -> Result<bool> {
-        for piece in self.saved_pieces(id, log.position()).await? {
-            log.append(piece);
+        let pieces = self.saved_pieces(id, log.position()).await?;
+        if !pieces.is_empty() {
+            for piece in pieces {
+                log.append(piece);
+            }
+            log.announce();
         }
-        log.announce();
         match storage::messages::find_any(self.database.reader(), id).await? {
             Some(row) if row.status == MessageStatus::Streaming => return Ok(false),
             Some(row) => log.finish(Arc::new(row)),

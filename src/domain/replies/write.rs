@@ -33,7 +33,7 @@ const MAX_REPLY_BYTES: usize = 2 * 1024 * 1024;
 const PROMPT_RETRY: Duration = Duration::from_secs(1);
 const PROMPT_LIMIT: Duration = Duration::from_secs(10 * 60);
 
-/// The longest time for which appended content is not announced to readers because more is ready.
+/// Content that was appended this long ago is announced even if more is ready.
 const MAX_UNANNOUNCED: Duration = Duration::from_millis(10);
 
 /// The task of writing one reply.
@@ -175,7 +175,10 @@ impl Engine {
                 }
                 Event::Finished(reason) => return Ok(Ending::Complete(reason)),
             };
-            self.journal.lease_held().await;
+            if !self.journal.is_lease_held() {
+                running.log.announce();
+                self.journal.lease_held().await;
+            }
             progress.time_to_first_token.get_or_insert_with(|| progress.started.elapsed());
             progress.bytes += piece.body.len();
             if progress.bytes > MAX_REPLY_BYTES {
@@ -221,8 +224,8 @@ impl Engine {
     }
 }
 
-/// The next event. What was appended is announced when no further event is ready, so that content that the provider
-/// sent at once goes out as one event.
+/// The next event. Appended content is announced when no further event is ready, and after [`MAX_UNANNOUNCED`], so that
+/// content that the provider sent at once goes out as one event.
 async fn next<T>(
     events: &mut (impl Stream<Item = T> + Unpin),
     log: &ReplyLog,
@@ -230,7 +233,7 @@ async fn next<T>(
 ) -> Option<T> {
     if let Some(since) = unannounced {
         if since.elapsed() < MAX_UNANNOUNCED {
-            // The HTTP client's task provides one chunk at a time. It runs now.
+            // The HTTP client's task provides one chunk at a time. It needs to run first.
             tokio::task::yield_now().await;
             if let Some(event) = events.next().now_or_never() {
                 return event;
