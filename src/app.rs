@@ -314,6 +314,7 @@ impl App {
                 "WAL checkpoints",
                 Box::pin(database.clone().checkpoint_wal_until(rest.clone())) as BoxFuture<'static, ()>,
             ),
+            ("idle connections", Box::pin(database.clone().retire_connections_until(rest.clone()))),
             ("search index", Box::pin(jobs::index_until(state.search.clone(), rest.clone()))),
             (
                 "jobs",

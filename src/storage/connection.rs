@@ -19,7 +19,7 @@ use sqlx_core::transaction::TransactionManager;
 
 use super::pool::Manager;
 
-/// How long the rollback of a transaction may take. The connection is closed then.
+/// How long the rollback of a transaction may take. If it takes longer, the connection is closed.
 const ROLLBACK_LIMIT: Duration = Duration::from_secs(5);
 
 type SqliteTransactionManager = <Sqlite as sqlx::Database>::TransactionManager;

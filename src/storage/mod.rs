@@ -87,14 +87,20 @@ const ROW_BUFFER: usize = 1_000;
 const INSERT_ROWS: usize = 500;
 /// The interval between checkpoints of SQLite's write-ahead log (WAL).
 const WAL_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
-/// The number of checkpoints in one interval, at most, and the number of pages that may be left for the next interval.
+/// The maximum number of checkpoints beside the writer in one interval.
 const WAL_ROUNDS: usize = 3;
+/// The number of pages that these checkpoints may leave in the WAL.
 const WAL_REST: i32 = 64;
-/// The size of the WAL, in pages of 4 KiB, from which writers wait for its last checkpoint, so that it is written from
-/// its start again. While transactions are written, a checkpoint beside them never reaches the end.
+/// The size of the WAL, in pages of 4 KiB, from which its last pages are checkpointed on the writer, so that it is
+/// written from its start again. While transactions are written, a checkpoint beside them rarely reaches the end.
 const WAL_RESTART: i32 = 4_096;
-/// The size of the WAL, in pages, from which each commit checkpoints it: readers may prevent its restart.
+/// The maximum number of pages that are checkpointed on the writer.
+const MAX_WAL_REST: i32 = 1_024;
+/// The size of the WAL, in pages, from which each commit checkpoints it. It is reached only if readers prevent the
+/// restart.
 const MAX_WAL_PAGES: &str = "16384";
+/// The interval between searches for idle connections to close.
+const RETIRE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long SQLite waits for a lock of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long all connections may take to close.
@@ -139,7 +145,8 @@ impl Database {
         &self.reader
     }
 
-    /// The connections for single write statements.
+    /// The connections for single write statements. A statement must not return rows: sqlx does not report a failed
+    /// commit after the first row.
     pub fn writer(&self) -> &Pool {
         &self.writer
     }
@@ -192,8 +199,9 @@ impl Database {
         }
     }
 
-    /// Checkpoints the WAL beside the writer, again while what was written meanwhile is long. If the WAL is large, the
-    /// rest is checkpointed in place of a transaction, so that the next one can write to the start of the file again.
+    /// Checkpoints the WAL beside the writer, and repeats this while many pages were added meanwhile. If the WAL is
+    /// large, its last pages are checkpointed on the writer's connection, so that the next transaction can write to the
+    /// start of the file again. Transactions wait until these pages and the database file are synced.
     async fn checkpoint_wal(&self, checkpointer: &Pool) -> Result<(), DbErr> {
         let mut wal = Wal::checkpoint(checkpointer).await?;
         for _ in 1..WAL_ROUNDS {
@@ -201,10 +209,21 @@ impl Database {
                 wal = Wal::checkpoint(checkpointer).await?;
             }
         }
-        if wal.pages >= WAL_RESTART {
+        if wal.pages >= WAL_RESTART && (1..=MAX_WAL_REST).contains(&wal.rest()) {
             Wal::checkpoint(&self.writer).await?;
         }
         Ok(())
+    }
+
+    /// Closes idle connections that are no longer needed, every minute until `stop`.
+    pub async fn retire_connections_until(self, stop: CancellationToken) {
+        let mut ticks = tokio::time::interval(RETIRE_INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+            for pool in [&self.reader, &self.writer, &self.journal].into_iter().chain(&self.wal_checkpointer) {
+                pool.retire().await;
+            }
+        }
     }
 
     /// Checks that the database answers.
