@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Context, Enum, ID, Object, SimpleObject};
+use async_graphql::{Context, Enum, ID, Object};
 use tokio::sync::OnceCell;
 
 use super::{Chat, MessagePart};
@@ -15,7 +15,9 @@ use crate::graphql::budget::{List, Text};
 use crate::graphql::context::ContextExt as _;
 use crate::graphql::ids;
 use crate::graphql::loaders::{ChildrenOf, RootsOf, Within};
-use crate::graphql::scalars::{DateTime, Microdollars};
+use crate::graphql::replies::ReplyError;
+use crate::graphql::scalars::DateTime;
+use crate::graphql::usage::TokenUsage;
 
 /// The maximum number of statements to read the saved content of a reply that another node is generating: its row and
 /// its chunks.
@@ -73,81 +75,6 @@ pub enum FinishReason {
     ToolCalls,
     /// Another reason.
     Other,
-}
-
-/// The code of an error of a reply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Enum)]
-#[graphql(remote = "crate::entity::enums::ReplyErrorCode")]
-pub enum ReplyErrorCode {
-    /// The provider could not be reached, or responded with a server error.
-    ProviderUnavailable,
-    /// The provider reported that it is overloaded.
-    ProviderOverloaded,
-    /// The provider's rate limit for this server was exceeded.
-    ProviderRateLimited,
-    /// The provider rejected the request.
-    ProviderRejected,
-    /// The provider's stream ended before the reply was complete.
-    ProviderTruncated,
-    /// The chat exceeds the model's context window.
-    ContextTooLong,
-    /// The provider's content filter rejected the chat.
-    ContentFiltered,
-    /// The provider did not respond, or stopped sending data, within the time limit.
-    TimedOut,
-    /// The server terminated while the reply was being generated.
-    Interrupted,
-    /// An internal error of this server.
-    Internal,
-}
-
-/// The error of a reply.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct ReplyError {
-    /// The error code.
-    code: ReplyErrorCode,
-    /// A fixed message for the code.
-    message: &'static str,
-    /// Whether a retry may succeed.
-    is_retryable: bool,
-}
-
-impl From<enums::ReplyErrorCode> for ReplyError {
-    fn from(code: enums::ReplyErrorCode) -> Self {
-        use enums::ReplyErrorCode as Code;
-        let (message, is_retryable) = match code {
-            Code::ProviderUnavailable => ("The provider is unavailable.", true),
-            Code::ProviderOverloaded => ("The provider is overloaded.", true),
-            Code::ProviderRateLimited => ("The provider's rate limit is exceeded.", true),
-            Code::ProviderRejected => ("The provider rejected the request.", false),
-            Code::ProviderTruncated => ("The reply was cut off before its end.", true),
-            Code::ContextTooLong => ("The chat exceeds the model's context window.", false),
-            Code::ContentFiltered => ("The provider's content filter rejected the chat.", false),
-            Code::TimedOut => ("The provider timed out.", true),
-            Code::Interrupted => ("The server terminated while the reply was being generated.", true),
-            Code::Internal => ("Internal server error.", true),
-        };
-        Self { code: code.into(), message, is_retryable }
-    }
-}
-
-/// The token usage, cost and duration of a reply.
-#[derive(Debug, Clone, SimpleObject)]
-pub struct TokenUsage {
-    /// The number of input tokens, including cached ones.
-    input_tokens: i32,
-    /// The number of output tokens, including reasoning.
-    output_tokens: i32,
-    /// The number of input tokens that were read from the provider's cache.
-    cached_input_tokens: i32,
-    /// Whether the token counts are estimated by this server, because the provider returned none.
-    is_estimate: bool,
-    /// The cost of the reply. 0 for a model without prices.
-    cost: Microdollars,
-    /// The time from the start of the reply to its first event, in milliseconds. Null if there was none.
-    time_to_first_token_ms: Option<i32>,
-    /// The time from the start of the reply to its end, in milliseconds.
-    duration_ms: Option<i32>,
 }
 
 /// A message of a chat.
@@ -273,15 +200,7 @@ impl Message {
 
     /// The usage of the reply. Null until the reply has ended, and if nothing was generated.
     async fn usage(&self) -> Option<TokenUsage> {
-        Some(TokenUsage {
-            input_tokens: self.row.input_tokens?,
-            output_tokens: self.row.output_tokens?,
-            cached_input_tokens: self.row.cached_input_tokens.unwrap_or(0),
-            is_estimate: self.row.is_usage_estimate,
-            cost: Microdollars::from_nanodollars(self.row.cost_nanodollars.unwrap_or(0)),
-            time_to_first_token_ms: self.row.time_to_first_token_ms,
-            duration_ms: self.row.duration_ms,
-        })
+        TokenUsage::of(&self.row)
     }
 
     /// The owner's rating. Null if there is none, and for a user message.
