@@ -1,4 +1,4 @@
-//! The export of traces.
+//! Starts the export of traces to an OpenTelemetry collector.
 
 use super::StartError;
 use crate::config::TraceSettings;

@@ -1,4 +1,5 @@
-//! Delivers the events of a subscription: the content of each event is read when its turn comes.
+//! Delivers the events of a subscription in order. The bus carries only ids: the content of an event is read from the
+//! database just before it is sent.
 
 use futures_util::stream::{self, Stream};
 

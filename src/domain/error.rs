@@ -63,7 +63,7 @@ pub enum Error {
         retry_after: Duration,
     },
     /// The request is more complex than the limit.
-    #[error("The request is too complex.")]
+    #[error("The query is too complex. Request fewer fields or smaller pages.")]
     TooComplex,
     /// The server is overloaded or shutting down, or a dependency is down.
     #[error("{message}")]

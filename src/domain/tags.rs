@@ -1,4 +1,4 @@
-//! The tags of characters and prompts.
+//! Checks and normalizes the tags of characters and prompts.
 
 use crate::domain::FieldErrorCode;
 use crate::domain::input::{Checks, Lines};

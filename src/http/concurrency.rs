@@ -1,6 +1,8 @@
-//! Limits concurrent operations, so that one user cannot occupy the whole server. The operations of a rate limit key
-//! beyond its limit wait: the usage of an operation is charged before the next one starts. Heavy operations take turns
-//! on all cores except one, which is left to all others.
+//! Limits concurrent operations, so that one user cannot occupy the whole server.
+//!
+//! Each user, or each network of anonymous clients, may run a number of operations at once. Further ones wait until one
+//! has ended and its usage is deducted from the rate limit. Operations that use much processor time are heavy: they
+//! share all cores except one, which is kept free for the others.
 
 use std::collections::HashMap;
 use std::num::NonZero;

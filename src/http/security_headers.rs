@@ -1,4 +1,4 @@
-//! Security headers of responses (OWASP HTTP Headers Cheat Sheet).
+//! Adds the security headers of the OWASP HTTP Headers Cheat Sheet to responses.
 
 use axum::http::{HeaderMap, HeaderValue, header};
 

@@ -1,5 +1,5 @@
-//! Queries on conversations. Every query for a reader has the user as a condition, so that nobody finds a conversation
-//! of others.
+//! Queries on conversations, the direct messages between two users. Every query that reads for a user filters by this
+//! user, so that nobody finds a conversation in which they do not take part.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;

@@ -1,4 +1,4 @@
-//! Queries on sessions.
+//! Queries on sessions: sign-ins with their refresh tokens.
 
 use chrono::{DateTime, Utc};
 use sea_orm::entity::prelude::*;

@@ -57,7 +57,7 @@ impl Chats {
         storage::messages::rate(&transaction, viewer.user_id, id, rating).await?;
         let message = storage::messages::find(&transaction, viewer.user_id, id).await?.ok_or(Error::NotFound)?;
         if message.role != MessageRole::Assistant {
-            let why = "Only messages of the assistant can be rated.";
+            let why = "Only the assistant's messages can be rated.";
             return Err(Error::invalid("messageId", FieldErrorCode::NotAllowed, why));
         }
         transaction.commit().await?;

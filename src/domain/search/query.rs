@@ -50,7 +50,7 @@ impl Query {
             }
         }
         if phrases.is_empty() {
-            checks.fail(path, FieldErrorCode::Required, "At least one word is required.");
+            checks.fail(path, FieldErrorCode::Required, "The search text must contain at least one word.");
         } else if phrases.len() > MAX_PHRASES {
             checks.fail(path, FieldErrorCode::TooLong, format!("At most {MAX_PHRASES} words are allowed."));
         }

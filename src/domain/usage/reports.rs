@@ -275,7 +275,8 @@ fn steps(query: &SeriesQuery) -> Result<Range<i32>> {
     let numbers = bucket(query.interval, query.from)..bucket(query.interval, query.to);
     for (path, time, number) in [("from", query.from, numbers.start), ("to", query.to, numbers.end)] {
         if start(query.interval, number) != Some(time) {
-            checks.fail(path, FieldErrorCode::OutOfRange, "This is not the start of a bucket in UTC.");
+            let why = "Must be the start of an hour, day or month in UTC, according to `interval`.";
+            checks.fail(path, FieldErrorCode::OutOfRange, why);
         }
     }
     check_order(&mut checks, Some(query.from), Some(query.to));

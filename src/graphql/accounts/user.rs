@@ -145,7 +145,7 @@ impl User {
         Ok(Some(rows.into_iter().map(PersonalAccessToken).collect()))
     }
 
-    /// The users that this user has blocked, latest first. At most 1,000. Visible only to the user; null, without an
+    /// The users that this user has blocked, most recently blocked first. A user can block 1,000 users. Visible only to the user; null, without an
     /// error, for everyone else.
     async fn blocked_users(&self, ctx: &Context<'_>) -> domain::Result<Option<List<User>>> {
         let Some(viewer) = ctx.viewer().ok().filter(|viewer| viewer.user_id == self.row.id) else { return Ok(None) };

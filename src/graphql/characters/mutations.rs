@@ -1,4 +1,4 @@
-//! The mutations of characters.
+//! Mutations that create, change and delete characters.
 
 use async_graphql::{Context, ID, InputObject, MaybeUndefined, Object, SimpleObject};
 
@@ -36,7 +36,7 @@ pub struct CreateCharacterInput {
     tags: Option<Vec<String>>,
 }
 
-/// The input of `updateCharacter`. An absent field is left unchanged; null clears it. Limits as in
+/// The input of `updateCharacter`. An absent field is left unchanged; null clears it. The limits are those of
 /// `CreateCharacterInput`.
 #[derive(Debug, Clone, InputObject)]
 pub struct UpdateCharacterInput {
@@ -123,8 +123,8 @@ impl CharacterMutations {
         Ok(Some(CreateCharacterPayload { character: Character(character) }))
     }
 
-    /// Changes a character. FORBIDDEN without CHARACTERS_WRITE if the character is public before or after the change.
-    /// NOT_FOUND for a private character of another user.
+    /// Changes a character. CHARACTERS_WRITE is required for a character that is public before or after the change,
+    /// otherwise FORBIDDEN. NOT_FOUND for a private character of another user.
     async fn update_character(
         &self,
         ctx: &Context<'_>,
@@ -147,8 +147,8 @@ impl CharacterMutations {
         Ok(Some(UpdateCharacterPayload { character: Character(character) }))
     }
 
-    /// Deletes a character permanently. Chats with it continue with the model alone. FORBIDDEN and NOT_FOUND as with
-    /// `updateCharacter`.
+    /// Deletes a character permanently. Its chats remain and continue without a character. FORBIDDEN without
+    /// CHARACTERS_WRITE if the character is public. NOT_FOUND for a private character of another user.
     async fn delete_character(
         &self,
         ctx: &Context<'_>,

@@ -142,7 +142,7 @@ impl Chat {
         Ok(ctx.loaders().load_one(Within(access, id)).await?.map(|row| Message::found(row, access)))
     }
 
-    /// The usage of the model's context window by the active branch. Null if the model is no longer configured.
+    /// How much of the model's context window the active branch uses. Null if the model is no longer configured.
     async fn context_usage(&self, ctx: &Context<'_>) -> Result<Option<ContextUsage>> {
         let access = self.access(ctx).await?;
         let query = ContextQuery {
@@ -155,9 +155,9 @@ impl Chat {
         Ok(ctx.loaders().load_one(Within(access, query)).await?.map(ContextUsage::from))
     }
 
-    /// The messages of one branch, oldest first: the active branch or, if `branch` is given, the branch through that
-    /// message, without selecting it. A cursor pages through the branch it belongs to. Without arguments, returns the
-    /// newest 20 messages.
+    /// The messages of one branch, oldest first: the active branch or, if `branch` is given, the branch that contains
+    /// this message, which does not become the active one. A cursor stays on the branch for which it was returned, even
+    /// if another branch becomes active. Without arguments, returns the newest 20 messages.
     async fn messages(
         &self,
         ctx: &Context<'_>,

@@ -12,11 +12,11 @@ use crate::graphql::ids;
 /// summary.
 const PREVIEW_STATEMENTS: u64 = 7;
 
-/// The usage of the model's context window by the active branch of a chat.
+/// How much of the model's context window the active branch of a chat uses.
 ///
-/// A prompt consists of the system parts (common prompts, the character's system prompt, the summary of older
-/// messages), and of the newest messages that fit together with the reserve for the reply. All other messages are
-/// either covered by the summary or omitted.
+/// A prompt consists of the system parts (the common prompts of the server, the character's system prompt, the summary
+/// of older messages), and of the newest messages that fit into the window next to these parts and the space that is
+/// reserved for the reply. All other messages are either covered by the summary or omitted from the prompt.
 #[derive(Debug, Clone, Copy, SimpleObject)]
 pub struct ContextUsage {
     /// The number of tokens of everything that would be sent. An estimate, corrected with the counts that the provider

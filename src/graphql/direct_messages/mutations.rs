@@ -1,4 +1,4 @@
-//! The mutations of direct messages.
+//! Mutations that send direct messages, mark them as read, and block users.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The events of the `reply` subscription.
+//! The GraphQL types of the events of the `reply` subscription.
 
 use async_graphql::{Interface, SimpleObject};
 
@@ -65,7 +65,7 @@ pub struct ReplyToolCall {
 }
 
 /// The end of the reply; always the last event. The message is in a final state: COMPLETE, STOPPED, FAILED (with its
-/// error) or INTERRUPTED. Its parts are authoritative.
+/// error) or INTERRUPTED. Use its parts in place of those that were assembled from earlier events.
 #[derive(Debug, SimpleObject)]
 pub struct ReplyFinished {
     /// The end position of the reply.

@@ -144,9 +144,9 @@ impl ReplyMutations {
         Ok(Some(RegenerateReplyPayload { chat: Chat::new(started.chat), reply }))
     }
 
-    /// Creates a new sibling of a message with different content. Editing a user message also starts a reply to the
-    /// sibling; editing an assistant message does not. The new branch becomes the active one, and the edited message
-    /// stays.
+    /// Adds a new version of a message beside it: a sibling, with the same parent and the new content. For a user
+    /// message, a reply to the new version is started; for an assistant message, none. The new branch becomes the active
+    /// one. The original message is kept.
     async fn edit_message(
         &self,
         ctx: &Context<'_>,
