@@ -264,8 +264,8 @@ impl UserMutations {
 
     /// Replaces a user's roles. Takes effect within a second for the user's current sessions. If the user gains a
     /// permission, a pending password reset token is revoked. Requires ROLES_WRITE, and every permission that the target
-    /// user has before and after the change. FORBIDDEN if the request is authenticated with a personal access token.
-    /// CONFLICT if the last admin would be demoted.
+    /// user has before and after the change. FORBIDDEN with a personal access token. CONFLICT if the last admin would
+    /// be demoted.
     async fn set_user_roles(
         &self,
         ctx: &Context<'_>,

@@ -147,8 +147,8 @@ impl CharacterMutations {
         Ok(Some(UpdateCharacterPayload { character: Character(character) }))
     }
 
-    /// Deletes a character permanently. Its chats remain and continue without a character. FORBIDDEN without
-    /// CHARACTERS_WRITE if the character is public. NOT_FOUND for a private character of another user.
+    /// Deletes a character permanently. Its chats remain and continue without a character. FORBIDDEN and
+    /// NOT_FOUND as with `updateCharacter`.
     async fn delete_character(
         &self,
         ctx: &Context<'_>,
