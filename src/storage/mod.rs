@@ -11,7 +11,7 @@ use sea_orm::sqlx::postgres::PgConnectOptions;
 use sea_orm::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, ConnectOptions, ConnectionTrait as _, DbBackend, DbErr, EntityTrait, ExprTrait,
-    Iterable as _, PrimaryKeyToColumn as _, RuntimeErr, Statement, Value,
+    Iterable as _, PrimaryKeyToColumn as _, RuntimeErr, Value,
 };
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -48,6 +48,7 @@ pub mod subtrees;
 pub mod usage;
 pub mod user_blocks;
 pub mod users;
+mod wal;
 
 use connection::Access;
 pub use location::Location;
@@ -85,20 +86,6 @@ const MMAP_BYTES: &str = "134217728";
 const ROW_BUFFER: usize = 1_000;
 /// The maximum number of rows of one INSERT. SQLite accepts at most 32,766 values.
 const INSERT_ROWS: usize = 500;
-/// The interval between checkpoints of SQLite's write-ahead log (WAL).
-const WAL_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
-/// The maximum number of checkpoints beside the writer in one interval.
-const WAL_ROUNDS: usize = 3;
-/// The number of pages that these checkpoints may leave in the WAL.
-const WAL_REST: i32 = 64;
-/// The size of the WAL, in pages of 4 KiB, from which its last pages are checkpointed on the writer, so that it is
-/// written from its start again. While transactions are written, a checkpoint beside them rarely reaches the end.
-const WAL_RESTART: i32 = 4_096;
-/// The maximum number of pages that are checkpointed on the writer.
-const MAX_WAL_REST: i32 = 1_024;
-/// The size of the WAL, in pages, from which each commit checkpoints it. It is reached only if readers prevent the
-/// restart.
-const MAX_WAL_PAGES: &str = "16384";
 /// The interval between searches for idle connections to close.
 const RETIRE_INTERVAL: Duration = Duration::from_secs(60);
 /// How long SQLite waits for a lock of another process.
@@ -132,7 +119,7 @@ impl Database {
         }
         sqlite_file(url)?;
         let file: SqliteConnectOptions = url.parse().map_err(malformed_url)?;
-        let writing = durable(file.clone()).create_if_missing(true).pragma("wal_autocheckpoint", MAX_WAL_PAGES);
+        let writing = durable(file.clone()).create_if_missing(true).pragma("wal_autocheckpoint", wal::MAX_PAGES);
         let writer = Pool::sqlite(writing, limits(1)).await?;
         let wal_checkpointer = Some(Pool::sqlite(durable(file.clone()), limits(1)).await?);
         let reader = Pool::sqlite(durable(file).read_only(true), limits(max_connections)).await?;
@@ -186,33 +173,12 @@ impl Database {
         if self.is_sqlite() { &self.reader } else { &self.journal }
     }
 
-    /// Checkpoints SQLite's WAL every second until `stop`. Without it, the commit that finds the WAL full checkpoints
-    /// it, and waits for the disk while it holds the only writer. Does nothing on PostgreSQL.
+    /// Checkpoints SQLite's WAL periodically until `stop`. Does nothing on PostgreSQL.
     pub async fn checkpoint_wal_until(self, stop: CancellationToken) {
-        let Some(checkpointer) = &self.wal_checkpointer else { return stop.cancelled().await };
-        let mut ticks = tokio::time::interval(WAL_CHECKPOINT_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-            if let Err(cause) = self.checkpoint_wal(checkpointer).await {
-                tracing::warn!(exception.message = &cause as &dyn std::error::Error, "WAL checkpoint failed");
-            }
+        match &self.wal_checkpointer {
+            Some(checkpointer) => wal::checkpoint_until(checkpointer, &self.writer, stop).await,
+            None => stop.cancelled().await,
         }
-    }
-
-    /// Checkpoints the WAL beside the writer, and repeats this while many pages were added meanwhile. If the WAL is
-    /// large, its last pages are checkpointed on the writer's connection, so that the next transaction can write to the
-    /// start of the file again. Transactions wait until these pages and the database file are synced.
-    async fn checkpoint_wal(&self, checkpointer: &Pool) -> Result<(), DbErr> {
-        let mut wal = Wal::checkpoint(checkpointer).await?;
-        for _ in 1..WAL_ROUNDS {
-            if wal.rest() > WAL_REST {
-                wal = Wal::checkpoint(checkpointer).await?;
-            }
-        }
-        if wal.pages >= WAL_RESTART && (1..=MAX_WAL_REST).contains(&wal.rest()) {
-            Wal::checkpoint(&self.writer).await?;
-        }
-        Ok(())
     }
 
     /// Closes idle connections that are no longer needed, every minute until `stop`.
@@ -261,30 +227,6 @@ impl Database {
         if closed.await.is_err() {
             tracing::warn!("the database did not close in time");
         }
-    }
-}
-
-/// The state of SQLite's WAL after a checkpoint.
-#[derive(Debug, Clone, Copy)]
-struct Wal {
-    /// The number of pages in it.
-    pages: i32,
-    /// The number of those that are in the database file.
-    checkpointed: i32,
-}
-
-impl Wal {
-    /// Writes the pages to the database file that no reader needs in the WAL, without waiting for readers and writers
-    /// (<https://www.sqlite.org/pragma.html#pragma_wal_checkpoint>).
-    async fn checkpoint(pool: &Pool) -> Result<Self, DbErr> {
-        let statement = Statement::from_string(DbBackend::Sqlite, "PRAGMA wal_checkpoint(PASSIVE)");
-        let row = pool.query_one_raw(statement).await?;
-        let row = row.ok_or_else(|| DbErr::RecordNotFound("the result of a checkpoint".to_owned()))?;
-        Ok(Self { pages: row.try_get_by_index(1)?, checkpointed: row.try_get_by_index(2)? })
-    }
-
-    fn rest(self) -> i32 {
-        self.pages - self.checkpointed
     }
 }
 
