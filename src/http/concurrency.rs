@@ -17,10 +17,10 @@ use tokio_util::sync::PollSemaphore;
 
 use crate::http::rate_limit_key::RateLimitKey;
 
-/// The elapsed time of the steps of an operation from which their processor time is measured, which takes system calls.
+/// The processor time after which an operation is heavy.
+const LIGHT: Duration = Duration::from_millis(5);
+/// The first part of this time, which is measured by the clock: reading the processor time is a system call.
 const UNMEASURED: Duration = Duration::from_millis(2);
-/// The time beyond that from which an operation is heavy.
-const LIGHT: Duration = Duration::from_millis(3);
 /// The length of a request or a response from which reading or writing it is heavy work, in bytes.
 const LONG: usize = 64 * 1024;
 
@@ -77,17 +77,15 @@ impl OperationPermit {
     /// turn while it waits for anything else.
     pub(super) async fn run<T>(&self, operation: impl Future<Output = T>) -> T {
         let mut operation = pin!(operation);
-        let mut turns = PollSemaphore::new(self.limiter.turns.clone());
-        let (mut elapsed, mut used) = (Duration::ZERO, Duration::ZERO);
+        let (mut turns, mut used) = (PollSemaphore::new(self.limiter.turns.clone()), Duration::ZERO);
         std::future::poll_fn(|context| {
-            if elapsed < UNMEASURED {
+            let _turn = if used < LIGHT { None } else { ready!(turns.poll_acquire(context)) };
+            if used < UNMEASURED {
                 let start = Instant::now();
                 let step = operation.as_mut().poll(context);
-                elapsed += start.elapsed();
-                used = elapsed.saturating_sub(UNMEASURED);
+                used += start.elapsed();
                 return step;
             }
-            let _turn = if used < LIGHT { None } else { ready!(turns.poll_acquire(context)) };
             let start = processor_time();
             let step = operation.as_mut().poll(context);
             used += processor_time().saturating_sub(start);
