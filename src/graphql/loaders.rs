@@ -288,7 +288,7 @@ impl Loader<Within<MessageId>> for Source {
             // Usually each message fits into its share of the budget. Then the database needs no running total.
             self.statement()?;
             let share = self.budget.bytes_left() / ids.len().max(1) as u64;
-            let short = self.messages(self.state.chats.messages_up_to(access, &ids, share).await?)?;
+            let short = self.messages(self.state.chats.short_messages(access, &ids, share).await?)?;
             found.extend(short.into_iter().map(|message| (Within(access, message.id), message)));
             let rest: Vec<_> = ids.into_iter().filter(|id| !found.contains_key(&Within(access, *id))).collect();
             if !rest.is_empty() {

@@ -79,19 +79,23 @@ fn in_readable_chat(readable: Readable, values: &mut Vec<Value>) -> String {
     format!("EXISTS (SELECT 1 FROM chats c WHERE c.id = m.chat_id AND c.deleted_at IS NULL{owned})")
 }
 
+/// A condition on `m`: one of these messages, in a readable chat.
+fn is_readable_one_of(ids: &[MessageId], readable: Readable, values: &mut Vec<Value>) -> String {
+    let first = values.len() + 1;
+    values.extend(ids.iter().map(|id| Value::from(*id)));
+    format!("m.id IN ({}) AND {}", placeholders(first, ids.len()), in_readable_chat(readable, values))
+}
+
 /// Those of these messages that are in readable chats and have at most `max_bytes` each.
-pub async fn find_up_to(
+pub async fn find_short(
     db: &impl ConnectionTrait,
     readable: Readable,
     ids: &[MessageId],
     max_bytes: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut values = ids.iter().map(|id| Value::from(*id)).collect();
-    let keys = placeholders(1, ids.len());
-    let may_be_read = in_readable_chat(readable, &mut values);
-    values.push(i64::try_from(max_bytes).unwrap_or(i64::MAX).into());
-    let limit = values.len();
-    let sql = format!("SELECT m.* FROM messages m WHERE m.id IN ({keys}) AND {SIZE} <= ${limit} AND {may_be_read}");
+    let mut values = vec![i64::try_from(max_bytes).unwrap_or(i64::MAX).into()];
+    let wanted = is_readable_one_of(ids, readable, &mut values);
+    let sql = format!("SELECT m.* FROM messages m WHERE {wanted} AND {SIZE} <= $1");
     Model::find_by_statement(Statement::from_sql_and_values(db.get_database_backend(), sql, values)).all(db).await
 }
 
@@ -102,10 +106,9 @@ pub async fn find_within(
     ids: &[MessageId],
     max_bytes: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let mut values = ids.iter().map(|id| Value::from(*id)).collect();
-    let keys = placeholders(1, ids.len());
-    let may_be_read = in_readable_chat(readable, &mut values);
-    let picked = format!("SELECT m.id, {SIZE} AS size FROM messages m WHERE m.id IN ({keys}) AND {may_be_read}");
+    let mut values = Vec::new();
+    let wanted = is_readable_one_of(ids, readable, &mut values);
+    let picked = format!("SELECT m.id, {SIZE} AS size FROM messages m WHERE {wanted}");
     within(db, &picked, values, max_bytes).await
 }
 

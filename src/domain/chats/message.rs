@@ -16,13 +16,13 @@ pub const MAX_SIBLINGS: u64 = 100;
 
 impl Chats {
     /// The readable ones of these messages that have at most `max_bytes` each.
-    pub async fn messages_up_to(
+    pub async fn short_messages(
         &self,
         access: ChatAccess,
         ids: &[MessageId],
         max_bytes: u64,
     ) -> Result<Vec<message::Model>> {
-        Ok(storage::messages::find_up_to(self.database.reader(), access.readable(), ids, max_bytes).await?)
+        Ok(storage::messages::find_short(self.database.reader(), access.readable(), ids, max_bytes).await?)
     }
 
     /// The readable ones of these messages. This and the methods below stop reading once the result has more than
