@@ -5,7 +5,7 @@
 //! or one more round trip to PostgreSQL, for every statement. [`Connection`] returns a connection only while its state
 //! is known, so these pools test it only after a rollback, and when it was last lent some time ago.
 
-use std::sync::{Mutex as SyncMutex, PoisonError};
+use std::sync::{Mutex as SyncMutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -120,7 +120,7 @@ impl<DB: Database> managed::Manager for Manager<DB> {
 }
 
 impl<DB: Database> Manager<DB> {
-    fn failed_test(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn failed_test(&self) -> MutexGuard<'_, Option<Instant>> {
         self.failed_test.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -139,6 +139,8 @@ on_both_databases!(closing_waits_for_transactions, |database| async move {
     let transaction = database.begin().await.unwrap();
     let mut closed = Box::pin(database.clone().close());
     assert!(tokio::time::timeout(Duration::from_millis(100), &mut closed).await.is_err());
+    let refused = tokio::time::timeout(Duration::from_secs(1), database.begin()).await;
+    assert!(is_outage(&refused.unwrap().err().unwrap()), "no transaction begins, and none waits");
     transaction.execute_unprepared("INSERT INTO texts VALUES ('late')").await.unwrap();
     transaction.commit().await.unwrap();
     closed.await;
